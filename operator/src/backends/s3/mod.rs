@@ -2,6 +2,9 @@
 //!
 //! One tenant is one bucket, one user and one policy that allows that user that bucket and nothing else.
 
+pub mod madmin_envelope;
+pub mod minio_admin;
+
 use async_trait::async_trait;
 use plexica_crds::{names::TenantSlug, ownership::Owner};
 use secrecy::SecretString;
