@@ -1,1 +1,26 @@
-//! The API of Plexica.
+//! The API of Plexica: custom resources, names, conditions and the rules they keep.
+//!
+//! This crate knows no Kubernetes client and no backend: it is data and pure functions, so that the
+//! operator, the admission webhook, the tests and other services can share it.
+
+pub mod condition;
+pub mod names;
+pub mod ownership;
+pub mod period;
+pub mod quantity;
+pub mod tenant;
+
+pub use tenant::{Tenant, TenantSpec, TenantStatus};
+
+/// API group of all resources.
+pub const GROUP: &str = "plexica.io";
+/// Label (on everything the operator makes inside Kubernetes) that holds the tenant's slug.
+pub const LABEL_TENANT: &str = "plexica.io/tenant";
+/// Label that holds the tenant's id (see [`ownership::Owner`]).
+pub const LABEL_TENANT_ID: &str = "plexica.io/tenant-id";
+/// Annotation by which a person confirms that a tenant's data may be dropped; its value is the slug.
+pub const ANNOTATION_CONFIRM_DELETE: &str = "plexica.io/confirm-delete";
+/// Label on a namespace that outlives its tenant because the data was retained.
+pub const LABEL_RETAINED: &str = "plexica.io/retained";
+/// Finalizer that holds a Tenant until its backends are revoked or dropped.
+pub const FINALIZER: &str = "plexica.io/tenant";

@@ -1,1 +1,14 @@
 //! The Plexica operator.
+//!
+//! * [`platform`]: the platform file, read and checked at start.
+//! * [`backends`]: `PostgreSQL`, Keycloak and S3 behind ports.
+//! * [`pools`]: one adapter for each pool of the platform file, guarded by a circuit breaker.
+//! * [`controllers`]: one reconciler a resource, each in phases: dereference, validate, build, apply, status.
+//! * [`runtime`]: what reconcilers share: back-off, server-side apply, events, metrics, health. The lease of a
+//!   second replica will live there; until then the chart runs one replica with strategy Recreate.
+
+pub mod backends;
+pub mod controllers;
+pub mod platform;
+pub mod pools;
+pub mod runtime;

@@ -73,6 +73,19 @@ pub enum BackendError {
     Unexpected(String),
 }
 
+impl BackendError {
+    /// The variant as a metric label.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Unavailable(_) => "unavailable",
+            Self::Refused(_) => "refused",
+            Self::Foreign(_) => "foreign",
+            Self::MigrationChanged { .. } => "migration_changed",
+            Self::Unexpected(_) => "unexpected",
+        }
+    }
+}
+
 /// What an isolation check found to be possible that must not be; empty means that the tenant is isolated.
 /// Each entry is a sentence for people: `may read schema core`.
 pub type Breaches = Vec<String>;

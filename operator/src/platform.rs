@@ -1,0 +1,417 @@
+//! The platform file: which backends there are and how this installation is called.
+//!
+//! A wrong file stops the start with the line and the reason. Credentials are not in it: each pool names a
+//! folder (a mounted Secret) whose files hold them.
+
+use std::{
+    collections::HashSet,
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use plexica_crds::period::Period;
+use secrecy::SecretString;
+use serde::Deserialize;
+use serde_saphyr::Spanned;
+use url::Url;
+
+/// What is wrong with the platform file.
+#[derive(Debug, thiserror::Error)]
+pub enum PlatformError {
+    /// The file cannot be read.
+    #[error("platform file {}: {source}", path.display())]
+    Read {
+        /// Its path.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is no YAML of the expected shape; the text holds line and column.
+    #[error("platform file {}: {reason}", path.display())]
+    Syntax {
+        /// Its path.
+        path: PathBuf,
+        /// Line, column and reason.
+        reason: String,
+    },
+    /// A value breaks a rule.
+    #[error("platform file {}, line {line}: {reason}", path.display())]
+    Value {
+        /// Its path.
+        path: PathBuf,
+        /// Line of the value.
+        line: u64,
+        /// The rule and what to do.
+        reason: String,
+    },
+}
+
+/// Whether tenants that name no pool may be placed here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub enum PlacementPolicy {
+    /// They may.
+    #[default]
+    Open,
+    /// Only tenants that name this pool are placed here.
+    NamedOnly,
+}
+
+/// How `PostgreSQL` is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub enum Tls {
+    /// Without TLS: for development only.
+    Disable,
+    /// Encrypted, the server's certificate is not checked.
+    Require,
+    /// Encrypted, certificate and host name are checked.
+    VerifyFull,
+}
+
+/// S3 drivers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub enum S3Driver {
+    /// `MinIO`'s admin API.
+    Minio,
+}
+
+/// The platform file, checked.
+#[derive(Debug)]
+pub struct Platform {
+    /// Name of this installation: the mark on everything it owns. Never change it.
+    pub installation_id: String,
+    /// Hosts of tenants are `<slug>.<base domain>`.
+    pub base_domain: String,
+    /// Name of the `PostgreSQL` pool whose database holds schema `core`.
+    pub registry: String,
+    /// How often a converged tenant is looked at again (jittered).
+    pub resync_interval: Duration,
+    /// Databases.
+    pub postgres: Vec<PostgresPool>,
+    /// Keycloaks.
+    pub keycloak: Vec<KeycloakPool>,
+    /// Object stores.
+    pub s3: Vec<S3Pool>,
+}
+
+/// What all pools have in common.
+#[derive(Debug, Clone)]
+pub struct PoolCommon {
+    /// Its name.
+    pub name: String,
+    /// Tenants it may hold.
+    pub capacity: u32,
+    /// Who may be placed here.
+    pub placement: PlacementPolicy,
+}
+
+/// A database.
+#[derive(Debug)]
+pub struct PostgresPool {
+    /// Name, capacity, placement.
+    pub common: PoolCommon,
+    /// Host.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// Database.
+    pub database: String,
+    /// TLS.
+    pub tls: Tls,
+    /// The operator's role.
+    pub username: String,
+    /// Its password.
+    pub password: SecretString,
+}
+
+/// A Keycloak.
+#[derive(Debug)]
+pub struct KeycloakPool {
+    /// Name, capacity, placement.
+    pub common: PoolCommon,
+    /// Where the operator reaches it.
+    pub url: Url,
+    /// What its issuers begin with, if that differs.
+    pub issuer_url: Url,
+    /// The operator's client in the master realm.
+    pub client_id: String,
+    /// Its secret.
+    pub client_secret: SecretString,
+}
+
+/// An object store.
+#[derive(Debug)]
+pub struct S3Pool {
+    /// Name, capacity, placement.
+    pub common: PoolCommon,
+    /// Driver.
+    pub driver: S3Driver,
+    /// Base URL.
+    pub endpoint: Url,
+    /// Region to sign for.
+    pub region: String,
+    /// The operator's key.
+    pub access_key_id: String,
+    /// Its secret.
+    pub secret_access_key: SecretString,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct File {
+    installation_id: Spanned<String>,
+    base_domain: Spanned<String>,
+    registry: Spanned<String>,
+    #[serde(default)]
+    resync_interval: Option<Period>,
+    postgres: Spanned<Vec<PostgresEntry>>,
+    keycloak: Vec<KeycloakEntry>,
+    s3: Spanned<Vec<S3Entry>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct PostgresEntry {
+    name: Spanned<String>,
+    capacity: u32,
+    #[serde(default)]
+    placement: PlacementPolicy,
+    credentials: Spanned<PathBuf>,
+    host: String,
+    #[serde(default = "postgres_port")]
+    port: u16,
+    database: String,
+    tls: Tls,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct KeycloakEntry {
+    name: Spanned<String>,
+    capacity: u32,
+    #[serde(default)]
+    placement: PlacementPolicy,
+    credentials: Spanned<PathBuf>,
+    url: Spanned<String>,
+    #[serde(default)]
+    issuer_url: Option<Spanned<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct S3Entry {
+    name: Spanned<String>,
+    capacity: u32,
+    #[serde(default)]
+    placement: PlacementPolicy,
+    credentials: Spanned<PathBuf>,
+    driver: S3Driver,
+    endpoint: Spanned<String>,
+    #[serde(default = "region")]
+    region: String,
+}
+
+fn postgres_port() -> u16 {
+    5432
+}
+
+fn region() -> String {
+    "us-east-1".to_owned()
+}
+
+/// Ten minutes: a person's edit in a backend is set right soon, and 1,000 tenants cost two looks a second.
+const RESYNC_INTERVAL: Duration = Duration::from_mins(10);
+
+impl Platform {
+    /// Reads and checks the file and the credentials that it names.
+    pub fn load(path: &Path) -> Result<Self, PlatformError> {
+        let text = fs::read_to_string(path).map_err(|source| PlatformError::Read { path: path.to_owned(), source })?;
+        Reader { path }.parse(&text)
+    }
+}
+
+/// Reads one file; knows its path for errors.
+struct Reader<'a> {
+    path: &'a Path,
+}
+
+impl Reader<'_> {
+    fn parse(&self, text: &str) -> Result<Platform, PlatformError> {
+        let file: File = serde_saphyr::from_str(text)
+            .map_err(|error| PlatformError::Syntax { path: self.path.to_owned(), reason: error.to_string() })?;
+        let File { installation_id, base_domain, registry, resync_interval, postgres, keycloak, s3 } = file;
+        self.check(
+            &installation_id,
+            !installation_id.value.is_empty()
+                && installation_id.value.len() <= 32
+                && installation_id.value.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'),
+            "installationId has 1 to 32 lower-case letters, digits and hyphens",
+        )?;
+        self.check(
+            &base_domain,
+            base_domain.value.contains('.') && !base_domain.value.contains(['/', ':', ' ']),
+            "baseDomain is a domain such as plexica.example.com, without scheme or port",
+        )?;
+        self.check(&postgres, !postgres.value.is_empty(), "at least one postgres pool is needed")?;
+        self.check(&s3, !s3.value.is_empty(), "at least one s3 pool is needed")?;
+        self.check(
+            &registry,
+            postgres.value.iter().any(|pool| pool.name.value == registry.value),
+            "registry names a postgres pool of this file",
+        )?;
+        self.unique("postgres", postgres.value.iter().map(|pool| &pool.name))?;
+        self.unique("keycloak", keycloak.iter().map(|pool| &pool.name))?;
+        self.unique("s3", s3.value.iter().map(|pool| &pool.name))?;
+        Ok(Platform {
+            installation_id: installation_id.value,
+            base_domain: base_domain.value,
+            registry: registry.value,
+            resync_interval: resync_interval.map_or(RESYNC_INTERVAL, |period| period.value()),
+            postgres: postgres.value.into_iter().map(|pool| self.postgres(pool)).collect::<Result<_, _>>()?,
+            keycloak: keycloak.into_iter().map(|pool| self.keycloak(pool)).collect::<Result<_, _>>()?,
+            s3: s3.value.into_iter().map(|pool| self.s3(pool)).collect::<Result<_, _>>()?,
+        })
+    }
+
+    fn postgres(&self, entry: PostgresEntry) -> Result<PostgresPool, PlatformError> {
+        let PostgresEntry { name, capacity, placement, credentials, host, port, database, tls } = entry;
+        Ok(PostgresPool {
+            common: PoolCommon { name: name.value, capacity, placement },
+            host,
+            port,
+            database,
+            tls,
+            username: self.credential(&credentials, "username")?,
+            password: self.credential(&credentials, "password")?.into(),
+        })
+    }
+
+    fn keycloak(&self, entry: KeycloakEntry) -> Result<KeycloakPool, PlatformError> {
+        let KeycloakEntry { name, capacity, placement, credentials, url, issuer_url } = entry;
+        let internal = self.url(&url)?;
+        Ok(KeycloakPool {
+            common: PoolCommon { name: name.value, capacity, placement },
+            issuer_url: issuer_url.map_or_else(|| Ok(internal.clone()), |url| self.url(&url))?,
+            url: internal,
+            client_id: self.credential(&credentials, "clientId")?,
+            client_secret: self.credential(&credentials, "clientSecret")?.into(),
+        })
+    }
+
+    fn s3(&self, entry: S3Entry) -> Result<S3Pool, PlatformError> {
+        let S3Entry { name, capacity, placement, credentials, driver, endpoint, region } = entry;
+        Ok(S3Pool {
+            common: PoolCommon { name: name.value, capacity, placement },
+            driver,
+            endpoint: self.url(&endpoint)?,
+            region,
+            access_key_id: self.credential(&credentials, "accessKeyId")?,
+            secret_access_key: self.credential(&credentials, "secretAccessKey")?.into(),
+        })
+    }
+
+    fn check<T>(&self, at: &Spanned<T>, holds: bool, reason: &str) -> Result<(), PlatformError> {
+        if holds { Ok(()) } else { Err(self.value(at, reason)) }
+    }
+
+    fn value<T>(&self, at: &Spanned<T>, reason: impl Into<String>) -> PlatformError {
+        PlatformError::Value { path: self.path.to_owned(), line: at.referenced.line(), reason: reason.into() }
+    }
+
+    fn unique<'a>(&self, kind: &str, names: impl Iterator<Item = &'a Spanned<String>>) -> Result<(), PlatformError> {
+        let mut seen = HashSet::new();
+        for name in names {
+            self.check(name, !name.value.is_empty(), &format!("a {kind} pool needs a name"))?;
+            if !seen.insert(&name.value) {
+                return Err(self.value(name, format!("{kind} pool `{}` is named twice", name.value)));
+            }
+        }
+        Ok(())
+    }
+
+    fn url(&self, text: &Spanned<String>) -> Result<Url, PlatformError> {
+        match Url::parse(&text.value) {
+            Ok(url) if ["http", "https"].contains(&url.scheme()) && url.has_host() => Ok(url),
+            _ => Err(self.value(text, format!("`{}` is no http or https URL", text.value))),
+        }
+    }
+
+    fn credential(&self, folder: &Spanned<PathBuf>, key: &str) -> Result<String, PlatformError> {
+        let path = folder.value.join(key);
+        match fs::read_to_string(&path) {
+            Ok(text) if !text.trim().is_empty() => Ok(text.trim().to_owned()),
+            Ok(_) => Err(self.value(folder, format!("{} is empty", path.display()))),
+            Err(error) => Err(self.value(
+                folder,
+                format!("cannot read {}: {error}; mount the Secret that holds `{key}` there", path.display()),
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use secrecy::ExposeSecret;
+
+    /// A folder with credentials of all kinds, and the text of a valid file that names it.
+    fn fixture() -> (PathBuf, String) {
+        let folder = std::env::temp_dir().join(format!("plexica-platform-{}", uuid::Uuid::new_v4()));
+        fs::create_dir_all(&folder).unwrap();
+        for key in ["username", "password", "clientId", "clientSecret", "accessKeyId", "secretAccessKey"] {
+            fs::write(folder.join(key), format!("the-{key}\n")).unwrap();
+        }
+        let at = folder.display();
+        let text = format!(
+            "installationId: prod-eu\nbaseDomain: plexica.example.com\nregistry: blue\npostgres:\n- name: blue\n  capacity: 10\n  credentials: {at}\n  host: db\n  database: plexica\n  tls: VerifyFull\nkeycloak:\n- name: green\n  capacity: 10\n  credentials: {at}\n  url: https://id.example.com\ns3:\n- name: red\n  capacity: 10\n  credentials: {at}\n  driver: Minio\n  endpoint: https://s3.example.com\n"
+        );
+        (folder, text)
+    }
+
+    fn refusal(change: impl Fn(&str) -> String) -> String {
+        let (_folder, text) = fixture();
+        Reader { path: Path::new("platform.yaml") }.parse(&change(&text)).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_valid_file_is_read_with_its_credentials() {
+        let (_folder, text) = fixture();
+        let platform = Reader { path: Path::new("platform.yaml") }.parse(&text).unwrap();
+        assert_eq!(platform.postgres[0].password.expose_secret(), "the-password");
+        assert_eq!(platform.keycloak[0].issuer_url.as_str(), "https://id.example.com/");
+        assert!(!format!("{platform:?}").contains("the-password"));
+    }
+
+    #[test]
+    fn a_wrong_file_is_refused_with_line_and_reason() {
+        for (from, to, expected) in [
+            ("registry: blue", "registry: purple", "line 3: registry names a postgres pool"),
+            ("prod-eu", "Prod EU", "line 1: installationId has"),
+            ("https://id.example.com", "id.example.com", "line 15: `id.example.com` is no http"),
+            ("database: plexica", "database: plexica\n  databse: x", "databse"),
+            ("baseDomain: plexica.example.com", "baseDomain: https://x.y/", "line 2: baseDomain is a domain"),
+            ("capacity: 10", "capacity: many", "line 6"),
+        ] {
+            let text = refusal(|file| file.replacen(from, to, 1));
+            assert!(text.contains(expected), "{expected} is missing in: {text}");
+        }
+    }
+
+    #[test]
+    fn a_pool_named_twice_is_refused_where_it_is_named_again() {
+        let text = refusal(|file| {
+            let at = file.find("- name: blue").unwrap();
+            let end = file.find("keycloak:").unwrap();
+            format!("{}{}{}", &file[..end], &file[at..end], &file[end..])
+        });
+        assert!(text.contains("line 11: postgres pool `blue` is named twice"), "{text}");
+    }
+
+    #[test]
+    fn a_missing_credential_is_named() {
+        let (folder, text) = fixture();
+        fs::remove_file(folder.join("clientSecret")).unwrap();
+        let error = Reader { path: Path::new("platform.yaml") }.parse(&text).unwrap_err().to_string();
+        assert!(error.contains("line 14") && error.contains("clientSecret"), "{error}");
+    }
+}

@@ -1,0 +1,113 @@
+//! Server-side apply that is silent when nothing would change.
+//!
+//! An apply is a PATCH even if it changes nothing; a converged object must cause no write. So the live
+//! object is read first and compared: everything that we declare must be there, what others added is theirs.
+
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use kube::{
+    Api, Resource,
+    api::{Patch, PatchParams},
+};
+use plexica_crds::quantity;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+use strum::AsRefStr;
+
+use super::client::{ApiError, within};
+
+/// Who writes what: one field manager a concern, so that server-side apply never fights itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, AsRefStr)]
+pub enum FieldManager {
+    /// Objects that the operator declares.
+    #[strum(serialize = "plexica-operator")]
+    Objects,
+    /// The status of our resources.
+    #[strum(serialize = "plexica-operator-status")]
+    Status,
+    /// Finalizers of our resources.
+    #[strum(serialize = "plexica-operator-finalizer")]
+    Finalizer,
+}
+
+/// What an apply did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// It was as declared.
+    Unchanged,
+    /// It was missing and was made.
+    Created,
+    /// It differed and was set right.
+    Updated,
+}
+
+/// Makes the object as declared, unless it is so already.
+///
+/// # Errors
+/// What the API server answers to the read or to the apply.
+pub async fn apply<K>(api: &Api<K>, name: &str, declared: &K) -> Result<Applied, ApiError>
+where
+    K: Resource + Clone + std::fmt::Debug + Serialize + DeserializeOwned,
+{
+    let live = within(api.get_opt(name)).await?;
+    let wanted = serde_json::to_value(declared).unwrap_or_default();
+    if let Some(live) = &live
+        && holds(&serde_json::to_value(live).unwrap_or_default(), &wanted)
+    {
+        return Ok(Applied::Unchanged);
+    }
+    // Forced: the operator is the sole owner of the fields that it declares.
+    let params = PatchParams::apply(FieldManager::Objects.as_ref()).force();
+    within(api.patch(name, &params, &Patch::Apply(declared))).await?;
+    Ok(if live.is_some() { Applied::Updated } else { Applied::Created })
+}
+
+/// Whether everything that is wanted is there. Objects may hold more; lists are compared whole; quantities by
+/// value, since the API server may write `1000m` as `1`.
+pub fn holds(live: &Value, wanted: &Value) -> bool {
+    match (live, wanted) {
+        (Value::Object(live), Value::Object(wanted)) => wanted.iter().all(|(key, value)| {
+            value.is_null() || live.get(key).map_or_else(|| is_empty(value), |found| holds(found, value))
+        }),
+        (Value::Array(live), Value::Array(wanted)) => {
+            live.len() == wanted.len() && live.iter().zip(wanted).all(|(live, wanted)| holds(live, wanted))
+        }
+        (Value::String(live), Value::String(wanted)) => {
+            live == wanted || {
+                let value = |text: &String| quantity::millis(&Quantity(text.clone()));
+                value(live).is_some() && value(live) == value(wanted)
+            }
+        }
+        _ => live == wanted,
+    }
+}
+
+/// The API server leaves empty objects and lists out.
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Object(map) => map.values().all(is_empty),
+        Value::Array(list) => list.is_empty(),
+        Value::Null => true,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_others_add_is_no_difference() {
+        let live = json!({"metadata": {"name": "x", "uid": "1", "labels": {"a": "1", "theirs": "2"}}, "spec": {"n": 1}});
+        assert!(holds(&live, &json!({"metadata": {"name": "x", "labels": {"a": "1"}}, "spec": {"n": 1, "m": {}}})));
+        assert!(!holds(&live, &json!({"metadata": {"labels": {"a": "2"}}})));
+        assert!(!holds(&live, &json!({"metadata": {"labels": {"b": "1"}}})));
+    }
+
+    #[test]
+    fn quantities_are_equal_by_value_and_lists_as_a_whole() {
+        assert!(holds(&json!({"cpu": "1"}), &json!({"cpu": "1000m"})));
+        assert!(!holds(&json!({"cpu": "1"}), &json!({"cpu": "2"})));
+        assert!(!holds(&json!(["a", "b"]), &json!(["a"])));
+    }
+}

@@ -1,0 +1,9 @@
+//! What all reconcilers share. (A lease with an epoch fence will live here when there is a second replica.)
+
+pub mod apply;
+pub mod backoff;
+pub mod breaker;
+pub mod client;
+pub mod logging;
+pub mod metrics;
+pub mod server;
