@@ -1,0 +1,91 @@
+//! The network namespace `plexica` in which everything runs, joined to the host by one veth pair.
+//!
+//! 198.18.0.0/15 is the benchmarking range of RFC 2544: neither private nor public, so it meets no network of anybody.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use nix::sched::{CloneFlags, setns};
+
+use crate::host::command::script;
+use crate::layout::{self, Layout};
+
+/// Name of the network namespace.
+pub const NAMESPACE: &str = "plexica";
+/// The node, and every backend: the namespace's end of the veth pair.
+pub const NODE: Ipv4Addr = Ipv4Addr::new(198, 18, 255, 2);
+/// The host's end of the veth pair: where the tests' fault proxy listens.
+pub const HOST: Ipv4Addr = Ipv4Addr::new(198, 18, 255, 1);
+/// Everything inside: pods, Services and the veth pair.
+pub const EVERYTHING: &str = "198.18.0.0/15";
+/// Addresses of pods.
+pub const PODS: &str = "198.18.0.0/24";
+/// Addresses of Services.
+pub const SERVICES: &str = "198.19.0.0/16";
+/// The Service `kubernetes`: the first address of [`SERVICES`].
+pub const KUBERNETES_SERVICE: Ipv4Addr = Ipv4Addr::new(198, 19, 0, 1);
+
+const HOST_LINK: &str = "plexica0";
+const NODE_LINK: &str = "plexica1";
+
+/// Makes the namespace, its links and the host's route to it, unless they are complete already.
+pub async fn create(layout: &Layout) -> Result<()> {
+    let complete = layout.state.join("network-complete");
+    if complete.exists() && namespace_file().exists() {
+        return Ok(());
+    }
+    remove().await?;
+    if !Path::new("/run/netns").exists() {
+        super::mounts::record_created(layout, Path::new("/run/netns"))?;
+    }
+    script(&format!(
+        "ip netns add {NAMESPACE}
+         ip link add {HOST_LINK} type veth peer name {NODE_LINK} netns {NAMESPACE}
+         ip address add {HOST}/30 dev {HOST_LINK}
+         ip link set {HOST_LINK} up
+         ip -n {NAMESPACE} link set lo up
+         ip -n {NAMESPACE} address add {NODE}/30 dev {NODE_LINK}
+         ip -n {NAMESPACE} link set {NODE_LINK} up
+         ip -n {NAMESPACE} route add default via {HOST}
+         nsenter --net={} sh -c 'echo 1 > /proc/sys/net/ipv4/ip_forward'
+         ip route add {EVERYTHING} via {NODE} dev {HOST_LINK}",
+        namespace_file().display()
+    ))
+    .await
+    .context("cannot make the network namespace")?;
+    layout::write(&complete, b"")
+}
+
+/// Removes the namespace, the links and the route.
+pub async fn remove() -> Result<()> {
+    script(&format!(
+        "ip link delete {HOST_LINK} 2>/dev/null || true
+         if [ -e {file} ]; then ip netns delete {NAMESPACE}; fi",
+        file = namespace_file().display()
+    ))
+    .await
+    .context("cannot remove the network namespace")
+}
+
+/// File by which the namespace is entered. Use `nsenter --net=`, not `ip netns exec`: that one mounts a fresh /sys and
+/// hides the cgroups from containerd and the kubelet.
+pub fn namespace_file() -> PathBuf {
+    Path::new("/run/netns").join(NAMESPACE)
+}
+
+/// Whether somebody listens at an address as seen from inside the namespace; its loopback is not the host's.
+pub async fn listens(address: SocketAddr) -> Result<()> {
+    // A namespace belongs to a thread: this one is the probe's own and ends with it.
+    let probe = std::thread::spawn(move || -> Result<()> {
+        let namespace = std::fs::File::open(namespace_file()).context("the network namespace is gone")?;
+        setns(namespace, CloneFlags::CLONE_NEWNET)?;
+        TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
+        Ok(())
+    });
+    tokio::task::spawn_blocking(|| probe.join())
+        .await?
+        .map_err(|_| anyhow::anyhow!("the probe of {address} broke off"))?
+        .with_context(|| format!("nobody listens at {address}"))
+}

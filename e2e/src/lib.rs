@@ -1,0 +1,34 @@
+//! The development stack behind `cargo dev`, the end-to-end tests and the benchmarks.
+//!
+//! One command makes a real Kubernetes, PostgreSQL, Keycloak and MinIO out of package registries, without Docker,
+//! and runs them in one network namespace of this machine. Where to look:
+//!
+//! | subject | module |
+//! |---|---|
+//! | which version of what | [`versions`] |
+//! | getting and building what is missing | [`tools`] |
+//! | what the parts need of the machine: network, mounts, cgroups, processes | [`host`] |
+//! | one file for each part: its flags, its configuration, when it is ready | [`parts`] |
+//! | the operator on that cluster, and its tenants | [`platform`], [`tenants`] |
+//! | the order of it all | [`up`], [`down`], [`status`] |
+//! | what tests and benchmarks ask of a running stack | [`stack`] |
+
+pub mod bench;
+pub mod credentials;
+pub mod down;
+pub mod failure;
+pub mod host;
+pub mod layout;
+pub mod parts;
+pub mod passthrough;
+pub mod pki;
+pub mod platform;
+pub mod stack;
+pub mod status;
+pub mod suite;
+pub mod tenants;
+pub mod tools;
+pub mod ui;
+pub mod up;
+pub mod versions;
+pub mod wait;

@@ -1,0 +1,208 @@
+//! The operator on the cluster: namespaces and Services of the backends, its Secrets, its image, its two charts.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::Api;
+use secrecy::ExposeSecret;
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+use crate::credentials::{OPERATOR, OPERATOR_ROLE};
+use crate::failure::Failure;
+use crate::host::command;
+use crate::layout::{self, Layout, key};
+use crate::parts::{Context, kubernetes, node};
+use crate::tools::{Tools, go, operator};
+use crate::wait;
+
+/// Namespace of the operator.
+pub const NAMESPACE: &str = "plexica-system";
+/// Release and Deployment of the operator.
+pub const RELEASE: &str = "plexica-operator";
+/// Release of the custom resource definitions.
+const CRD_RELEASE: &str = "plexica-crds";
+/// Longest time for the operator's pod to become ready.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Namespaces, the backends' Services and the operator's Secrets.
+pub async fn prepare(context: &Context) -> Result<()> {
+    context
+        .ui
+        .step("services and secrets", async |step| {
+            step.says("kubectl apply");
+            let mut objects = include_str!("../manifests/cluster.yaml").to_owned();
+            for secret in secrets(context) {
+                objects += &format!("---\n{secret}\n");
+            }
+            let mut apply = kubectl(&context.tools).await?;
+            apply.args(["apply", "--server-side", "--filename=-"]);
+            command::pipe(apply, objects.as_bytes()).await?;
+            step.result("applied");
+            Ok(())
+        })
+        .await
+}
+
+fn secrets(context: &Context) -> [Value; 3] {
+    let credentials = &context.credentials;
+    let secret = |name: &str, data: Value| {
+        json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": name, "namespace": NAMESPACE },
+            "stringData": data })
+    };
+    [
+        secret(
+            "postgres-main",
+            json!({ "username": OPERATOR_ROLE, "password": credentials.postgres_operator.expose_secret() }),
+        ),
+        secret(
+            "keycloak-main",
+            json!({ "clientId": OPERATOR, "clientSecret": credentials.keycloak_operator.expose_secret() }),
+        ),
+        secret(
+            "s3-main",
+            json!({ "accessKeyId": OPERATOR, "secretAccessKey": credentials.s3_operator.expose_secret() }),
+        ),
+    ]
+}
+
+/// The operator's image and charts, unless they are deployed as they are; then its pod ready.
+pub async fn deploy(context: &Context, binary: &Path) -> Result<()> {
+    context
+        .ui
+        .step("operator", async |step| {
+            let layout = &context.layout;
+            let tag = operator::tag(binary)?;
+            let image = format!("plexica.io/operator:{tag}");
+            if !node::has_image(layout, &image).await? {
+                step.says("importing the image");
+                node::import(layout, &image, binary).await?;
+            }
+            let deployed = layout.state.join("deployed");
+            let wanted = fingerprint(layout, &tag)?;
+            if std::fs::read_to_string(&deployed).ok().as_ref() != Some(&wanted) {
+                step.says("helm upgrade");
+                helm(context, CRD_RELEASE, &[]).await?;
+                let values = layout.repository.join("e2e/stack-values.yaml");
+                helm(
+                    context,
+                    RELEASE,
+                    &[
+                        format!("--values={}", values.display()),
+                        format!("--set=image.tag={tag}"),
+                    ],
+                )
+                .await?;
+                layout::write(&deployed, wanted.as_bytes())?;
+            }
+            step.says("waiting for the pod");
+            step.result(format!("ready ({image})"));
+            wait_ready(context).await
+        })
+        .await
+}
+
+async fn helm(context: &Context, release: &str, options: &[String]) -> Result<()> {
+    let mut helm = command::inside_cgroup(context.tools.go(go::HELM).await?.join("helm"))?;
+    helm.args([
+        "upgrade",
+        "--install",
+        "--wait=false",
+        "--namespace",
+        NAMESPACE,
+        release,
+    ])
+    .arg(context.layout.repository.join("charts").join(release))
+    .args(options)
+    .env("KUBECONFIG", context.layout.kubeconfig())
+    // Its caches and settings: nothing of the user's.
+    .env("HELM_CACHE_HOME", context.layout.state_dir("helm/cache")?)
+    .env("HELM_CONFIG_HOME", context.layout.state_dir("helm/config")?)
+    .env("HELM_DATA_HOME", context.layout.state_dir("helm/data")?);
+    let advice = format!("repair charts/{release}: `helm template` shows what it makes");
+    command::run(&context.layout, "helm", helm, &advice).await
+}
+
+async fn wait_ready(context: &Context) -> Result<()> {
+    let deployments: Api<Deployment> = Api::namespaced(kubernetes::kube_client(context).await?, NAMESPACE);
+    let ready = wait::until("the operator's pod", PATIENCE, async || {
+        let deployment = deployments.get(RELEASE).await?;
+        let wanted = deployment.spec.and_then(|spec| spec.replicas).unwrap_or(1);
+        let status = deployment.status.context("no status yet")?;
+        let current = status.observed_generation == deployment.metadata.generation;
+        let (updated, ready) = (status.updated_replicas.unwrap_or(0), status.ready_replicas.unwrap_or(0));
+        let all = status.replicas.unwrap_or(0);
+        anyhow::ensure!(
+            current && updated >= wanted && ready >= wanted && all == updated,
+            "{ready} of {wanted} pods are ready"
+        );
+        Ok(())
+    })
+    .await;
+    ready.map_err(|refusal| {
+        let advice = "`cargo dev kubectl -n plexica-system describe pod` and `cargo dev logs operator` tell why";
+        let failure = Failure::new(format!("{refusal:#}"), advice);
+        match operator_log(&context.layout) {
+            Some(log) => failure.with_log(log).into(),
+            None => failure.into(),
+        }
+    })
+}
+
+/// kubectl with the administrator's kubeconfig.
+pub async fn kubectl(tools: &Tools) -> Result<Command> {
+    let mut kubectl = Command::new(tools.go(go::KUBERNETES).await?.join("kubectl"));
+    kubectl.env("KUBECONFIG", tools.layout.kubeconfig());
+    Ok(kubectl)
+}
+
+/// Log of the operator's newest pod, as the kubelet writes it.
+pub fn operator_log(layout: &Layout) -> Option<PathBuf> {
+    let pods = std::fs::read_dir(node::pod_logs(layout)).ok()?.flatten();
+    let own = pods.filter(|entry| {
+        entry
+            .file_name()
+            .to_string_lossy()
+            .starts_with(&format!("{NAMESPACE}_{RELEASE}-"))
+    });
+    let files = own
+        .flat_map(|pod| std::fs::read_dir(pod.path()).into_iter().flatten().flatten())
+        .flat_map(|container| std::fs::read_dir(container.path()).into_iter().flatten().flatten())
+        .map(|file| file.path());
+    files.max_by_key(|file| file.metadata().and_then(|data| data.modified()).ok())
+}
+
+/// What a deployment is made of: the image's tag, the values and every file of the charts.
+fn fingerprint(layout: &Layout, tag: &str) -> Result<String> {
+    let mut files = vec![layout.repository.join("e2e/stack-values.yaml")];
+    for chart in [CRD_RELEASE, RELEASE] {
+        let folder = layout.repository.join("charts").join(chart);
+        if !folder.join("Chart.yaml").exists() {
+            let advice = "charts/ is part of the repository: look at `git status`";
+            return Err(Failure::new(format!("there is no chart {chart}"), advice).into());
+        }
+        list(&folder, &mut files)?;
+    }
+    files.sort();
+    let mut content = vec![tag.as_bytes().to_vec()];
+    for file in files {
+        content.push(file.display().to_string().into_bytes());
+        content.push(std::fs::read(file)?);
+    }
+    let parts: Vec<_> = content.iter().map(Vec::as_slice).collect();
+    Ok(key(&parts))
+}
+
+fn list(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            list(&path, files)?;
+        } else {
+            files.push(path);
+        }
+    }
+    Ok(())
+}

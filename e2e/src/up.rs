@@ -1,0 +1,85 @@
+//! `cargo dev up`: everything that is missing, in the order that lets the most happen at once.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::Result;
+use tokio::try_join;
+
+use crate::host::{boot, cgroup, mounts, network};
+use crate::layout::Layout;
+use crate::parts::keycloak::{self, snapshot};
+use crate::parts::{Context, coredns, kubernetes, minio, node, postgres};
+use crate::tools::{Tools, go};
+use crate::ui::Ui;
+use crate::{down, pki, platform, tenants};
+
+/// Brings up what is not up, and nothing else; ends with the table of tenants.
+pub async fn up(layout: Layout, ui: Ui) -> Result<()> {
+    let began = Instant::now();
+    boot::require_root()?;
+    let _only_one = boot::lock(&layout)?;
+    if boot::state_is_stale(&layout)? {
+        ui.line("the machine was restarted since the last `cargo dev up`: starting over");
+        down::remove(&layout).await?;
+    }
+    boot::record(&layout)?;
+    cgroup::create()?;
+    let tools = Arc::new(Tools::new(layout.clone(), ui.clone()));
+    tools.packages().await?;
+    network::create(&layout).await?;
+    mounts::create(&layout).await?;
+    pki::create(&layout)?;
+    let credentials = snapshot::restore_or_begin(&layout).await?;
+    let context = Context {
+        layout,
+        ui,
+        tools,
+        credentials,
+    };
+
+    // The snapshot of the database must not hold anything of the operator's: it waits where one is still to be taken.
+    let snapshot_taken = keycloak::is_set_up(&context.layout);
+    let operator = async {
+        let ((), binary, _) = try_join!(cluster(&context), context.tools.operator(), context.tools.go(go::HELM))?;
+        if snapshot_taken {
+            platform::deploy(&context, &binary).await?;
+        }
+        Ok::<_, anyhow::Error>(binary)
+    };
+    let (binary, ()) = try_join!(operator, backends(&context))?;
+    if !snapshot_taken {
+        platform::deploy(&context, &binary).await?;
+    }
+    tenants::apply_examples(&context).await?;
+    context
+        .ui
+        .line(&format!("up in {:.1} s", began.elapsed().as_secs_f32()));
+    Ok(())
+}
+
+async fn cluster(context: &Context) -> Result<()> {
+    let control_plane = async {
+        kubernetes::etcd(context).await?;
+        kubernetes::apiserver(context).await
+    };
+    try_join!(control_plane, node::containerd(context))?;
+    try_join!(
+        kubernetes::controller_manager(context),
+        kubernetes::scheduler(context),
+        node::kubelet(context),
+        node::proxy(context),
+        coredns::coredns(context),
+        platform::prepare(context),
+    )?;
+    Ok(())
+}
+
+async fn backends(context: &Context) -> Result<()> {
+    let identity = async {
+        postgres::postgres(context).await?;
+        keycloak::keycloak(context).await
+    };
+    try_join!(identity, minio::minio(context))?;
+    Ok(())
+}

