@@ -4,6 +4,7 @@
 //! operator, the admission webhook, the tests and other services can share it.
 
 pub mod condition;
+pub mod manifest;
 pub mod names;
 pub mod ownership;
 pub mod period;

@@ -109,9 +109,11 @@ impl Type {
                 R::BackendRefused,
                 R::BackendUnexpected,
                 R::NotOwned,
+                R::PoolUnknown,
                 R::MigrationChanged,
                 R::ApiUnavailable,
                 R::ApiRefused,
+                R::NamespaceTerminating,
                 R::Deleting,
             ],
             Self::IsolationVerified => {

@@ -69,9 +69,6 @@ pub struct DatabaseStatus {
     pub schema: String,
     /// Secret in the tenant's namespace: host, port, database, schema, username, password, uri.
     pub secret_name: String,
-    /// Last migration of the template that was applied.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub migration: Option<String>,
 }
 
 /// The Keycloak realm.

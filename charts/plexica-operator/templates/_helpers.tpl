@@ -1,0 +1,10 @@
+{{- define "plexica-operator.labels" -}}
+app.kubernetes.io/name: plexica-operator
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end }}
+{{- define "plexica-operator.selector" -}}
+app.kubernetes.io/name: plexica-operator
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
