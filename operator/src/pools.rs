@@ -117,6 +117,11 @@ impl<B: ?Sized> Pool<B> {
         result
     }
 
+    /// Since when the backend does not answer; `None` while it does.
+    pub fn failing_since(&self) -> Option<Timestamp> {
+        self.breaker.failing_since()
+    }
+
     fn offer(&self) -> PoolOffer {
         PoolOffer {
             name: self.common.name.clone(),

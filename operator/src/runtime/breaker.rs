@@ -14,6 +14,8 @@ const COOL_DOWN: Duration = Duration::from_secs(3);
 #[derive(Clone, Copy, Debug, Default)]
 struct State {
     failures: u32,
+    /// When the first of these failures was.
+    since: Option<Timestamp>,
     /// When a call may try again, while open.
     retry_at: Option<Timestamp>,
 }
@@ -39,6 +41,11 @@ impl Breaker {
         }
     }
 
+    /// Since when the backend does not answer; `None` while it does.
+    pub fn failing_since(&self) -> Option<Timestamp> {
+        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner).since
+    }
+
     /// Records how a call ended: `true` if the backend answered, whatever it said.
     pub fn record(&self, answered: bool, now: Timestamp) {
         let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -46,6 +53,7 @@ impl Breaker {
             *state = State::default();
         } else {
             state.failures = state.failures.saturating_add(1);
+            state.since.get_or_insert(now);
             if state.failures >= THRESHOLD {
                 state.retry_at = Some(now + COOL_DOWN);
             }

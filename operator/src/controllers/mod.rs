@@ -1,0 +1,3 @@
+//! Reconcilers, one folder a resource.
+
+pub mod tenant;
