@@ -6,6 +6,7 @@
 //! bears the tenant's mark ([`Owner`](plexica_crds::ownership::Owner)); what bears none is
 //! [`Observed::Foreign`] and is never touched, not even by `revoke` and `delete`.
 
+pub(crate) mod hash;
 pub(crate) mod http;
 pub mod keycloak;
 pub mod postgres;

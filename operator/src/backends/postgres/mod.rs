@@ -3,7 +3,19 @@
 //! One tenant is one schema with an owner role that can never log in and two login roles that take turns
 //! at rotation; all of it, and the template tables, appear in one transaction or not at all.
 
+mod adapter;
+mod catalog;
+mod connection;
+mod isolation;
+mod migrations;
+mod plan;
+mod pool;
 pub mod registry;
+mod removal;
+mod sql;
+
+pub use adapter::PostgresBackend;
+pub use connection::{PostgresConfig, TlsMode};
 
 use std::time::Duration;
 

@@ -2,6 +2,11 @@
 //!
 //! Services that know no Kubernetes read it; the operator keeps it in step with the Tenant objects.
 
+mod adapter;
+mod placement;
+
+pub use adapter::PostgresRegistry;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 use plexica_crds::{names::TenantSlug, ownership::Owner};
@@ -60,6 +65,8 @@ pub struct RegistryRow {
     pub object_uid: Option<String>,
     /// Generation of that object which this row reflects.
     pub observed_generation: Option<i64>,
+    /// When this row last changed.
+    pub changed_at: Timestamp,
 }
 
 /// A pool on offer for a new tenant.
