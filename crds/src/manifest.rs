@@ -1,9 +1,13 @@
-//! The CRDs as manifests, for chart `plexica-crds`.
+//! What is generated from the types: the CRDs of chart `plexica-crds`, and the table of conditions for people.
 
 use kube::CustomResourceExt;
 use serde_json::{Value, json};
+use strum::{EnumMessage, IntoEnumIterator};
 
-use crate::Tenant;
+use crate::{
+    Tenant,
+    tenant::conditions::{Reason, Type},
+};
 
 /// First lines of a generated file.
 const HEADER: &str = "# Generated from crds/src by `cargo dev generate`: do not edit.\n";
@@ -26,6 +30,30 @@ pub fn all() -> Result<Vec<(&'static str, String)>, String> {
         .collect()
 }
 
+/// The conditions of a Tenant with their reasons, as a page for people.
+pub fn conditions() -> String {
+    let mut page = String::from(
+        "<!-- Generated from crds/src/tenant/conditions.rs by `cargo dev generate`: do not edit. -->\n\
+         # Conditions of a Tenant\n\n\
+         `Ready`, `Reconciling` and `Stalled` follow kstatus: the latter two exist only while they are True. While something\n\
+         waits, the message says since when, and when it is tried again.\n\n\
+         | condition | says | reasons |\n|---|---|---|\n",
+    );
+    for type_ in Type::iter() {
+        let reasons: Vec<&str> = type_.reasons().iter().map(AsRef::as_ref).collect();
+        page += &format!("| {} | {} | {} |\n", type_.as_ref(), text(type_.get_documentation()), reasons.join(", "));
+    }
+    page += "\n| reason | what it means and what to do |\n|---|---|\n";
+    for reason in Reason::iter() {
+        page += &format!("| {} | {} |\n", reason.as_ref(), text(reason.get_documentation()));
+    }
+    page
+}
+
+fn text(documentation: Option<&str>) -> String {
+    documentation.unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// Removes what the API server ignores or drops: number formats that it does not know, and nulls.
 fn strip(value: &mut Value) {
     match value {
@@ -46,16 +74,26 @@ mod tests {
     use super::*;
     use std::{fs, path::Path};
 
-    /// `PLEXICA_GENERATE=1 cargo test -p plexica-crds` (that is `cargo dev generate`) writes them.
+    /// Compares a checked-in file with what the code says, or writes it: `PLEXICA_GENERATE=1 cargo test -p
+    /// plexica-crds`, which is what `cargo dev generate` runs.
+    fn assert_checked_in(file: &Path, text: &str) {
+        if std::env::var_os("PLEXICA_GENERATE").is_some() {
+            fs::write(file, text).unwrap();
+        }
+        let checked_in = fs::read_to_string(file).unwrap_or_default();
+        assert!(checked_in == text, "{} is not what the code says: run `cargo dev generate`", file.display());
+    }
+
+    #[test]
+    fn the_page_of_conditions_is_that_of_the_code() {
+        assert_checked_in(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/conditions.md"), &conditions());
+    }
+
     #[test]
     fn the_crds_in_the_chart_are_those_of_the_code() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/plexica-crds/templates");
         for (file, text) in all().unwrap() {
-            if std::env::var_os("PLEXICA_GENERATE").is_some() {
-                fs::write(folder.join(file), &text).unwrap();
-            }
-            let checked_in = fs::read_to_string(folder.join(file)).unwrap_or_default();
-            assert!(checked_in == text, "{file} is not what the code says: run `cargo dev generate`");
+            assert_checked_in(&folder.join(file), &text);
         }
     }
 }

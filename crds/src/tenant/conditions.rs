@@ -4,13 +4,13 @@
 //! (sigs.k8s.io/cli-utils/pkg/kstatus): Reconciling and Stalled exist only while they are True.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use strum::{AsRefStr, EnumIter, IntoStaticStr};
+use strum::{AsRefStr, EnumIter, EnumMessage, IntoStaticStr};
 
 use super::Phase;
 use crate::condition::{Statement, Status};
 
 /// Types of a Tenant's conditions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, AsRefStr, IntoStaticStr, EnumIter)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, AsRefStr, IntoStaticStr, EnumIter, EnumMessage)]
 pub enum Type {
     /// Everything is provisioned and works.
     Ready,
@@ -35,7 +35,7 @@ pub enum Type {
 }
 
 /// Reasons of a Tenant's conditions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, AsRefStr, IntoStaticStr, EnumIter)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, AsRefStr, IntoStaticStr, EnumIter, EnumMessage)]
 pub enum Reason {
     /// Everything is there and as declared.
     Provisioned,

@@ -180,7 +180,7 @@ pub struct IdentitySpec {
     /// the end of the path.
     #[serde(default)]
     #[schemars(length(max = 20), inner(length(max = 512)))]
-    #[x_kube(validation = Rule::new("self.all(u, isURL(u) && url(u).getScheme() in ['http', 'https'] && url(u).getHostname() != '' && !url(u).getHost().contains('*') && !u.substring(0, size(u) - 1).contains('*'))").message("a redirect URI is an absolute http or https URI with a host, such as https://app.example.com/*; `*` only at its end"))]
+    #[x_kube(validation = Rule::new("self.all(u, u.matches('^https?://[A-Za-z0-9.:-]+(/[^*\\\\s#]*[*]?)?$'))").message("a redirect URI is an absolute http or https URI with a host, such as https://app.example.com/*; `*` only at its end"))]
     pub redirect_uris: Vec<String>,
     /// Origins from which browsers may call Keycloak, beside those of the redirect URIs. For example https://app.example.com.
     #[serde(default)]
