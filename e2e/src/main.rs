@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use plexica_e2e::layout::Layout;
 use plexica_e2e::stack::{self, Stack};
 use plexica_e2e::ui::{self, Ui};
-use plexica_e2e::{bench, down, failure, passthrough, status, suite, up};
+use plexica_e2e::{bench, down, failure, generate, passthrough, status, test, up};
 
 /// The development stack of Plexica Operator: a real Kubernetes, PostgreSQL, Keycloak and MinIO on this machine,
 /// without Docker, with the operator of the working tree on it.
@@ -48,11 +48,13 @@ enum Subject {
         #[arg(short, long)]
         follow: bool,
     },
-    /// Run the end-to-end tests on the running stack.
+    /// Run all checks and tests; the end-to-end tests run on the real stack, which is brought up if it is not.
     Test {
-        /// Only tests whose name contains this.
+        /// Only the end-to-end tests whose name contains this.
         filter: Option<String>,
     },
+    /// Write the files that are generated from the code: CRDs, table of conditions.
+    Generate,
     /// Run the benchmarks on the running stack.
     Bench {
         /// Only this benchmark.
@@ -95,7 +97,8 @@ async fn run(command: Subject) -> Result<()> {
         Subject::Kubectl { args } => passthrough::kubectl(layout, &args).await,
         Subject::Psql { args } => passthrough::psql(&layout, &args),
         Subject::Logs { name, follow } => passthrough::logs(layout, &name, follow).await,
-        Subject::Test { filter } => suite::run(&Stack::running()?, filter.as_deref()).await,
+        Subject::Test { filter } => test::test(layout, filter.as_deref()).await,
+        Subject::Generate => generate::generate().await,
         Subject::Bench { name } => bench::run(&Stack::running()?, name.as_deref()).await,
     }
 }

@@ -18,7 +18,7 @@ use crate::ui;
 /// When a part is dead, so that scripts can ask.
 pub fn status(layout: &Layout) -> Result<()> {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(presets::NOTHING);
     table.set_header(["PART", "STATE", "PID", "SINCE", "MEMORY", "LOG"]);
     let mut dead = Vec::new();
     for part in Part::iter() {

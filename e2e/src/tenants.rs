@@ -174,7 +174,7 @@ impl Watch {
     fn table(&self, layout: &Layout, names: &[String]) -> Table {
         let times = recorded(layout);
         let mut table = Table::new();
-        table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+        table.load_style(presets::NOTHING);
         table.set_header([
             "TENANT",
             "PHASE",

@@ -2,7 +2,7 @@
 //!
 //! 198.18.0.0/15 is the benchmarking range of RFC 2544: neither private nor public, so it meets no network of anybody.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -75,17 +75,39 @@ pub fn namespace_file() -> PathBuf {
     Path::new("/run/netns").join(NAMESPACE)
 }
 
-/// Whether somebody listens at an address as seen from inside the namespace; its loopback is not the host's.
-pub async fn listens(address: SocketAddr) -> Result<()> {
-    // A namespace belongs to a thread: this one is the probe's own and ends with it.
-    let probe = std::thread::spawn(move || -> Result<()> {
-        let namespace = std::fs::File::open(namespace_file()).context("the network namespace is gone")?;
-        setns(namespace, CloneFlags::CLONE_NEWNET)?;
-        TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
-        Ok(())
+/// Does something as if from inside the namespace: its loopback is not the host's.
+///
+/// A namespace belongs to a thread, so this is a thread of its own, with a runtime that starts no others.
+pub async fn inside<T, F>(work: impl FnOnce() -> F + Send + 'static) -> Result<T>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T>>,
+{
+    let (answer, answered) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        let result = || -> Result<T> {
+            let namespace = std::fs::File::open(namespace_file()).context("the network namespace is gone")?;
+            setns(namespace, CloneFlags::CLONE_NEWNET)?;
+            tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?
+                .block_on(work())
+        };
+        // Nobody may be waiting any more.
+        let _ = answer.send(result());
     });
-    tokio::task::spawn_blocking(|| probe.join())
-        .await?
-        .map_err(|_| anyhow::anyhow!("the probe of {address} broke off"))?
-        .with_context(|| format!("nobody listens at {address}"))
+    answered
+        .await
+        .context("the thread inside the network namespace broke off")?
+}
+
+/// Whether somebody listens at an address, as seen from inside the namespace.
+pub async fn listens(address: SocketAddr) -> Result<()> {
+    inside(move || async move {
+        let connect = tokio::net::TcpStream::connect(address);
+        let connected = tokio::time::timeout(Duration::from_secs(1), connect).await;
+        connected.context("no answer").and_then(|result| Ok(result?)).map(drop)
+    })
+    .await
+    .with_context(|| format!("nobody listens at {address}"))
 }

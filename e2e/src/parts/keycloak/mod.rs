@@ -96,7 +96,7 @@ async fn start(context: &Context, step: &Step, home: &Path) -> Result<()> {
             "--optimized".to_owned(),
             "--cache=local".to_owned(),
             "--http-enabled=true".to_owned(),
-            format!("--http-host={NODE}"),
+            "--http-host=0.0.0.0".to_owned(),
             format!("--http-port={PORT}"),
             format!("--http-management-port={MANAGEMENT_PORT}"),
             format!("--hostname={PUBLIC_URL}"),

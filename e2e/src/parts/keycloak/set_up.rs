@@ -7,9 +7,11 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 use crate::credentials::{Credentials, KEYCLOAK_ADMIN, OPERATOR};
+use crate::host::network;
 use crate::layout::{self, Layout};
-use crate::parts::keycloak::url;
 
+/// Keycloak as seen from inside its network namespace.
+const LOOPBACK: &str = "http://127.0.0.1:8080";
 /// Kept with the database, since it speaks of the database.
 const MARKER: &str = "postgres/data/keycloak-complete";
 
@@ -19,26 +21,39 @@ pub fn is_complete(layout: &Layout) -> bool {
 }
 
 /// Makes the client and gives its service account the role `create-realm`.
+///
+/// A realm refuses plain HTTP from addresses that are not private, and 198.18.0.0/15 is not. Loopback is: so this speaks
+/// from inside the network namespace, and opens realm `master` for the operator. (The operator must do the same for the
+/// realms that it makes where its pool's URL is plain HTTP.)
 pub async fn set_up(layout: &Layout, credentials: &Credentials) -> Result<()> {
+    let secrets = credentials.clone();
+    network::inside(move || async move { make_client(&secrets).await }).await?;
+    layout::write(&layout.state.join(MARKER), b"")
+}
+
+async fn make_client(credentials: &Credentials) -> Result<()> {
     let http = Client::new();
     let admin = Admin {
         token: token(&http, credentials).await?,
         http,
     };
+    admin
+        .send(admin.http.put(admin.path("")).json(&json!({ "sslRequired": "none" })))
+        .await?;
     let client = match admin.client().await? {
         Some(id) => id,
         None => admin.create_client(credentials).await?,
     };
-    let account = admin.get(&format!("clients/{client}/service-account-user")).await?;
-    let roles = format!("users/{}/role-mappings/realm", text(&account, "id")?);
+    let account = admin.get(&format!("/clients/{client}/service-account-user")).await?;
+    let roles = format!("/users/{}/role-mappings/realm", text(&account, "id")?);
     // A new account is given the realm's default roles: this one needs none of them.
     let given = admin.get(&roles).await?;
     admin.send(admin.http.delete(admin.path(&roles)).json(&given)).await?;
-    let create_realm = admin.get("roles/create-realm").await?;
+    let create_realm = admin.get("/roles/create-realm").await?;
     admin
         .send(admin.http.post(admin.path(&roles)).json(&json!([create_realm])))
         .await?;
-    layout::write(&layout.state.join(MARKER), b"")
+    Ok(())
 }
 
 struct Admin {
@@ -48,7 +63,7 @@ struct Admin {
 
 impl Admin {
     fn path(&self, path: &str) -> String {
-        format!("{}/admin/realms/master/{path}", url())
+        format!("{LOOPBACK}/admin/realms/master{path}")
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<reqwest::Response> {
@@ -69,7 +84,7 @@ impl Admin {
     }
 
     async fn client(&self) -> Result<Option<String>> {
-        let found = self.get(&format!("clients?clientId={OPERATOR}")).await?;
+        let found = self.get(&format!("/clients?clientId={OPERATOR}")).await?;
         found.get(0).map(|client| text(client, "id")).transpose()
     }
 
@@ -86,7 +101,7 @@ impl Admin {
             // Else the token names every realm that the account ever made, and outgrows a request's header.
             "attributes": { "client.use.lightweight.access.token.enabled": "true" },
         });
-        self.send(self.http.post(self.path("clients")).json(&client)).await?;
+        self.send(self.http.post(self.path("/clients")).json(&client)).await?;
         self.client()
             .await?
             .context("Keycloak does not list the client that it made")
@@ -100,7 +115,7 @@ async fn token(http: &Client, credentials: &Credentials) -> Result<String> {
         ("username", KEYCLOAK_ADMIN),
         ("password", credentials.keycloak_admin.expose_secret()),
     ];
-    let url = format!("{}/realms/master/protocol/openid-connect/token", url());
+    let url = format!("{LOOPBACK}/realms/master/protocol/openid-connect/token");
     let answer: Value = http
         .post(url)
         .form(&form)

@@ -1,5 +1,7 @@
 //! MinIO, and the operator's user in it.
 
+mod set_up;
+
 use anyhow::Result;
 use secrecy::ExposeSecret;
 
@@ -14,7 +16,7 @@ pub const PORT: u16 = 9000;
 /// MinIO's region.
 pub const REGION: &str = "us-east-1";
 
-/// MinIO, ready.
+/// MinIO, ready and set up.
 pub async fn minio(context: &Context) -> Result<()> {
     let program = context.tools.go(go::MINIO).await?.join("minio");
     let data = context.layout.state_dir("minio")?;
@@ -40,7 +42,8 @@ pub async fn minio(context: &Context) -> Result<()> {
                     .error_for_status()?;
                 Ok(())
             };
-            context.ensure(Part::Minio, step, &launch, ready).await
+            context.ensure(Part::Minio, step, &launch, ready).await?;
+            set_up::set_up(&context.layout, &context.credentials).await
         })
         .await
 }

@@ -1,0 +1,67 @@
+//! Runs cases a few at a time and tells how they ended.
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration, time::Instant};
+
+use anyhow::{Result, anyhow};
+use futures::{FutureExt, StreamExt, stream};
+
+use super::{Case, Tally, env::Env};
+use crate::{stack::Stack, ui};
+
+/// Cases at once. They wait for backends most of the time; Keycloak takes four realms at once.
+const CONCURRENCY: usize = 4;
+/// Longest time for one case.
+const DEADLINE: Duration = Duration::from_mins(8);
+
+/// Runs the cases whose name contains `filter`: first those that may share the stack, then the others.
+pub async fn run(stack: &Stack, cases: Vec<Case>, filter: Option<&str>) -> Result<Tally> {
+    let wanted = |case: &Case| filter.is_none_or(|filter| case.name.contains(filter));
+    let (alone, shared): (Vec<_>, Vec<_>) = cases.into_iter().filter(wanted).partition(|case| case.alone);
+    let env = Arc::new(Env::new(stack).await?);
+    let mut tally = Tally::default();
+    let mut results =
+        stream::iter(shared.into_iter().map(|case| one(Arc::clone(&env), case))).buffer_unordered(CONCURRENCY);
+    while let Some(passed) = results.next().await {
+        tally.count(passed);
+    }
+    for case in alone {
+        tally.count(one(Arc::clone(&env), case).await);
+    }
+    Ok(tally)
+}
+
+impl Tally {
+    /// Counts one test.
+    pub fn count(&mut self, passed: bool) {
+        if passed {
+            self.passed += 1;
+        } else {
+            self.failed += 1;
+        }
+    }
+}
+
+async fn one(env: Arc<Env>, case: Case) -> bool {
+    let began = Instant::now();
+    let run = AssertUnwindSafe(tokio::time::timeout(DEADLINE, (case.run)(&env))).catch_unwind();
+    let result = match run.await {
+        Ok(Ok(result)) => result,
+        Ok(Err(_)) => Err(anyhow!("did not end within {} s", DEADLINE.as_secs())),
+        Err(_) => Err(anyhow!("panicked")),
+    };
+    let name = case.name.replace('_', " ");
+    let seconds = began.elapsed().as_secs_f32();
+    match result {
+        Ok(()) => {
+            ui::print(&format!("ok      {name} ({seconds:.1} s)"));
+            true
+        }
+        Err(error) => {
+            ui::print(&format!(
+                "FAILED  {name} ({seconds:.1} s)\n        {error:#}\n{}",
+                env.diagnostics().await
+            ));
+            false
+        }
+    }
+}
