@@ -42,7 +42,10 @@ impl Credential {
     /// A new random credential: 40 alphanumeric characters (238 bits), valid in URIs without escaping.
     pub fn generate() -> Self {
         let mut rng = rand::rng();
-        Self { id: Alphanumeric.sample_string(&mut rng, 12), secret: Alphanumeric.sample_string(&mut rng, 40).into() }
+        Self {
+            id: Alphanumeric.sample_string(&mut rng, 12),
+            secret: Alphanumeric.sample_string(&mut rng, 40).into(),
+        }
     }
 }
 

@@ -3,6 +3,15 @@
 //! One tenant is one realm with its clients, its roles, its first administrators and an automation client
 //! by which the operator manages it from then on.
 
+mod adapter;
+mod automation;
+mod client;
+mod realm;
+mod representation;
+
+pub use adapter::KeycloakBackend;
+pub use client::KeycloakConfig;
+
 use std::time::Duration;
 
 use async_trait::async_trait;

@@ -156,8 +156,8 @@ impl MinioAdmin {
         else {
             return Ok(None);
         };
-        let mut info: Value = self.parse(&bytes)?;
-        Ok(Some(info["Policy"].take()))
+        let info: Value = self.parse(&bytes)?;
+        Ok(info.get("Policy").cloned())
     }
 
     /// Removes a policy; refused by the server while a user has it.
