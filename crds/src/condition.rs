@@ -37,7 +37,12 @@ const MESSAGE_MAX: usize = 32_768;
 
 /// Records a statement in a list of conditions, which stays sorted in the order of first appearance.
 pub fn set(conditions: &mut Vec<Condition>, statement: Statement, generation: i64, now: Timestamp) {
-    let Statement { type_, status, reason, mut message } = statement;
+    let Statement {
+        type_,
+        status,
+        reason,
+        mut message,
+    } = statement;
     while message.len() > MESSAGE_MAX {
         message.pop();
     }
@@ -49,7 +54,7 @@ pub fn set(conditions: &mut Vec<Condition>, statement: Statement, generation: i6
             if found.status != status {
                 found.last_transition_time = now;
             }
-            found.status = status.to_owned();
+            status.clone_into(&mut found.status);
             reason.clone_into(&mut found.reason);
             found.message = message;
             found.observed_generation = Some(generation);
@@ -84,7 +89,12 @@ mod tests {
     }
 
     fn ready(status: Status, reason: &'static str) -> Statement {
-        Statement { type_: "Ready", status, reason, message: String::new() }
+        Statement {
+            type_: "Ready",
+            status,
+            reason,
+            message: String::new(),
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What is generated from the types: the CRDs of chart `plexica-crds`, and the table of conditions for people.
 
+use std::fmt::Write as _;
+
 use kube::CustomResourceExt;
 use serde_json::{Value, json};
 use strum::{EnumMessage, IntoEnumIterator};
@@ -41,17 +43,25 @@ pub fn conditions() -> String {
     );
     for type_ in Type::iter() {
         let reasons: Vec<&str> = type_.reasons().iter().map(AsRef::as_ref).collect();
-        page += &format!("| {} | {} | {} |\n", type_.as_ref(), text(type_.get_documentation()), reasons.join(", "));
+        let _ = write!(page, "| {} | {} | {} |\n",
+            type_.as_ref(),
+            text(type_.get_documentation()),
+            reasons.join(", ")
+        );
     }
     page += "\n| reason | what it means and what to do |\n|---|---|\n";
     for reason in Reason::iter() {
-        page += &format!("| {} | {} |\n", reason.as_ref(), text(reason.get_documentation()));
+        let _ = write!(page, "| {} | {} |\n", reason.as_ref(), text(reason.get_documentation()));
     }
     page
 }
 
 fn text(documentation: Option<&str>) -> String {
-    documentation.unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
+    documentation
+        .unwrap_or_default()
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// Removes what the API server ignores or drops: number formats that it does not know, and nulls.
@@ -59,7 +69,10 @@ fn strip(value: &mut Value) {
     match value {
         Value::Object(map) => {
             map.retain(|_, value| !value.is_null());
-            if map.get("format").is_some_and(|format| matches!(format.as_str(), Some("uint16" | "uint32" | "uint64"))) {
+            if map
+                .get("format")
+                .is_some_and(|format| matches!(format.as_str(), Some("uint16" | "uint32" | "uint64")))
+            {
                 map.remove("format");
             }
             map.values_mut().for_each(strip);
@@ -81,12 +94,19 @@ mod tests {
             fs::write(file, text).unwrap();
         }
         let checked_in = fs::read_to_string(file).unwrap_or_default();
-        assert!(checked_in == text, "{} is not what the code says: run `cargo dev generate`", file.display());
+        assert!(
+            checked_in == text,
+            "{} is not what the code says: run `cargo dev generate`",
+            file.display()
+        );
     }
 
     #[test]
     fn the_page_of_conditions_is_that_of_the_code() {
-        assert_checked_in(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/conditions.md"), &conditions());
+        assert_checked_in(
+            &Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/conditions.md"),
+            &conditions(),
+        );
     }
 
     #[test]

@@ -63,7 +63,10 @@ pub const SLUG_FIRST: SlugRule = SlugRule {
 pub const SLUG_ALPHABET: SlugRule = SlugRule {
     cel: "self.metadata.name.matches('^[a-z0-9-]*$')",
     message: "a tenant's name holds only lower-case letters, digits and hyphens, no dot",
-    holds: |s| s.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'),
+    holds: |s| {
+        s.bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+    },
 };
 /// Rule: hyphens separate segments.
 pub const SLUG_HYPHENS: SlugRule = SlugRule {
@@ -87,8 +90,14 @@ pub const SLUG_RESERVED: SlugRule = SlugRule {
 };
 
 /// All rules of a slug, in the order in which they are reported.
-pub const SLUG_RULES: [SlugRule; 6] =
-    [SLUG_LENGTH, SLUG_FIRST, SLUG_ALPHABET, SLUG_HYPHENS, SLUG_PLUGIN, SLUG_RESERVED];
+pub const SLUG_RULES: [SlugRule; 6] = [
+    SLUG_LENGTH,
+    SLUG_FIRST,
+    SLUG_ALPHABET,
+    SLUG_HYPHENS,
+    SLUG_PLUGIN,
+    SLUG_RESERVED,
+];
 
 /// A tenant's name: the one identifier from which all names in backends are derived.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]

@@ -40,7 +40,10 @@ mod tests {
 
     #[test]
     fn a_mark_survives_its_comment() {
-        let owner = Owner { tenant_id: Uuid::from_u128(7), installation: "prod-eu".into() };
+        let owner = Owner {
+            tenant_id: Uuid::from_u128(7),
+            installation: "prod-eu".into(),
+        };
         assert_eq!(Owner::from_comment(&owner.to_comment()), Some(owner));
         assert_eq!(Owner::from_comment("standard public schema"), None);
     }

@@ -60,7 +60,10 @@ impl FromStr for Period {
         if text.is_empty() || !rest.is_empty() {
             return Err(invalid());
         }
-        Ok(Self { text: text.to_owned(), value })
+        Ok(Self {
+            text: text.to_owned(),
+            value,
+        })
     }
 }
 
@@ -84,7 +87,9 @@ impl Serialize for Period {
 
 impl<'de> Deserialize<'de> for Period {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Cow::<'de, str>::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        Cow::<'de, str>::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
     }
 }
 
@@ -108,16 +113,28 @@ mod tests {
 
     #[test]
     fn periods_are_read_as_gateway_api_writes_them() {
-        for (text, seconds) in [("30s", 30), ("15m", 900), ("720h", 2_592_000), ("1h30m", 5_400), ("0s", 0)] {
+        for (text, seconds) in [
+            ("30s", 30),
+            ("15m", 900),
+            ("720h", 2_592_000),
+            ("1h30m", 5_400),
+            ("0s", 0),
+        ] {
             assert_eq!(text.parse::<Period>().unwrap().value(), Duration::from_secs(seconds));
         }
-        assert_eq!("1500ms".parse::<Period>().unwrap().value(), Duration::from_millis(1_500));
+        assert_eq!(
+            "1500ms".parse::<Period>().unwrap().value(),
+            Duration::from_millis(1_500)
+        );
     }
 
     #[test]
     fn what_is_no_period_is_refused_with_examples() {
         for text in ["", "1d", "-1h", "1.5h", "30", "h", "123456s", "1h1h1h1h1h"] {
-            assert!(text.parse::<Period>().unwrap_err().to_string().contains("720h"), "{text}");
+            assert!(
+                text.parse::<Period>().unwrap_err().to_string().contains("720h"),
+                "{text}"
+            );
         }
     }
 }

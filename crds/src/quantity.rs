@@ -55,7 +55,13 @@ mod tests {
 
     #[test]
     fn equal_quantities_have_equal_values() {
-        for (a, b) in [("1", "1000m"), ("1Gi", "1024Mi"), ("0.5", "500m"), ("2k", "2000"), ("1.5Gi", "1536Mi")] {
+        for (a, b) in [
+            ("1", "1000m"),
+            ("1Gi", "1024Mi"),
+            ("0.5", "500m"),
+            ("2k", "2000"),
+            ("1.5Gi", "1536Mi"),
+        ] {
             assert_eq!(millis(&q(a)), millis(&q(b)), "{a} {b}");
             assert!(millis(&q(a)).is_some());
         }

@@ -75,7 +75,13 @@ pub struct Pool<B: ?Sized> {
 impl<B: ?Sized> Pool<B> {
     /// A pool around an adapter.
     pub fn new(kind: &'static str, common: PoolCommon, backend: Arc<B>, metrics: Metrics) -> Self {
-        Self { kind, common, backend, breaker: Breaker::default(), metrics }
+        Self {
+            kind,
+            common,
+            backend,
+            breaker: Breaker::default(),
+            metrics,
+        }
     }
 
     /// Calls the backend, unless the circuit is open; counts, times and ends it when it takes too long.
@@ -107,12 +113,18 @@ impl<B: ?Sized> Pool<B> {
             .into()),
         };
         let error = result.as_ref().err().and_then(AsBackendError::as_backend_error);
-        self.breaker.record(!matches!(error, Some(BackendError::Unavailable(_))), Timestamp::now());
+        self.breaker
+            .record(!matches!(error, Some(BackendError::Unavailable(_))), Timestamp::now());
         let result_label = match &result {
             Ok(_) => "ok",
             Err(_) => error.map_or("refused", BackendError::label),
         };
-        let labels = CallLabels { backend: self.kind, pool: name.clone(), verb: verb.into(), result: result_label };
+        let labels = CallLabels {
+            backend: self.kind,
+            pool: name.clone(),
+            verb: verb.into(),
+            result: result_label,
+        };
         self.metrics.called(&labels, start.elapsed());
         result
     }
@@ -176,7 +188,10 @@ impl Backends {
         s3: Option<String>,
     ) -> PlacementRequest {
         fn request<B: ?Sized>(wanted: Option<String>, pools: &Pools<B>) -> PoolRequest {
-            PoolRequest { wanted, offers: pools.values().map(|pool| pool.offer()).collect() }
+            PoolRequest {
+                wanted,
+                offers: pools.values().map(|pool| pool.offer()).collect(),
+            }
         }
         PlacementRequest {
             postgres: request(postgres, &self.postgres),

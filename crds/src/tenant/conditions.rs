@@ -116,9 +116,13 @@ impl Type {
                 R::NamespaceTerminating,
                 R::Deleting,
             ],
-            Self::IsolationVerified => {
-                &[R::Verified, R::NotYetVerified, R::IsolationBreached, R::BackendUnavailable, R::BackendUnexpected]
-            }
+            Self::IsolationVerified => &[
+                R::Verified,
+                R::NotYetVerified,
+                R::IsolationBreached,
+                R::BackendUnavailable,
+                R::BackendUnexpected,
+            ],
             Self::Suspended => &[R::SuspendRequested, R::NotSuspended],
             Self::DriftDetected => &[R::Corrected, R::InSync],
             Self::Ready | Self::Reconciling | Self::Stalled => &[
@@ -148,7 +152,12 @@ impl Type {
     /// A statement of this condition.
     pub fn says(self, status: Status, reason: Reason, message: impl Into<String>) -> Statement {
         debug_assert!(self.reasons().contains(&reason), "{self:?} may not give {reason:?}");
-        Statement { type_: self.into(), status, reason: reason.into(), message: message.into() }
+        Statement {
+            type_: self.into(),
+            status,
+            reason: reason.into(),
+            message: message.into(),
+        }
     }
 }
 
@@ -239,9 +248,15 @@ mod tests {
     #[test]
     fn a_tenant_is_ready_only_when_every_part_is() {
         let (statements, phase) = summarize([&Outcome::done(), &Outcome::done()]);
-        assert_eq!((statements.len(), statements[0].status, phase), (1, Status::True, Phase::Active));
+        assert_eq!(
+            (statements.len(), statements[0].status, phase),
+            (1, Status::True, Phase::Active)
+        );
         let (statements, phase) = summarize([&Outcome::done(), &waiting()]);
-        assert_eq!((statements[0].status, statements[0].reason), (Status::False, "BackendUnavailable"));
+        assert_eq!(
+            (statements[0].status, statements[0].reason),
+            (Status::False, "BackendUnavailable")
+        );
         assert_eq!((statements[1].type_, phase), ("Reconciling", Phase::Provisioning));
     }
 
@@ -249,7 +264,10 @@ mod tests {
     fn what_needs_a_person_explains_ready_before_what_heals() {
         let (statements, phase) = summarize([&waiting(), &blocked()]);
         assert_eq!(statements[0].reason, "NotOwned");
-        assert_eq!(statements.iter().map(|s| s.type_).collect::<Vec<_>>(), ["Ready", "Reconciling", "Stalled"]);
+        assert_eq!(
+            statements.iter().map(|s| s.type_).collect::<Vec<_>>(),
+            ["Ready", "Reconciling", "Stalled"]
+        );
         assert_eq!(phase, Phase::Failed);
     }
 }

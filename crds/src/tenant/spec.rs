@@ -182,7 +182,7 @@ pub struct IdentitySpec {
     #[schemars(length(max = 20), inner(length(max = 512)))]
     #[x_kube(validation = Rule::new("self.all(u, u.matches('^https?://[A-Za-z0-9.:-]+(/[^*\\\\s#]*[*]?)?$'))").message("a redirect URI is an absolute http or https URI with a host, such as https://app.example.com/*; `*` only at its end"))]
     pub redirect_uris: Vec<String>,
-    /// Origins from which browsers may call Keycloak, beside those of the redirect URIs. For example https://app.example.com.
+    /// Origins from which browsers may call Keycloak, beside those of the redirect URIs: scheme and host, no path.
     #[serde(default)]
     #[schemars(length(max = 20), inner(length(max = 256)))]
     #[x_kube(validation = Rule::new("self.all(u, u.matches('^https?://[^/*\\\\s]+$'))").message("a web origin is scheme and host without a path, such as https://app.example.com"))]
@@ -274,7 +274,11 @@ pub enum DeletionPolicy {
 
 impl Default for DatabaseSpec {
     fn default() -> Self {
-        Self { pool: None, connection_limit: connection_limit(), statement_timeout: statement_timeout() }
+        Self {
+            pool: None,
+            connection_limit: connection_limit(),
+            statement_timeout: statement_timeout(),
+        }
     }
 }
 
@@ -295,7 +299,11 @@ impl Default for IdentitySpec {
 
 impl Default for StorageSpec {
     fn default() -> Self {
-        Self { pool: None, quota: quota(), versioning: false }
+        Self {
+            pool: None,
+            quota: quota(),
+            versioning: false,
+        }
     }
 }
 
@@ -346,7 +354,10 @@ fn quota() -> Quantity {
 }
 
 fn quantities<const N: usize>(entries: [(&str, &str); N]) -> BTreeMap<String, Quantity> {
-    entries.into_iter().map(|(key, value)| (key.to_owned(), Quantity(value.to_owned()))).collect()
+    entries
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), Quantity(value.to_owned())))
+        .collect()
 }
 
 fn resource_quota() -> BTreeMap<String, Quantity> {

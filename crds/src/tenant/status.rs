@@ -58,7 +58,6 @@ pub enum Phase {
     Failed,
 }
 
-
 /// The PostgreSQL schema.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

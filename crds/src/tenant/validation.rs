@@ -27,7 +27,10 @@ pub struct Violation {
 
 impl Violation {
     fn new(field: &str, message: impl Into<String>) -> Self {
-        Self { field: field.to_owned(), message: message.into() }
+        Self {
+            field: field.to_owned(),
+            message: message.into(),
+        }
     }
 }
 
@@ -40,7 +43,11 @@ impl From<InvalidSlug> for Violation {
 /// All rules that the tenant breaks, in the order of its fields; empty means that it is valid.
 pub fn violations(tenant: &Tenant) -> Vec<Violation> {
     let spec = &tenant.spec;
-    let mut found: Vec<Violation> = TenantSlug::parse(&tenant.name_any()).err().map(Violation::from).into_iter().collect();
+    let mut found: Vec<Violation> = TenantSlug::parse(&tenant.name_any())
+        .err()
+        .map(Violation::from)
+        .into_iter()
+        .collect();
     for (field, object) in [("spec.settings", &spec.settings), ("spec.theme", &spec.theme)] {
         let size = serde_json::to_vec(object).map_or(usize::MAX, |json| json.len());
         if size > FREE_OBJECT_MAX {
@@ -67,11 +74,17 @@ pub fn violations(tenant: &Tenant) -> Vec<Violation> {
     if quantity::bytes(&spec.storage.quota).is_none_or(|bytes| bytes == 0) {
         found.push(Violation::new(
             "spec.storage.quota",
-            format!("`{}` is no positive quantity of bytes, such as 10Gi", spec.storage.quota.0),
+            format!(
+                "`{}` is no positive quantity of bytes, such as 10Gi",
+                spec.storage.quota.0
+            ),
         ));
     }
     if spec.retention.value().is_zero() {
-        found.push(Violation::new("spec.retention", "must be longer than zero: it is how long data outlives the tenant"));
+        found.push(Violation::new(
+            "spec.retention",
+            "must be longer than zero: it is how long data outlives the tenant",
+        ));
     }
     found
 }
@@ -88,27 +101,31 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn tenant(name: &str, spec: serde_json::Value) -> Tenant {
+    fn tenant(name: &str, spec: &serde_json::Value) -> Tenant {
         serde_json::from_value(json!({
             "apiVersion": "plexica.io/v1alpha1", "kind": "Tenant", "metadata": {"name": name}, "spec": spec
         }))
         .unwrap()
     }
 
-    fn messages(name: &str, spec: serde_json::Value) -> String {
-        violations(&tenant(name, spec)).iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    fn messages(name: &str, spec: &serde_json::Value) -> String {
+        violations(&tenant(name, spec))
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join("\n")
     }
 
     #[test]
     fn a_tenant_with_only_a_name_is_valid() {
-        assert_eq!(violations(&tenant("acme", json!({"displayName": "Acme"}))), vec![]);
+        assert_eq!(violations(&tenant("acme", &json!({"displayName": "Acme"}))), vec![]);
     }
 
     #[test]
     fn every_broken_rule_is_reported_with_its_field() {
         let text = messages(
             "9lives",
-            json!({
+            &json!({
                 "displayName": "x",
                 "settings": {"blob": "x".repeat(1_000_000)},
                 "admins": [{"email": "Ann@example.com"}, {"email": "ann@example.com"}, {"email": ""}],
@@ -134,7 +151,7 @@ mod tests {
 
     #[test]
     fn defaults_are_those_of_the_data_model() {
-        let spec = tenant("acme", json!({"displayName": "Acme"})).spec;
+        let spec = tenant("acme", &json!({"displayName": "Acme"})).spec;
         assert_eq!(spec.identity.access_token_lifespan.value().as_secs(), 300);
         assert_eq!(spec.identity.sso_session_idle.value().as_secs(), 1_800);
         assert_eq!(spec.identity.sso_session_max.value().as_secs(), 36_000);

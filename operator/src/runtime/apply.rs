@@ -58,7 +58,11 @@ where
     // Forced: the operator is the sole owner of the fields that it declares.
     let params = PatchParams::apply(FieldManager::Objects.as_ref()).force();
     within(api.patch(name, &params, &Patch::Apply(declared))).await?;
-    Ok(if live.is_some() { Applied::Updated } else { Applied::Created })
+    Ok(if live.is_some() {
+        Applied::Updated
+    } else {
+        Applied::Created
+    })
 }
 
 /// Whether everything that is wanted is there. Objects may hold more; lists are compared whole; quantities by
@@ -66,7 +70,10 @@ where
 pub fn holds(live: &Value, wanted: &Value) -> bool {
     match (live, wanted) {
         (Value::Object(live), Value::Object(wanted)) => wanted.iter().all(|(key, value)| {
-            value.is_null() || live.get(key).map_or_else(|| is_empty(value), |found| holds(found, value))
+            value.is_null()
+                || live
+                    .get(key)
+                    .map_or_else(|| is_empty(value), |found| holds(found, value))
         }),
         (Value::Array(live), Value::Array(wanted)) => {
             live.len() == wanted.len() && live.iter().zip(wanted).all(|(live, wanted)| holds(live, wanted))
@@ -98,8 +105,12 @@ mod tests {
 
     #[test]
     fn what_others_add_is_no_difference() {
-        let live = json!({"metadata": {"name": "x", "uid": "1", "labels": {"a": "1", "theirs": "2"}}, "spec": {"n": 1}});
-        assert!(holds(&live, &json!({"metadata": {"name": "x", "labels": {"a": "1"}}, "spec": {"n": 1, "m": {}}})));
+        let live =
+            json!({"metadata": {"name": "x", "uid": "1", "labels": {"a": "1", "theirs": "2"}}, "spec": {"n": 1}});
+        assert!(holds(
+            &live,
+            &json!({"metadata": {"name": "x", "labels": {"a": "1"}}, "spec": {"n": 1, "m": {}}})
+        ));
         assert!(!holds(&live, &json!({"metadata": {"labels": {"a": "2"}}})));
         assert!(!holds(&live, &json!({"metadata": {"labels": {"b": "1"}}})));
     }

@@ -32,7 +32,10 @@ impl<K: Eq + Hash + Clone> Backoff<K> {
     /// Records that the object failed now, and says when to try again. `random` is uniform in 0..1.
     pub fn failed(&self, key: &K, generation: i64, now: Timestamp, random: f64) -> Timestamp {
         let mut failures = self.failures.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let before = failures.get(key).filter(|failure| failure.generation == generation).copied();
+        let before = failures
+            .get(key)
+            .filter(|failure| failure.generation == generation)
+            .copied();
         if let Some(failure) = before
             && now < failure.due
         {
@@ -40,18 +43,31 @@ impl<K: Eq + Hash + Clone> Backoff<K> {
         }
         let attempts = before.map_or(0, |failure| failure.attempts) + 1;
         let due = now + delay(attempts, random);
-        failures.insert(key.clone(), Failure { generation, attempts, due });
+        failures.insert(
+            key.clone(),
+            Failure {
+                generation,
+                attempts,
+                due,
+            },
+        );
         due
     }
 
     /// Records that the object succeeded or is gone.
     pub fn forget(&self, key: &K) {
-        self.failures.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(key);
+        self.failures
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .remove(key);
     }
 
     /// Objects that wait for another try.
     pub fn len(&self) -> usize {
-        self.failures.lock().unwrap_or_else(std::sync::PoisonError::into_inner).len()
+        self.failures
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .len()
     }
 
     /// Whether no object waits for another try.
@@ -62,7 +78,9 @@ impl<K: Eq + Hash + Clone> Backoff<K> {
 
 /// The delay after so many failures in a row (from 1): 1, 2, 4 ... 300 s, spread by the jitter.
 pub fn delay(attempts: u32, random: f64) -> Duration {
-    let base = FIRST.saturating_mul(2_u32.saturating_pow(attempts.saturating_sub(1))).min(GREATEST);
+    let base = FIRST
+        .saturating_mul(2_u32.saturating_pow(attempts.saturating_sub(1)))
+        .min(GREATEST);
     spread(base, random)
 }
 

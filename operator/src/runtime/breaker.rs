@@ -43,7 +43,10 @@ impl Breaker {
 
     /// Since when the backend does not answer; `None` while it does.
     pub fn failing_since(&self) -> Option<Timestamp> {
-        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner).since
+        self.state
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .since
     }
 
     /// Records how a call ended: `true` if the backend answered, whatever it said.

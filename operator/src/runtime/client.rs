@@ -37,13 +37,14 @@ impl ApiError {
 
     /// Whether the API server understood the request and refuses it for good: forbidden or invalid.
     pub fn is_refusal(&self) -> bool {
-        self.status().is_some_and(|status| status.is_forbidden() || status.is_invalid())
+        self.status()
+            .is_some_and(|status| status.is_forbidden() || status.is_invalid())
     }
 }
 
 /// A client from the environment (service account in a pod, kubeconfig otherwise).
 pub async fn connect() -> Result<Client, kube::Error> {
-    let mut config = Config::infer().await.map_err(|error| kube::Error::InferConfig(error))?;
+    let mut config = Config::infer().await.map_err(kube::Error::InferConfig)?;
     config.default_retry = false;
     config.connect_timeout = Some(CONNECT_TIMEOUT);
     config.write_timeout = Some(REQUEST_TIMEOUT);

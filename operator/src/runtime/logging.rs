@@ -14,6 +14,14 @@ pub fn init() {
     if std::io::stdout().is_terminal() {
         registry.with(tracing_subscriber::fmt::layer()).init();
     } else {
-        registry.with(tracing_subscriber::fmt::layer().json().flatten_event(true).with_current_span(true).with_span_list(false)).init();
+        registry
+            .with(
+                tracing_subscriber::fmt::layer()
+                    .json()
+                    .flatten_event(true)
+                    .with_current_span(true)
+                    .with_span_list(false),
+            )
+            .init();
     }
 }

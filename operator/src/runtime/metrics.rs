@@ -86,25 +86,48 @@ impl Metrics {
         };
         let mut registry = Registry::with_prefix("plexica");
         registry.register("reconciles", "Reconciles by result", metrics.reconciles.clone());
-        registry.register_with_unit("reconcile", "Length of reconciles", Unit::Seconds, metrics.reconcile_seconds.clone());
-        registry.register_with_unit("ready", "From creation to first Ready", Unit::Seconds, metrics.ready_seconds.clone());
+        registry.register_with_unit(
+            "reconcile",
+            "Length of reconciles",
+            Unit::Seconds,
+            metrics.reconcile_seconds.clone(),
+        );
+        registry.register_with_unit(
+            "ready",
+            "From creation to first Ready",
+            Unit::Seconds,
+            metrics.ready_seconds.clone(),
+        );
         registry.register("reconciles_running", "Reconciles that run now", metrics.running.clone());
-        registry.register("objects_in_backoff", "Objects that wait for another try", metrics.in_backoff.clone());
+        registry.register(
+            "objects_in_backoff",
+            "Objects that wait for another try",
+            metrics.in_backoff.clone(),
+        );
         registry.register("objects", "Objects by phase", metrics.objects.clone());
         registry.register("backend_calls", "Calls to backends by result", metrics.calls.clone());
-        registry.register_with_unit("backend_call", "Length of calls to backends", Unit::Seconds, metrics.call_seconds.clone());
+        registry.register_with_unit(
+            "backend_call",
+            "Length of calls to backends",
+            Unit::Seconds,
+            metrics.call_seconds.clone(),
+        );
         (metrics, registry)
     }
 
     /// Counts a reconcile.
     pub fn reconciled(&self, kind: &'static str, result: &'static str, length: Duration) {
         self.reconciles.get_or_create(&ReconcileLabels { kind, result }).inc();
-        self.reconcile_seconds.get_or_create(&KindLabels { kind }).observe(length.as_secs_f64());
+        self.reconcile_seconds
+            .get_or_create(&KindLabels { kind })
+            .observe(length.as_secs_f64());
     }
 
     /// Counts an object that became Ready for the first time, so long after its creation.
     pub fn became_ready(&self, kind: &'static str, length: Duration) {
-        self.ready_seconds.get_or_create(&KindLabels { kind }).observe(length.as_secs_f64());
+        self.ready_seconds
+            .get_or_create(&KindLabels { kind })
+            .observe(length.as_secs_f64());
     }
 
     /// Counts a call to a backend.
@@ -130,6 +153,9 @@ mod tests {
         let (metrics, registry) = Metrics::new();
         metrics.reconciled("Tenant", "ok", Duration::from_millis(20));
         let text = render(&registry).unwrap();
-        assert!(text.contains("plexica_reconciles_total{kind=\"Tenant\",result=\"ok\"} 1"), "{text}");
+        assert!(
+            text.contains("plexica_reconciles_total{kind=\"Tenant\",result=\"ok\"} 1"),
+            "{text}"
+        );
     }
 }

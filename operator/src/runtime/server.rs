@@ -48,7 +48,12 @@ impl Readiness {
 
     /// The gates that are still closed.
     pub fn missing(&self) -> Vec<Gate> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .copied()
+            .collect()
     }
 }
 
@@ -63,7 +68,10 @@ struct AppState {
 /// # Errors
 /// When the address cannot be bound.
 pub async fn serve(address: SocketAddr, readiness: Readiness, registry: Registry) -> std::io::Result<()> {
-    let state = AppState { readiness, registry: Arc::new(registry) };
+    let state = AppState {
+        readiness,
+        registry: Arc::new(registry),
+    };
     let router = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
@@ -77,7 +85,7 @@ async fn readyz(State(state): State<AppState>) -> Response {
     if missing.is_empty() {
         return "ok\n".into_response();
     }
-    let lines: String = missing.iter().map(|gate| format!("{gate}\n")).collect();
+    let lines = missing.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n") + "\n";
     (StatusCode::SERVICE_UNAVAILABLE, lines).into_response()
 }
 

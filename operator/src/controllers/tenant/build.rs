@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::{
     ByteString,
     api::{
-        core::v1::{
-            LimitRange, LimitRangeItem, LimitRangeSpec, Namespace, ResourceQuota, ResourceQuotaSpec, Secret,
-        },
+        core::v1::{LimitRange, LimitRangeItem, LimitRangeSpec, Namespace, ResourceQuota, ResourceQuotaSpec, Secret},
         networking::v1::{
             NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec,
         },
@@ -65,7 +63,10 @@ impl ServiceAccount {
     /// From the environment of the pod (`POD_NAMESPACE`, `SERVICE_ACCOUNT`), as the chart sets it.
     pub fn from_env() -> Self {
         let var = |name: &str, default: &str| std::env::var(name).unwrap_or_else(|_| default.to_owned());
-        Self { namespace: var("POD_NAMESPACE", "plexica-system"), name: var("SERVICE_ACCOUNT", "plexica-operator") }
+        Self {
+            namespace: var("POD_NAMESPACE", "plexica-system"),
+            name: var("SERVICE_ACCOUNT", "plexica-operator"),
+        }
     }
 }
 
@@ -130,14 +131,21 @@ pub fn resource_quota(tenant: &ValidatedTenant) -> Option<ResourceQuota> {
     let hard = tenant.namespace.resource_quota.clone();
     (!hard.is_empty()).then(|| ResourceQuota {
         metadata: meta(tenant, OBJECT_NAME),
-        spec: Some(ResourceQuotaSpec { hard: Some(hard), ..ResourceQuotaSpec::default() }),
+        spec: Some(ResourceQuotaSpec {
+            hard: Some(hard),
+            ..ResourceQuotaSpec::default()
+        }),
         status: None,
     })
 }
 
 /// The limit range; `None` if the spec names nothing.
 pub fn limit_range(tenant: &ValidatedTenant) -> Option<LimitRange> {
-    let plexica_crds::tenant::LimitRangeSpec { default, default_request, max } = tenant.namespace.limit_range.clone();
+    let plexica_crds::tenant::LimitRangeSpec {
+        default,
+        default_request,
+        max,
+    } = tenant.namespace.limit_range.clone();
     if default.is_empty() && default_request.is_empty() && max.is_empty() {
         return None;
     }
@@ -186,13 +194,14 @@ fn dns_port(protocol: &str) -> NetworkPolicyPort {
 /// A Secret of the tenant. Its keys are stable API: design.md, "Names".
 fn secret(tenant: &ValidatedTenant, name: &str, credential_id: Option<&str>, data: &[(&str, &str)]) -> Secret {
     let mut metadata = meta(tenant, name);
-    metadata.annotations =
-        credential_id.map(|id| BTreeMap::from([(ANNOTATION_CREDENTIAL.to_owned(), id.to_owned())]));
+    metadata.annotations = credential_id.map(|id| BTreeMap::from([(ANNOTATION_CREDENTIAL.to_owned(), id.to_owned())]));
     Secret {
         metadata,
         type_: Some("Opaque".to_owned()),
         data: Some(
-            data.iter().map(|(key, value)| ((*key).to_owned(), ByteString(value.as_bytes().to_vec()))).collect(),
+            data.iter()
+                .map(|(key, value)| ((*key).to_owned(), ByteString(value.as_bytes().to_vec())))
+                .collect(),
         ),
         ..Secret::default()
     }
@@ -219,7 +228,10 @@ pub fn database_secret(
             ("schema", tenant.slug.schema().as_str()),
             ("username", username.as_str()),
             ("password", password),
-            ("uri", &format!("postgresql://{username}:{password}@{host}:{port}/{database}")),
+            (
+                "uri",
+                &format!("postgresql://{username}:{password}@{host}:{port}/{database}"),
+            ),
         ],
     )
 }
@@ -264,5 +276,9 @@ pub fn identity_secret(tenant: &ValidatedTenant, issuer: &Url) -> Secret {
 
 /// Kinds that the operator makes in a tenant's namespace with a fixed name, for their removal.
 pub fn owned_name<K: Resource<DynamicType = ()>>() -> &'static str {
-    if K::kind(&()) == "RoleBinding" { BINDING_NAME } else { OBJECT_NAME }
+    if K::kind(&()) == "RoleBinding" {
+        BINDING_NAME
+    } else {
+        OBJECT_NAME
+    }
 }

@@ -60,7 +60,10 @@ enum Fate {
 /// Brings a Tenant in deletion to its end.
 pub async fn finalize(tenant: &Tenant, ctx: &Context) -> Result<Pass, Error> {
     let meta = tenant.meta();
-    let fate = match (tenant.spec.deletion_policy, is_confirmed(tenant.annotations(), &tenant.name_any())) {
+    let fate = match (
+        tenant.spec.deletion_policy,
+        is_confirmed(tenant.annotations(), &tenant.name_any()),
+    ) {
         (DeletionPolicy::Delete, true) => Fate::Drop,
         (DeletionPolicy::Delete, false) => {
             unconfirmed(tenant, ctx).await;
@@ -79,7 +82,9 @@ pub async fn retain(meta: &ObjectMeta, ctx: &Context) -> Result<Pass, Error> {
 
 /// Deleting data needs the tenant's name, written once more by a person.
 fn is_confirmed(annotations: &BTreeMap<String, String>, name: &str) -> bool {
-    annotations.get(ANNOTATION_CONFIRM_DELETE).is_some_and(|value| value == name)
+    annotations
+        .get(ANNOTATION_CONFIRM_DELETE)
+        .is_some_and(|value| value == name)
 }
 
 async fn unconfirmed(tenant: &Tenant, ctx: &Context) {
@@ -101,7 +106,12 @@ async fn end(meta: &ObjectMeta, known_id: Option<Uuid>, fate: Fate, ctx: &Contex
     let held = meta.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER);
     let name = meta.name.as_deref().unwrap_or_default();
     if held && let Ok(slug) = TenantSlug::parse(name) {
-        let own_id = || meta.uid.as_deref().and_then(|uid| Uuid::parse_str(uid).ok()).unwrap_or_default();
+        let own_id = || {
+            meta.uid
+                .as_deref()
+                .and_then(|uid| Uuid::parse_str(uid).ok())
+                .unwrap_or_default()
+        };
         let owner = Owner {
             tenant_id: known_id.unwrap_or_else(own_id),
             installation: ctx.platform.installation_id.clone(),
@@ -118,9 +128,14 @@ async fn end(meta: &ObjectMeta, known_id: Option<Uuid>, fate: Fate, ctx: &Contex
 async fn close(slug: &TenantSlug, owner: &Owner, fate: Fate, ctx: &Context) -> Result<(), Outcome> {
     let registry = &ctx.backends.registry;
     let failed = |error| report::outcome(&error, registry);
-    let row = registry.call(Verb::Observe, |registry| async move { registry.get(slug).await }).await.map_err(failed)?;
+    let row = registry
+        .call(Verb::Observe, |registry| async move { registry.get(slug).await })
+        .await
+        .map_err(failed)?;
     // No row of ours: nothing was ever written outside of Kubernetes.
-    let Some(row) = row.filter(|row| row.id == owner.tenant_id) else { return Ok(()) };
+    let Some(row) = row.filter(|row| row.id == owner.tenant_id) else {
+        return Ok(());
+    };
     close_backends(slug, owner, &row.pools, fate, ctx).await?;
     close_namespace(slug, owner, fate, ctx).await?;
     let verb = if fate == Fate::Drop { Verb::Delete } else { Verb::Revoke };
@@ -136,14 +151,30 @@ async fn close(slug: &TenantSlug, owner: &Owner, fate: Fate, ctx: &Context) -> R
 }
 
 /// Shuts or drops schema, realm and bucket at once; all are tried even if one fails.
-async fn close_backends(slug: &TenantSlug, owner: &Owner, pools: &Placement, fate: Fate, ctx: &Context) -> Result<(), Outcome> {
+async fn close_backends(
+    slug: &TenantSlug,
+    owner: &Owner,
+    pools: &Placement,
+    fate: Fate,
+    ctx: &Context,
+) -> Result<(), Outcome> {
     macro_rules! close {
         ($kind:literal, $pools:expr, $name:expr) => {
             async {
                 let pool = $pools.get($name).ok_or_else(|| report::no_pool($kind, $name))?;
                 let closed = match fate {
-                    Fate::Keep(_) => pool.call(Verb::Revoke, |backend| async move { backend.revoke(owner, slug).await }).await,
-                    Fate::Drop => pool.call(Verb::Delete, |backend| async move { backend.delete(owner, slug).await }).await,
+                    Fate::Keep(_) => {
+                        pool.call(Verb::Revoke, |backend| async move {
+                            backend.revoke(owner, slug).await
+                        })
+                        .await
+                    }
+                    Fate::Drop => {
+                        pool.call(Verb::Delete, |backend| async move {
+                            backend.delete(owner, slug).await
+                        })
+                        .await
+                    }
                 };
                 closed.map_err(|error| report::outcome(&error, pool))
             }
@@ -168,22 +199,39 @@ async fn close_namespace(slug: &TenantSlug, owner: &Owner, fate: Fate, ctx: &Con
     let api: Api<Namespace> = Api::all(ctx.client.clone());
     let name = slug.namespace().to_string();
     let failed = |error| report::api_outcome(&error);
-    let Some(live) = within(api.get_opt(&name)).await.map_err(failed)? else { return Ok(()) };
-    let ours = live.labels().get(LABEL_TENANT_ID).is_some_and(|id| *id == owner.tenant_id.to_string());
+    let Some(live) = within(api.get_opt(&name)).await.map_err(failed)? else {
+        return Ok(());
+    };
+    let ours = live
+        .labels()
+        .get(LABEL_TENANT_ID)
+        .is_some_and(|id| *id == owner.tenant_id.to_string());
     if !ours || live.meta().deletion_timestamp.is_some() {
         return Ok(());
     }
-    let origin = live.annotations().get(ANNOTATION_ORIGIN).and_then(|text| Origin::from_str(text).ok());
+    let origin = live
+        .annotations()
+        .get(ANNOTATION_ORIGIN)
+        .and_then(|text| Origin::from_str(text).ok());
     match (fate, origin) {
         (Fate::Drop, Some(Origin::Made)) => {
-            let uid = DeleteParams::default().preconditions(kube::api::Preconditions { uid: live.uid(), resource_version: None });
+            let uid = DeleteParams::default().preconditions(kube::api::Preconditions {
+                uid: live.uid(),
+                resource_version: None,
+            });
             within(api.delete(&name, &uid)).await.map(drop).map_err(failed)
         }
         (Fate::Drop, Some(Origin::Adopted) | None) => leave_adopted(&name, ctx).await,
         (Fate::Keep(_), _) => {
             let patch = json!({ "metadata": { "uid": live.uid(), "labels": { LABEL_RETAINED: "true" } } });
-            let params = PatchParams { field_manager: Some(FieldManager::Objects.as_ref().to_owned()), ..PatchParams::default() };
-            within(api.patch_metadata(&name, &params, &Patch::Merge(patch))).await.map(drop).map_err(failed)
+            let params = PatchParams {
+                field_manager: Some(FieldManager::Objects.as_ref().to_owned()),
+                ..PatchParams::default()
+            };
+            within(api.patch_metadata(&name, &params, &Patch::Merge(patch)))
+                .await
+                .map(drop)
+                .map_err(failed)
         }
     }
 }
@@ -198,8 +246,12 @@ async fn leave_adopted(namespace: &str, ctx: &Context) -> Result<(), Outcome> {
     // Last: it is what permits the rest.
     remove::<RoleBinding>(namespace, owned_name::<RoleBinding>(), ctx).await?;
     let api: Api<Namespace> = Api::all(ctx.client.clone());
-    let patch = json!({ "metadata": { "labels": { LABEL_TENANT_ID: null }, "annotations": { ANNOTATION_ORIGIN: null } } });
-    let params = PatchParams { field_manager: Some(FieldManager::Objects.as_ref().to_owned()), ..PatchParams::default() };
+    let patch =
+        json!({ "metadata": { "labels": { LABEL_TENANT_ID: null }, "annotations": { ANNOTATION_ORIGIN: null } } });
+    let params = PatchParams {
+        field_manager: Some(FieldManager::Objects.as_ref().to_owned()),
+        ..PatchParams::default()
+    };
     within(api.patch_metadata(namespace, &params, &Patch::Merge(patch)))
         .await
         .map(drop)

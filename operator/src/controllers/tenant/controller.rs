@@ -66,7 +66,9 @@ pub async fn run(ctx: Arc<Context>, readiness: Readiness, shutdown: impl Future<
         .touched_objects()
         // Not `generation` alone: it would swallow the events of finalizers and of confirmations.
         .predicate_filter(
-            predicates::generation.combine(predicates::finalizers).combine(predicates::annotations),
+            predicates::generation
+                .combine(predicates::finalizers)
+                .combine(predicates::annotations),
             PredicateConfig::default(),
         );
     let root = kube::runtime::controller::trigger_self(root, ());
@@ -111,23 +113,34 @@ where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
     let api: Api<PartialObjectMeta<K>> = Api::all(client.clone());
-    watcher(api, watcher::Config::default().labels(LABEL_TENANT)).default_backoff().filter_map(|event| {
-        future::ready(match event {
-            Ok(Event::Delete(object)) => owner(&object).map(Ok),
-            Ok(Event::Apply(object) | Event::InitApply(object)) => {
-                if is_touched(object.managed_fields()) { owner(&object).map(Ok) } else { None }
-            }
-            Ok(Event::Init | Event::InitDone) => None,
-            Err(error) => Some(Err(error)),
+    watcher(api, watcher::Config::default().labels(LABEL_TENANT))
+        .default_backoff()
+        .filter_map(|event| {
+            future::ready(match event {
+                Ok(Event::Delete(object)) => owner(&object).map(Ok),
+                Ok(Event::Apply(object) | Event::InitApply(object)) => {
+                    if is_touched(object.managed_fields()) {
+                        owner(&object).map(Ok)
+                    } else {
+                        None
+                    }
+                }
+                Ok(Event::Init | Event::InitDone) => None,
+                Err(error) => Some(Err(error)),
+            })
         })
-    })
 }
 
 fn owner<K>(object: &PartialObjectMeta<K>) -> Option<ReconcileRequest<Root>>
 where
     K: Resource<DynamicType = ()>,
 {
-    object.metadata.labels.as_ref()?.get(LABEL_TENANT).map(|slug| ObjectRef::<Root>::new(slug).into())
+    object
+        .metadata
+        .labels
+        .as_ref()?
+        .get(LABEL_TENANT)
+        .map(|slug| ObjectRef::<Root>::new(slug).into())
 }
 
 /// Whether anybody but us owns a field outside of `status`.
@@ -164,11 +177,20 @@ async fn fill_gauges(ctx: Arc<Context>, store: Store<Root>, readiness: Readiness
                 .filter_map(|guard| guard.0.as_ref().ok()?.status.as_ref()?.phase)
                 .filter(|found| *found == phase)
                 .count();
-            let labels = PhaseLabels { kind: KIND, phase: phase.as_ref().to_owned() };
-            ctx.metrics.objects.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
+            let labels = PhaseLabels {
+                kind: KIND,
+                phase: phase.as_ref().to_owned(),
+            };
+            ctx.metrics
+                .objects
+                .get_or_create(&labels)
+                .set(i64::try_from(count).unwrap_or(i64::MAX));
         }
         let waiting = i64::try_from(ctx.backoff.len()).unwrap_or(i64::MAX);
-        ctx.metrics.in_backoff.get_or_create(&KindLabels { kind: KIND }).set(waiting);
+        ctx.metrics
+            .in_backoff
+            .get_or_create(&KindLabels { kind: KIND })
+            .set(waiting);
         sleep(TICK).await;
     }
 }
@@ -189,7 +211,10 @@ mod tests {
     fn only_what_others_wrote_triggers_a_pass() {
         let ours = entry("plexica-operator", None);
         assert!(!is_touched(std::slice::from_ref(&ours)));
-        assert!(!is_touched(&[ours.clone(), entry("kube-controller-manager", Some("status"))]));
+        assert!(!is_touched(&[
+            ours.clone(),
+            entry("kube-controller-manager", Some("status"))
+        ]));
         assert!(is_touched(&[ours, entry("kubectl-edit", None)]));
     }
 }

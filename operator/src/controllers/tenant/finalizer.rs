@@ -30,7 +30,9 @@ pub async fn hold(tenant: &Tenant, client: &Client) -> Result<(), Error> {
         "resourceVersion": tenant.metadata.resource_version,
         "finalizers": finalizers,
     }});
-    patch_metadata(client, &tenant.name_any(), &Patch::Merge(patch)).await.map_err(Error::Finalizer)
+    patch_metadata(client, &tenant.name_any(), &Patch::Merge(patch))
+        .await
+        .map_err(Error::Finalizer)
 }
 
 /// Lets the object go. Its being gone already is success.
@@ -52,6 +54,11 @@ pub async fn release(meta: &ObjectMeta, client: &Client) -> Result<(), Error> {
 }
 
 async fn patch_metadata(client: &Client, name: &str, patch: &Patch<serde_json::Value>) -> Result<(), ApiError> {
-    let params = PatchParams { field_manager: Some(FieldManager::Finalizer.as_ref().to_owned()), ..PatchParams::default() };
-    within(Api::<Tenant>::all(client.clone()).patch_metadata(name, &params, patch)).await.map(drop)
+    let params = PatchParams {
+        field_manager: Some(FieldManager::Finalizer.as_ref().to_owned()),
+        ..PatchParams::default()
+    };
+    within(Api::<Tenant>::all(client.clone()).patch_metadata(name, &params, patch))
+        .await
+        .map(drop)
 }

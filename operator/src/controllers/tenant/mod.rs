@@ -27,7 +27,11 @@ use tracing::{Instrument, info, info_span, warn};
 use crate::{
     platform::Platform,
     pools::Backends,
-    runtime::{backoff::{Backoff, spread}, client::ApiError, metrics::Metrics},
+    runtime::{
+        backoff::{Backoff, spread},
+        client::ApiError,
+        metrics::Metrics,
+    },
 };
 
 pub use build::ServiceAccount;
@@ -71,7 +75,10 @@ pub enum Error {
 /// How a pass ended: what each part says, and what the object becomes.
 enum Pass {
     /// The parts of a live tenant.
-    Reconciled { begun: Option<Box<TenantStatus>>, findings: Box<status::Findings> },
+    Reconciled {
+        begun: Option<Box<TenantStatus>>,
+        findings: Box<status::Findings>,
+    },
     /// A tenant in deletion that has to wait.
     Deleting(Outcome),
     /// The object is let go.
@@ -81,7 +88,10 @@ enum Pass {
 impl Pass {
     /// Nothing was applied, for this reason.
     fn refused(outcome: Outcome) -> Self {
-        Self::Reconciled { begun: None, findings: Box::new(status::Findings::refused(outcome)) }
+        Self::Reconciled {
+            begun: None,
+            findings: Box::new(status::Findings::refused(outcome)),
+        }
     }
 }
 
@@ -109,7 +119,11 @@ pub async fn reconcile(guard: Arc<DeserializeGuard<Tenant>>, ctx: Arc<Context>) 
                 Err(Error::Panicked) => "panicked",
             };
             ctx.metrics.reconciled(KIND, label, start.elapsed());
-            info!(result = label, milliseconds = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX), "reconciled");
+            info!(
+                result = label,
+                milliseconds = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
+                "reconciled"
+            );
             result.map(|(action, _)| action)
         }
         .instrument(span),
@@ -121,7 +135,12 @@ pub async fn reconcile(guard: Arc<DeserializeGuard<Tenant>>, ctx: Arc<Context>) 
 pub fn error_policy(guard: &Arc<DeserializeGuard<Tenant>>, error: &Error, ctx: &Arc<Context>) -> Action {
     let meta = guard.meta();
     warn!(tenant = meta.name, error = %error, "pass failed");
-    retry(ctx, meta.uid.as_deref().unwrap_or_default(), meta.generation.unwrap_or_default()).1
+    retry(
+        ctx,
+        meta.uid.as_deref().unwrap_or_default(),
+        meta.generation.unwrap_or_default(),
+    )
+    .1
 }
 
 async fn pass(guard: &DeserializeGuard<Tenant>, ctx: &Context) -> Result<(Action, &'static str), Error> {
@@ -175,7 +194,10 @@ async fn live(tenant: &Tenant, ctx: &Context) -> Result<Pass, Error> {
     };
     let begun = report::begun(tenant, &valid, &placement, ctx);
     let (begun, findings) = tokio::join!(begun, apply::apply(tenant, &valid, &placement, ctx));
-    Ok(Pass::Reconciled { begun: begun?.map(Box::new), findings: Box::new(findings) })
+    Ok(Pass::Reconciled {
+        begun: begun?.map(Box::new),
+        findings: Box::new(findings),
+    })
 }
 
 /// An object that does not decode: say so on the object; if it is being deleted, keep its data and let it go.
@@ -186,7 +208,11 @@ async fn undecodable(
     let meta = &invalid.metadata;
     if meta.deletion_timestamp.is_some() {
         if let Pass::Deleting(outcome) = cleanup::retain(meta, ctx).await? {
-            let due = retry(ctx, meta.uid.as_deref().unwrap_or_default(), meta.generation.unwrap_or_default());
+            let due = retry(
+                ctx,
+                meta.uid.as_deref().unwrap_or_default(),
+                meta.generation.unwrap_or_default(),
+            );
             return Ok((due.1, report::label(&outcome)));
         }
         return Ok((Action::await_change(), "gone"));

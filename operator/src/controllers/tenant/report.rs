@@ -37,7 +37,9 @@ pub fn outcome<B: ?Sized>(error: &BackendError, pool: &Pool<B>) -> Outcome {
     let text = format!("{} pool {}: {error}", pool.kind, pool.common.name);
     match error {
         BackendError::Unavailable(_) => {
-            let since = pool.failing_since().map_or_else(String::new, |at| format!(" (since {})", at.strftime("%H:%M:%SZ")));
+            let since = pool
+                .failing_since()
+                .map_or_else(String::new, |at| format!(" (since {})", at.strftime("%H:%M:%SZ")));
             Outcome::Waiting(Reason::BackendUnavailable, format!("{text}{since}"))
         }
         BackendError::Refused(_) => Outcome::Blocked(Reason::BackendRefused, text),
@@ -60,14 +62,20 @@ pub fn isolation_outcome<B: ?Sized>(error: &BackendError, pool: &Pool<B>) -> Out
 /// What an error of the Kubernetes API means.
 pub fn api_outcome(error: &ApiError) -> Outcome {
     let text = format!("Kubernetes: {error}");
-    if error.is_refusal() { Outcome::Blocked(Reason::ApiRefused, text) } else { Outcome::Waiting(Reason::ApiUnavailable, text) }
+    if error.is_refusal() {
+        Outcome::Blocked(Reason::ApiRefused, text)
+    } else {
+        Outcome::Waiting(Reason::ApiUnavailable, text)
+    }
 }
 
 /// Something of that name is there and is not ours.
 pub fn not_owned(what: &str) -> Outcome {
     Outcome::Blocked(
         Reason::NotOwned,
-        format!("{what} exists and does not bear this tenant's mark; it stays untouched: remove or rename it, or choose another tenant name"),
+        format!(
+            "{what} exists and does not bear this tenant's mark; it stays untouched: remove or rename it, or choose another tenant name"
+        ),
     )
 }
 
@@ -98,7 +106,12 @@ pub async fn begun(
         return Ok(None);
     }
     let now = Timestamp::now();
-    let moment = Moment { generation: valid.generation, tenant_id: Some(valid.owner.tenant_id), now, due: None };
+    let moment = Moment {
+        generation: valid.generation,
+        tenant_id: Some(valid.owner.tenant_id),
+        now,
+        due: None,
+    };
     let after = status::begun(&before, &valid.slug, placement, moment);
     write(tenant.meta(), &before, &after, ctx).await?;
     Ok(Some(after))
@@ -126,10 +139,11 @@ pub async fn findings(
     };
     let after = status::after(&before, findings, moment);
     write(tenant.meta(), &original, &after, ctx).await?;
-    let first_ready = after.phase == Some(Phase::Active)
-        && condition::find(&original.conditions, Type::Ready.into()).is_none();
+    let first_ready =
+        after.phase == Some(Phase::Active) && condition::find(&original.conditions, Type::Ready.into()).is_none();
     if let Some(created) = tenant.creation_timestamp().filter(|_| first_ready) {
-        ctx.metrics.became_ready(KIND, now.duration_since(created.0).unsigned_abs());
+        ctx.metrics
+            .became_ready(KIND, now.duration_since(created.0).unsigned_abs());
     }
     tell(tenant, &original.conditions, &after.conditions, ctx);
     Ok(())
@@ -158,7 +172,8 @@ pub async fn deletion(tenant: &Tenant, outcome: &Outcome, due: Timestamp, ctx: &
 /// Says on an object that does not decode what is wrong with it. Its other conditions are not known here and go.
 pub async fn undecodable(meta: &ObjectMeta, error: &str, ctx: &Context) -> Result<(), Error> {
     let generation = meta.generation.unwrap_or_default();
-    let message = format!("the object does not decode: {error}; correct it, or install the CRDs of this operator's version");
+    let message =
+        format!("the object does not decode: {error}; correct it, or install the CRDs of this operator's version");
     let mut conditions = vec![];
     for statement in [
         Type::Ready.says(Status::False, Reason::Undecodable, message.as_str()),
@@ -166,7 +181,8 @@ pub async fn undecodable(meta: &ObjectMeta, error: &str, ctx: &Context) -> Resul
     ] {
         condition::set(&mut conditions, statement, generation, Timestamp::now());
     }
-    let patch = json!({ "status": { "observedGeneration": generation, "phase": Phase::Failed, "conditions": conditions } });
+    let patch =
+        json!({ "status": { "observedGeneration": generation, "phase": Phase::Failed, "conditions": conditions } });
     patch_status(meta, patch, ctx).await
 }
 
@@ -181,7 +197,10 @@ async fn write(meta: &ObjectMeta, before: &TenantStatus, after: &TenantStatus, c
 async fn patch_status(meta: &ObjectMeta, mut patch: Value, ctx: &Context) -> Result<(), Error> {
     // The uid keeps the patch from an object that was made anew under the same name.
     patch["metadata"] = json!({ "uid": meta.uid });
-    let params = PatchParams { field_manager: Some(FieldManager::Status.as_ref().to_owned()), ..PatchParams::default() };
+    let params = PatchParams {
+        field_manager: Some(FieldManager::Status.as_ref().to_owned()),
+        ..PatchParams::default()
+    };
     let api = Api::<Tenant>::all(ctx.client.clone());
     let name = meta.name.as_deref().unwrap_or_default();
     // `DynamicObject` answers would do too; the typed answer would fail on an undecodable object.
@@ -197,18 +216,31 @@ async fn patch_status(meta: &ObjectMeta, mut patch: Value, ctx: &Context) -> Res
 
 /// The JSON merge patch (RFC 7396) from one value to another; lists are replaced whole.
 fn merge_patch(before: &Value, after: &Value) -> Value {
-    let (Value::Object(before), Value::Object(after)) = (before, after) else { return after.clone() };
-    let changed = after.iter().filter(|(key, value)| before.get(*key) != Some(value)).map(|(key, value)| {
-        let patch = before.get(key).map_or_else(|| value.clone(), |old| merge_patch(old, value));
-        (key.clone(), patch)
-    });
-    let removed = before.keys().filter(|key| !after.contains_key(*key)).map(|key| (key.clone(), Value::Null));
+    let (Value::Object(before), Value::Object(after)) = (before, after) else {
+        return after.clone();
+    };
+    let changed = after
+        .iter()
+        .filter(|(key, value)| before.get(*key) != Some(value))
+        .map(|(key, value)| {
+            let patch = before
+                .get(key)
+                .map_or_else(|| value.clone(), |old| merge_patch(old, value));
+            (key.clone(), patch)
+        });
+    let removed = before
+        .keys()
+        .filter(|key| !after.contains_key(*key))
+        .map(|key| (key.clone(), Value::Null));
     Value::Object(changed.chain(removed).collect())
 }
 
 /// Tells by events what changed between two lists of conditions. Best effort: no pass waits for it or fails by it.
 fn tell(tenant: &Tenant, before: &[Condition], after: &[Condition], ctx: &Context) {
-    let events: Vec<Event> = after.iter().filter_map(|now| event(condition::find(before, &now.type_), now)).collect();
+    let events: Vec<Event> = after
+        .iter()
+        .filter_map(|now| event(condition::find(before, &now.type_), now))
+        .collect();
     if events.is_empty() {
         return;
     }
@@ -240,7 +272,11 @@ fn event(before: Option<&Condition>, now: &Condition) -> Option<Event> {
         // The recorder's key holds no note: the two words must tell events apart.
         reason: if bad { now.reason.clone() } else { now.type_.clone() },
         action: if bad { now.type_.clone() } else { now.reason.clone() },
-        note: Some(if now.message.is_empty() { now.type_.clone() } else { now.message.chars().take(1_000).collect() }),
+        note: Some(if now.message.is_empty() {
+            now.type_.clone()
+        } else {
+            now.message.chars().take(1_000).collect()
+        }),
         secondary: None,
     })
 }
@@ -253,7 +289,10 @@ mod tests {
     fn a_merge_patch_holds_only_what_changed() {
         let before = json!({"a": 1, "b": {"c": 1, "d": 2}, "gone": true, "list": [1]});
         let after = json!({"a": 1, "b": {"c": 1, "d": 3}, "list": [1, 2]});
-        assert_eq!(merge_patch(&before, &after), json!({"b": {"d": 3}, "gone": null, "list": [1, 2]}));
+        assert_eq!(
+            merge_patch(&before, &after),
+            json!({"b": {"d": 3}, "gone": null, "list": [1, 2]})
+        );
     }
 
     fn condition(status: &str, reason: &str) -> Condition {
@@ -271,9 +310,15 @@ mod tests {
     fn events_tell_what_became_of_a_part_and_only_once() {
         let ready = condition("True", "Provisioned");
         let told = event(None, &ready).unwrap();
-        assert_eq!((told.reason.as_str(), told.note.as_deref()), ("IdentityReady", Some("realm tenant-x in pool main")));
+        assert_eq!(
+            (told.reason.as_str(), told.note.as_deref()),
+            ("IdentityReady", Some("realm tenant-x in pool main"))
+        );
         assert!(event(Some(&ready), &ready).is_none());
         let down = event(Some(&ready), &condition("False", "BackendUnavailable")).unwrap();
-        assert_eq!((down.reason.as_str(), down.action.as_str()), ("BackendUnavailable", "IdentityReady"));
+        assert_eq!(
+            (down.reason.as_str(), down.action.as_str()),
+            ("BackendUnavailable", "IdentityReady")
+        );
     }
 }

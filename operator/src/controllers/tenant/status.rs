@@ -22,7 +22,7 @@ pub enum Findings {
     /// Nothing was applied, for this reason.
     Refused(Outcome),
     /// Everything was applied as far as it went.
-    Applied(Parts),
+    Applied(Box<Parts>),
 }
 
 /// How each part fares.
@@ -55,7 +55,15 @@ pub struct Parts {
 impl Parts {
     /// All outcomes, in the order in which they explain the whole.
     pub fn outcomes(&self) -> impl Iterator<Item = &Outcome> {
-        [&self.namespace, &self.database, &self.identity, &self.storage, &self.isolation, &self.registry].into_iter()
+        [
+            &self.namespace,
+            &self.database,
+            &self.identity,
+            &self.storage,
+            &self.isolation,
+            &self.registry,
+        ]
+        .into_iter()
     }
 }
 
@@ -67,7 +75,7 @@ impl Findings {
 
     /// Parts were applied.
     pub fn applied(parts: Parts) -> Self {
-        Self::Applied(parts)
+        Self::Applied(Box::new(parts))
     }
 
     fn outcomes(&self) -> Box<dyn Iterator<Item = &Outcome> + '_> {
@@ -101,16 +109,22 @@ pub struct Moment {
 /// Says when a waiting part is tried again.
 pub fn with_due(outcome: &Outcome, due: Option<Timestamp>) -> Outcome {
     match (outcome, due) {
-        (Outcome::Waiting(reason, message), Some(due)) => {
-            Outcome::Waiting(*reason, format!("{message}; tried again at {}", due.strftime("%H:%M:%SZ")))
-        }
+        (Outcome::Waiting(reason, message), Some(due)) => Outcome::Waiting(
+            *reason,
+            format!("{message}; tried again at {}", due.strftime("%H:%M:%SZ")),
+        ),
         _ => outcome.clone(),
     }
 }
 
 /// The status after a pass.
 pub fn after(before: &TenantStatus, findings: &Findings, moment: Moment) -> TenantStatus {
-    let Moment { generation, tenant_id, now, due } = moment;
+    let Moment {
+        generation,
+        tenant_id,
+        now,
+        due,
+    } = moment;
     let mut status = before.clone();
     status.observed_generation = Some(generation);
     status.tenant_id = before.tenant_id.or(tenant_id);
@@ -128,7 +142,11 @@ pub fn after(before: &TenantStatus, findings: &Findings, moment: Moment) -> Tena
         }
     };
     if status.plugins.is_none() {
-        status.plugins = Some(PluginCounts { installed: 0, ready: 0, summary: "0/0".to_owned() });
+        status.plugins = Some(PluginCounts {
+            installed: 0,
+            ready: 0,
+            summary: "0/0".to_owned(),
+        });
     }
     conditions::drop_absent(&mut status.conditions, &statements);
     for statement in statements.drain(..) {
@@ -149,11 +167,14 @@ pub fn begun(before: &TenantStatus, slug: &TenantSlug, placement: &Placement, mo
         identity: under_way(),
         issuer: None,
         storage: under_way(),
-        isolation: Outcome::Waiting(Reason::NotYetVerified, "tried as soon as everything is provisioned".to_owned()),
+        isolation: Outcome::Waiting(
+            Reason::NotYetVerified,
+            "tried as soon as everything is provisioned".to_owned(),
+        ),
         registry: Outcome::done(),
         corrected: vec![],
     };
-    after(before, &Findings::Applied(parts), moment)
+    after(before, &Findings::applied(parts), moment)
 }
 
 fn due_parts(parts: &Parts, due: Option<Timestamp>) -> Parts {
@@ -169,7 +190,12 @@ fn due_parts(parts: &Parts, due: Option<Timestamp>) -> Parts {
 }
 
 fn place(status: &mut TenantStatus, parts: &Parts, before: &TenantStatus) {
-    let Parts { slug, placement, issuer, .. } = parts;
+    let Parts {
+        slug,
+        placement,
+        issuer,
+        ..
+    } = parts;
     status.namespace = Some(slug.namespace().to_string());
     status.database = Some(DatabaseStatus {
         pool: placement.postgres.clone(),
@@ -194,7 +220,16 @@ fn place(status: &mut TenantStatus, parts: &Parts, before: &TenantStatus) {
 }
 
 fn summarize(status: &mut TenantStatus, parts: &Parts) -> Vec<Statement> {
-    let Parts { namespace, database, identity, storage, isolation, suspended, corrected, .. } = parts;
+    let Parts {
+        namespace,
+        database,
+        identity,
+        storage,
+        isolation,
+        suspended,
+        corrected,
+        ..
+    } = parts;
     let (mut statements, phase) = conditions::summarize(parts.outcomes());
     status.phase = Some(phase);
     if *suspended && phase == Phase::Active {
@@ -215,14 +250,22 @@ fn summarize(status: &mut TenantStatus, parts: &Parts) -> Vec<Statement> {
         other => other.statement(Type::IsolationVerified),
     });
     statements.push(if *suspended && phase == Phase::Active {
-        Type::Suspended.says(Status::True, Reason::SuspendRequested, "realm, logins and bucket are shut")
+        Type::Suspended.says(
+            Status::True,
+            Reason::SuspendRequested,
+            "realm, logins and bucket are shut",
+        )
     } else {
         Type::Suspended.says(Status::False, Reason::NotSuspended, "")
     });
     statements.push(if corrected.is_empty() {
         Type::DriftDetected.says(Status::False, Reason::InSync, "")
     } else {
-        Type::DriftDetected.says(Status::True, Reason::Corrected, format!("set right: {}", corrected.join("; ")))
+        Type::DriftDetected.says(
+            Status::True,
+            Reason::Corrected,
+            format!("set right: {}", corrected.join("; ")),
+        )
     });
     statements
 }
@@ -234,7 +277,11 @@ mod tests {
     fn parts(identity: Outcome) -> Parts {
         Parts {
             slug: TenantSlug::parse("acme-corp").unwrap(),
-            placement: Placement { postgres: "blue".into(), keycloak: Some("green".into()), s3: "red".into() },
+            placement: Placement {
+                postgres: "blue".into(),
+                keycloak: Some("green".into()),
+                s3: "red".into(),
+            },
             suspended: false,
             namespace: Outcome::done(),
             database: Outcome::done(),
@@ -249,7 +296,12 @@ mod tests {
 
     fn moment(second: i64, due: Option<i64>) -> Moment {
         let at = |second| Timestamp::from_second(second).unwrap();
-        Moment { generation: 4, tenant_id: Some(Uuid::from_u128(1)), now: at(second), due: due.map(at) }
+        Moment {
+            generation: 4,
+            tenant_id: Some(Uuid::from_u128(1)),
+            now: at(second),
+            due: due.map(at),
+        }
     }
 
     #[test]
@@ -264,11 +316,21 @@ mod tests {
     #[test]
     fn a_backend_that_is_down_says_which_and_when_it_is_tried_again() {
         let down = Outcome::Waiting(Reason::BackendUnavailable, "keycloak pool green does not answer".into());
-        let status = after(&TenantStatus::default(), &Findings::applied(parts(down)), moment(10, Some(3_600)));
+        let status = after(
+            &TenantStatus::default(),
+            &Findings::applied(parts(down)),
+            moment(10, Some(3_600)),
+        );
         let find = |type_| condition::find(&status.conditions, type_).unwrap().clone();
         assert_eq!(find("Reconciling").reason, "BackendUnavailable");
-        assert_eq!(find("Reconciling").message, "keycloak pool green does not answer; tried again at 01:00:00Z");
-        assert_eq!((find("Ready").status, find("IdentityReady").status), ("False".into(), "False".into()));
+        assert_eq!(
+            find("Reconciling").message,
+            "keycloak pool green does not answer; tried again at 01:00:00Z"
+        );
+        assert_eq!(
+            (find("Ready").status, find("IdentityReady").status),
+            ("False".into(), "False".into())
+        );
         assert_eq!(find("DatabaseReady").status, "True");
         assert!(condition::find(&status.conditions, "Stalled").is_none());
     }
@@ -276,7 +338,11 @@ mod tests {
     #[test]
     fn what_heals_leaves_no_trace_of_reconciling_or_stalled() {
         let blocked = Outcome::Blocked(Reason::NotOwned, "realm tenant-acme-corp is not ours".into());
-        let stalled = after(&TenantStatus::default(), &Findings::applied(parts(blocked)), moment(10, Some(20)));
+        let stalled = after(
+            &TenantStatus::default(),
+            &Findings::applied(parts(blocked)),
+            moment(10, Some(20)),
+        );
         assert!(condition::find(&stalled.conditions, "Stalled").is_some());
         let healed = after(&stalled, &Findings::applied(parts(Outcome::done())), moment(30, None));
         assert!(condition::find(&healed.conditions, "Stalled").is_none());
@@ -285,11 +351,21 @@ mod tests {
 
     #[test]
     fn a_refused_spec_keeps_what_is_known_of_the_backends() {
-        let ready = after(&TenantStatus::default(), &Findings::applied(parts(Outcome::done())), moment(10, None));
+        let ready = after(
+            &TenantStatus::default(),
+            &Findings::applied(parts(Outcome::done())),
+            moment(10, None),
+        );
         let refused = Findings::refused(Outcome::Blocked(Reason::InvalidSpec, "spec.settings: too large".into()));
         let status = after(&ready, &refused, moment(20, Some(30)));
         assert_eq!(status.database, ready.database);
-        assert_eq!(condition::find(&status.conditions, "Ready").unwrap().reason, "InvalidSpec");
-        assert_eq!(condition::find(&status.conditions, "DatabaseReady").unwrap().status, "True");
+        assert_eq!(
+            condition::find(&status.conditions, "Ready").unwrap().reason,
+            "InvalidSpec"
+        );
+        assert_eq!(
+            condition::find(&status.conditions, "DatabaseReady").unwrap().status,
+            "True"
+        );
     }
 }

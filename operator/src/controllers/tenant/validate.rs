@@ -1,5 +1,6 @@
 //! From a Tenant to what is to be made of it. Pure: what comes out is the sole input of what follows.
 
+use kube::ResourceExt;
 use plexica_crds::{
     Tenant,
     names::TenantSlug,
@@ -11,7 +12,6 @@ use plexica_crds::{
         validation,
     },
 };
-use kube::ResourceExt;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -74,7 +74,13 @@ pub fn validate(tenant: &Tenant, platform: &Platform) -> Result<ValidatedTenant,
     let violations = validation::violations(tenant);
     let invalid = |text: String| Outcome::Blocked(Reason::InvalidSpec, text);
     if !violations.is_empty() {
-        return Err(invalid(violations.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")));
+        return Err(invalid(
+            violations
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join("; "),
+        ));
     }
     let slug = TenantSlug::parse(&tenant.name_any()).map_err(|error| invalid(error.to_string()))?;
     let uid = tenant.uid().unwrap_or_default();

@@ -22,17 +22,29 @@ pub async fn apply(job: &Job<'_>, namespace: NamespacePart<'_>) -> Part {
     }
 }
 
-async fn provision(job: &Job<'_>, pool: &Pool<dyn DatabaseBackend>, namespace: NamespacePart<'_>) -> Result<Part, Outcome> {
+async fn provision(
+    job: &Job<'_>,
+    pool: &Pool<dyn DatabaseBackend>,
+    namespace: NamespacePart<'_>,
+) -> Result<Part, Outcome> {
     let spec = &job.tenant.database;
     let failed = |error| report::outcome(&error, pool);
-    let observed = pool.call(Verb::Observe, |backend| async move { backend.observe(spec).await }).await.map_err(failed)?;
+    let observed = pool
+        .call(Verb::Observe, |backend| async move { backend.observe(spec).await })
+        .await
+        .map_err(failed)?;
     let mut corrected = vec![];
     let (credential, renewed) = match observed {
         Observed::Foreign(what) => return Err(report::not_owned(&what)),
         Observed::Absent => {
             let new = Credential::generate();
             let credential = &new;
-            pool.call(Verb::Create, |backend| async move { backend.create(spec, credential).await }).await.map_err(failed)?;
+            pool.call(
+                Verb::Create,
+                |backend| async move { backend.create(spec, credential).await },
+            )
+            .await
+            .map_err(failed)?;
             (new, true)
         }
         Observed::Present(state) => {
@@ -41,11 +53,21 @@ async fn provision(job: &Job<'_>, pool: &Pool<dyn DatabaseBackend>, namespace: N
             let stored = stored.filter(|stored| Some(&stored.id) == state.credential_id.as_ref());
             let (credential, new) = stored.map_or_else(
                 || (Credential::generate(), true),
-                |stored| (Credential { id: stored.id, secret: stored.secret }, false),
+                |stored| {
+                    (
+                        Credential {
+                            id: stored.id,
+                            secret: stored.secret,
+                        },
+                        false,
+                    )
+                },
             );
             if new || !state.differences.is_empty() {
                 let set = new.then_some(&credential);
-                pool.call(Verb::Update, |backend| async move { backend.update(spec, set).await }).await.map_err(failed)?;
+                pool.call(Verb::Update, |backend| async move { backend.update(spec, set).await })
+                    .await
+                    .map_err(failed)?;
                 corrected = state.differences;
             }
             (credential, new)
@@ -56,7 +78,14 @@ async fn provision(job: &Job<'_>, pool: &Pool<dyn DatabaseBackend>, namespace: N
     if secret::write(job, &declared).await? == Applied::Updated {
         corrected.push(format!("Secret {DATABASE_SECRET} had been changed"));
     }
-    let mut part = Part { corrected, ..Part::done(format!("schema {} in pool {}", job.tenant.slug.schema(), pool.common.name)) };
+    let mut part = Part {
+        corrected,
+        ..Part::done(format!(
+            "schema {} in pool {}",
+            job.tenant.slug.schema(),
+            pool.common.name
+        ))
+    };
     if job.verify || renewed {
         let [username, _] = job.tenant.slug.login_roles();
         let tried = pool
@@ -65,7 +94,10 @@ async fn provision(job: &Job<'_>, pool: &Pool<dyn DatabaseBackend>, namespace: N
                 async move { backend.verify_isolation(slug, username, secret).await }
             })
             .await;
-        part.isolation = Some(tried.map_or_else(|error| report::isolation_outcome(&error, pool), |breaches| verdict("database", &breaches)));
+        part.isolation = Some(tried.map_or_else(
+            |error| report::isolation_outcome(&error, pool),
+            |breaches| verdict("database", &breaches),
+        ));
     }
     Ok(part)
 }
@@ -74,8 +106,9 @@ async fn provision(job: &Job<'_>, pool: &Pool<dyn DatabaseBackend>, namespace: N
 pub async fn wait_for(namespace: NamespacePart<'_>) -> Result<(), Outcome> {
     match namespace.await.outcome {
         Outcome::Done(..) => Ok(()),
-        Outcome::Waiting(..) | Outcome::Blocked(..) => {
-            Err(Outcome::Waiting(Reason::Provisioning, "its Secret waits for the namespace: see NamespaceReady".to_owned()))
-        }
+        Outcome::Waiting(..) | Outcome::Blocked(..) => Err(Outcome::Waiting(
+            Reason::Provisioning,
+            "its Secret waits for the namespace: see NamespaceReady".to_owned(),
+        )),
     }
 }

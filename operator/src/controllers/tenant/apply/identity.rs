@@ -37,7 +37,9 @@ async fn provision(
     // The realm is by far the slowest part. A tenant whose realm was never looked for has none, as a rule:
     // making it finds out, and making one that is there is as good as bringing it to the spec.
     let observed = if job.identity_seen {
-        pool.call(Verb::Observe, |backend| async move { backend.observe(spec).await }).await.map_err(failed)?
+        pool.call(Verb::Observe, |backend| async move { backend.observe(spec).await })
+            .await
+            .map_err(failed)?
     } else {
         Observed::Absent
     };
@@ -45,11 +47,15 @@ async fn provision(
     match observed {
         Observed::Foreign(what) => return Err(report::not_owned(&what)),
         Observed::Absent => {
-            pool.call(Verb::Create, |backend| async move { backend.create(spec).await }).await.map_err(failed)?;
+            pool.call(Verb::Create, |backend| async move { backend.create(spec).await })
+                .await
+                .map_err(failed)?;
         }
         Observed::Present(state) if state.differences.is_empty() => {}
         Observed::Present(state) => {
-            pool.call(Verb::Update, |backend| async move { backend.update(spec).await }).await.map_err(failed)?;
+            pool.call(Verb::Update, |backend| async move { backend.update(spec).await })
+                .await
+                .map_err(failed)?;
             corrected = state.differences;
         }
     }
@@ -58,9 +64,14 @@ async fn provision(
             return None;
         }
         let tried = pool
-            .call(Verb::VerifyIsolation, |backend| async move { backend.verify_isolation(&spec.owner, &spec.slug).await })
+            .call(Verb::VerifyIsolation, |backend| async move {
+                backend.verify_isolation(&spec.owner, &spec.slug).await
+            })
             .await;
-        Some(tried.map_or_else(|error| report::isolation_outcome(&error, pool), |breaches| verdict("identity", &breaches)))
+        Some(tried.map_or_else(
+            |error| report::isolation_outcome(&error, pool),
+            |breaches| verdict("identity", &breaches),
+        ))
     };
     let write = async {
         wait_for(namespace).await?;
@@ -71,5 +82,9 @@ async fn provision(
         corrected.push(format!("Secret {IDENTITY_SECRET} had been changed"));
     }
     let part = Part::done(format!("realm {} in pool {}", spec.slug.realm(), pool.common.name));
-    Ok(Part { isolation, corrected, ..part })
+    Ok(Part {
+        isolation,
+        corrected,
+        ..part
+    })
 }

@@ -47,13 +47,21 @@ struct Part {
 
 impl Part {
     fn done(message: String) -> Self {
-        Self { outcome: Outcome::Done(Reason::Provisioned, message), isolation: None, corrected: vec![] }
+        Self {
+            outcome: Outcome::Done(Reason::Provisioned, message),
+            isolation: None,
+            corrected: vec![],
+        }
     }
 }
 
 impl From<Outcome> for Part {
     fn from(outcome: Outcome) -> Self {
-        Self { outcome, isolation: None, corrected: vec![] }
+        Self {
+            outcome,
+            isolation: None,
+            corrected: vec![],
+        }
     }
 }
 
@@ -73,7 +81,11 @@ pub async fn apply(tenant: &Tenant, valid: &ValidatedTenant, placement: &Placeme
         identity_seen: status.is_some_and(|status| status.identity.is_some()),
     };
     let mut parts = if valid.suspended {
-        if holds(Type::Suspended) { suspended(&job) } else { suspend(&job).await }
+        if holds(Type::Suspended) {
+            suspended(&job)
+        } else {
+            suspend(&job).await
+        }
     } else {
         provision(&job).await
     };
@@ -97,7 +109,10 @@ async fn provision(job: &Job<'_>) -> Parts {
     );
     let isolation = isolation([&database, &identity, &storage]);
     let made = matches!(identity.outcome, Outcome::Done(Reason::Provisioned, _));
-    let corrected = [&namespace, &database, &identity, &storage].iter().flat_map(|part| part.corrected.clone()).collect();
+    let corrected = [&namespace, &database, &identity, &storage]
+        .iter()
+        .flat_map(|part| part.corrected.clone())
+        .collect();
     Parts {
         slug: job.tenant.slug.clone(),
         placement: job.placement.clone(),
@@ -121,12 +136,13 @@ fn issuer(job: &Job<'_>) -> Option<String> {
 /// Sums up what trying isolation showed: the first breach, else the first that has to wait.
 fn isolation(parts: [&Part; 3]) -> Outcome {
     if parts.iter().any(|part| !matches!(part.outcome, Outcome::Done(..))) {
-        return Outcome::Waiting(Reason::NotYetVerified, "tried as soon as everything is provisioned".to_owned());
+        return Outcome::Waiting(
+            Reason::NotYetVerified,
+            "tried as soon as everything is provisioned".to_owned(),
+        );
     }
     let mut found = parts.iter().filter_map(|part| part.isolation.as_ref());
-    let first = |wanted: fn(&Outcome) -> bool| {
-        parts.iter().filter_map(|part| part.isolation.clone()).find(wanted)
-    };
+    let first = |wanted: fn(&Outcome) -> bool| parts.iter().filter_map(|part| part.isolation.clone()).find(wanted);
     first(|outcome| matches!(outcome, Outcome::Blocked(..)))
         .or_else(|| first(|outcome| matches!(outcome, Outcome::Waiting(..))))
         .or_else(|| found.next().cloned())
@@ -147,33 +163,65 @@ fn verdict(what: &str, breaches: &Breaches) -> Outcome {
     } else {
         Outcome::Blocked(
             Reason::IsolationBreached,
-            format!("{what}: the tenant {}; look at grants and policies given by others", breaches.join(", ")),
+            format!(
+                "{what}: the tenant {}; look at grants and policies given by others",
+                breaches.join(", ")
+            ),
         )
     }
 }
 
 async fn suspend(job: &Job<'_>) -> Parts {
-    let Job { tenant, placement, ctx, .. } = job;
+    let Job {
+        tenant, placement, ctx, ..
+    } = job;
     let (owner, slug) = (&tenant.owner, &tenant.slug);
     let database = async {
-        let pool = ctx.backends.postgres.get(&placement.postgres).ok_or_else(|| report::no_pool("postgres", &placement.postgres))?;
-        let shut = pool.call(Verb::Revoke, |backend| async move { backend.revoke(owner, slug).await }).await;
+        let pool = ctx
+            .backends
+            .postgres
+            .get(&placement.postgres)
+            .ok_or_else(|| report::no_pool("postgres", &placement.postgres))?;
+        let shut = pool
+            .call(Verb::Revoke, |backend| async move { backend.revoke(owner, slug).await })
+            .await;
         shut.map_err(|error| report::outcome(&error, pool))
     };
     let identity = async {
         let Some(name) = &placement.keycloak else { return Ok(()) };
-        let pool = ctx.backends.keycloak.get(name).ok_or_else(|| report::no_pool("keycloak", name))?;
-        let shut = pool.call(Verb::Revoke, |backend| async move { backend.revoke(owner, slug).await }).await;
+        let pool = ctx
+            .backends
+            .keycloak
+            .get(name)
+            .ok_or_else(|| report::no_pool("keycloak", name))?;
+        let shut = pool
+            .call(Verb::Revoke, |backend| async move { backend.revoke(owner, slug).await })
+            .await;
         shut.map_err(|error| report::outcome(&error, pool))
     };
     let storage = async {
-        let pool = ctx.backends.s3.get(&placement.s3).ok_or_else(|| report::no_pool("s3", &placement.s3))?;
-        let shut = pool.call(Verb::Revoke, |backend| async move { backend.revoke(owner, slug).await }).await;
+        let pool = ctx
+            .backends
+            .s3
+            .get(&placement.s3)
+            .ok_or_else(|| report::no_pool("s3", &placement.s3))?;
+        let shut = pool
+            .call(Verb::Revoke, |backend| async move { backend.revoke(owner, slug).await })
+            .await;
         shut.map_err(|error| report::outcome(&error, pool))
     };
     let (database, identity, storage) = tokio::join!(database, identity, storage);
-    let outcome = |result: Result<(), Outcome>| result.err().unwrap_or_else(|| Outcome::Done(Reason::Provisioned, "shut, data kept".to_owned()));
-    Parts { database: outcome(database), identity: outcome(identity), storage: outcome(storage), ..suspended(job) }
+    let outcome = |result: Result<(), Outcome>| {
+        result
+            .err()
+            .unwrap_or_else(|| Outcome::Done(Reason::Provisioned, "shut, data kept".to_owned()))
+    };
+    Parts {
+        database: outcome(database),
+        identity: outcome(identity),
+        storage: outcome(storage),
+        ..suspended(job)
+    }
 }
 
 fn suspended(job: &Job<'_>) -> Parts {
@@ -200,13 +248,19 @@ async fn record(job: &Job<'_>) -> Outcome {
         name: tenant.display_name.clone(),
         settings: tenant.settings.clone(),
         theme: tenant.theme.clone(),
-        status: if tenant.suspended { TenantStatus::Suspended } else { TenantStatus::Active },
+        status: if tenant.suspended {
+            TenantStatus::Suspended
+        } else {
+            TenantStatus::Active
+        },
         object_uid: tenant.uid.clone(),
         observed_generation: tenant.generation,
     };
     let registry = &ctx.backends.registry;
     let recorded = registry
-        .call(Verb::Record, |registry| async move { registry.record(&tenant.owner, &tenant.slug, &facts).await })
+        .call(Verb::Record, |registry| async move {
+            registry.record(&tenant.owner, &tenant.slug, &facts).await
+        })
         .await;
     recorded.map_or_else(|error| report::outcome(&error, registry), |_| Outcome::done())
 }

@@ -32,33 +32,50 @@ pub async fn apply_all(job: &Job<'_>) -> Result<Part, Outcome> {
     let client = &job.ctx.client;
     let api: Api<Namespace> = Api::all(client.clone());
     let name = job.tenant.slug.namespace().to_string();
-    let live = within(api.get_opt(&name)).await.map_err(|error| report::api_outcome(&error))?;
+    let live = within(api.get_opt(&name))
+        .await
+        .map_err(|error| report::api_outcome(&error))?;
     let origin = match live {
         None => Origin::Made,
         Some(live) => origin(&live, job)?,
     };
     let mut corrected = vec![];
     let done = apply(&api, &name, &build::namespace(job.tenant, origin)).await;
-    note(&mut corrected, "Namespace", done.map_err(|error| report::api_outcome(&error))?);
+    note(
+        &mut corrected,
+        "Namespace",
+        done.map_err(|error| report::api_outcome(&error))?,
+    );
 
     let binding = build::role_binding(job.tenant, &job.ctx.account);
     let bindings: Api<RoleBinding> = Api::namespaced(client.clone(), &name);
     let done = apply(&bindings, &binding.name_any(), &binding).await;
-    note(&mut corrected, "RoleBinding", done.map_err(|error| report::api_outcome(&error))?);
+    note(
+        &mut corrected,
+        "RoleBinding",
+        done.map_err(|error| report::api_outcome(&error))?,
+    );
 
     let (quota, limits, policy) = tokio::join!(
         optional(job, build::resource_quota(job.tenant)),
         optional(job, build::limit_range(job.tenant)),
         optional(job, build::network_policy(job.tenant)),
     );
-    for (kind, done) in [("ResourceQuota", quota), ("LimitRange", limits), ("NetworkPolicy", policy)] {
+    for (kind, done) in [
+        ("ResourceQuota", quota),
+        ("LimitRange", limits),
+        ("NetworkPolicy", policy),
+    ] {
         note(&mut corrected, kind, done.map_err(|error| report::api_outcome(&error))?);
     }
     let made = match origin {
         Origin::Made => "made by the operator",
         Origin::Adopted => "adopted: it is never deleted",
     };
-    Ok(Part { corrected, ..Part::done(format!("{name}, {made}")) })
+    Ok(Part {
+        corrected,
+        ..Part::done(format!("{name}, {made}"))
+    })
 }
 
 /// See [`apply_all`].
@@ -92,7 +109,10 @@ fn origin(live: &Namespace, job: &Job<'_>) -> Result<Origin, Outcome> {
             format!("namespace {name} belongs to an earlier tenant with id {other}: delete it or choose another name"),
         ));
     }
-    let noted = live.annotations().get(ANNOTATION_ORIGIN).and_then(|text| Origin::from_str(text).ok());
+    let noted = live
+        .annotations()
+        .get(ANNOTATION_ORIGIN)
+        .and_then(|text| Origin::from_str(text).ok());
     Ok(noted.unwrap_or(Origin::Adopted))
 }
 
@@ -106,9 +126,9 @@ where
     once_permitted(|| async {
         match &declared {
             Some(declared) => apply(&api, name, declared).await,
-            None if within(api.get_opt(name)).await?.is_some() => {
-                within(api.delete(name, &DeleteParams::default())).await.map(|_| Applied::Updated)
-            }
+            None if within(api.get_opt(name)).await?.is_some() => within(api.delete(name, &DeleteParams::default()))
+                .await
+                .map(|_| Applied::Updated),
             None => Ok(Applied::Unchanged),
         }
     })

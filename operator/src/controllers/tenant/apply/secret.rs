@@ -25,15 +25,22 @@ fn api(job: &Job<'_>) -> Api<Secret> {
 
 /// What the Secret holds under `key`, if it is there and complete.
 pub async fn stored(job: &Job<'_>, name: &str, key: &str) -> Result<Option<Stored>, Outcome> {
-    let live = within(api(job).get_opt(name)).await.map_err(|error| report::api_outcome(&error))?;
+    let live = within(api(job).get_opt(name))
+        .await
+        .map_err(|error| report::api_outcome(&error))?;
     Ok(live.and_then(|live| {
         let id = live.annotations().get(ANNOTATION_CREDENTIAL)?.clone();
         let secret = String::from_utf8(live.data?.remove(key)?.0).ok()?;
-        (!secret.is_empty()).then(|| Stored { id, secret: secret.into() })
+        (!secret.is_empty()).then(|| Stored {
+            id,
+            secret: secret.into(),
+        })
     }))
 }
 
 /// Makes the Secret as declared, unless it is so; says what was done.
 pub async fn write(job: &Job<'_>, declared: &Secret) -> Result<Applied, Outcome> {
-    apply::apply(&api(job), &declared.name_any(), declared).await.map_err(|error| report::api_outcome(&error))
+    apply::apply(&api(job), &declared.name_any(), declared)
+        .await
+        .map_err(|error| report::api_outcome(&error))
 }

@@ -22,17 +22,29 @@ pub async fn apply(job: &Job<'_>, namespace: NamespacePart<'_>) -> Part {
     }
 }
 
-async fn provision(job: &Job<'_>, pool: &Pool<dyn StorageBackend>, namespace: NamespacePart<'_>) -> Result<Part, Outcome> {
+async fn provision(
+    job: &Job<'_>,
+    pool: &Pool<dyn StorageBackend>,
+    namespace: NamespacePart<'_>,
+) -> Result<Part, Outcome> {
     let spec = &job.tenant.storage;
     let failed = |error| report::outcome(&error, pool);
-    let observed = pool.call(Verb::Observe, |backend| async move { backend.observe(spec).await }).await.map_err(failed)?;
+    let observed = pool
+        .call(Verb::Observe, |backend| async move { backend.observe(spec).await })
+        .await
+        .map_err(failed)?;
     let mut corrected = vec![];
     let (credential, renewed) = match observed {
         Observed::Foreign(what) => return Err(report::not_owned(&what)),
         Observed::Absent => {
             let new = Credential::generate();
             let credential = &new;
-            pool.call(Verb::Create, |backend| async move { backend.create(spec, credential).await }).await.map_err(failed)?;
+            pool.call(
+                Verb::Create,
+                |backend| async move { backend.create(spec, credential).await },
+            )
+            .await
+            .map_err(failed)?;
             (new, true)
         }
         Observed::Present(state) => {
@@ -41,11 +53,21 @@ async fn provision(job: &Job<'_>, pool: &Pool<dyn StorageBackend>, namespace: Na
             let stored = stored.filter(|stored| Some(&stored.id) == state.credential_id.as_ref());
             let (credential, new) = stored.map_or_else(
                 || (Credential::generate(), true),
-                |stored| (Credential { id: stored.id, secret: stored.secret }, false),
+                |stored| {
+                    (
+                        Credential {
+                            id: stored.id,
+                            secret: stored.secret,
+                        },
+                        false,
+                    )
+                },
             );
             if new || !state.differences.is_empty() {
                 let set = new.then_some(&credential);
-                pool.call(Verb::Update, |backend| async move { backend.update(spec, set).await }).await.map_err(failed)?;
+                pool.call(Verb::Update, |backend| async move { backend.update(spec, set).await })
+                    .await
+                    .map_err(failed)?;
                 corrected = state.differences;
             }
             (credential, new)
@@ -56,7 +78,14 @@ async fn provision(job: &Job<'_>, pool: &Pool<dyn StorageBackend>, namespace: Na
     if secret::write(job, &declared).await? == Applied::Updated {
         corrected.push(format!("Secret {STORAGE_SECRET} had been changed"));
     }
-    let mut part = Part { corrected, ..Part::done(format!("bucket {} in pool {}", job.tenant.slug.bucket(), pool.common.name)) };
+    let mut part = Part {
+        corrected,
+        ..Part::done(format!(
+            "bucket {} in pool {}",
+            job.tenant.slug.bucket(),
+            pool.common.name
+        ))
+    };
     if job.verify || renewed {
         let [user, _] = job.tenant.slug.storage_users();
         let tried = pool
@@ -65,7 +94,10 @@ async fn provision(job: &Job<'_>, pool: &Pool<dyn StorageBackend>, namespace: Na
                 async move { backend.verify_isolation(slug, user, secret).await }
             })
             .await;
-        part.isolation = Some(tried.map_or_else(|error| report::isolation_outcome(&error, pool), |breaches| verdict("storage", &breaches)));
+        part.isolation = Some(tried.map_or_else(
+            |error| report::isolation_outcome(&error, pool),
+            |breaches| verdict("storage", &breaches),
+        ));
     }
     Ok(part)
 }
