@@ -43,7 +43,9 @@ pub fn conditions() -> String {
     );
     for type_ in Type::iter() {
         let reasons: Vec<&str> = type_.reasons().iter().map(AsRef::as_ref).collect();
-        let _ = write!(page, "| {} | {} | {} |\n",
+        let _ = writeln!(
+            page,
+            "| {} | {} | {} |",
             type_.as_ref(),
             text(type_.get_documentation()),
             reasons.join(", ")
@@ -51,7 +53,7 @@ pub fn conditions() -> String {
     }
     page += "\n| reason | what it means and what to do |\n|---|---|\n";
     for reason in Reason::iter() {
-        let _ = write!(page, "| {} | {} |\n", reason.as_ref(), text(reason.get_documentation()));
+        let _ = writeln!(page, "| {} | {} |", reason.as_ref(), text(reason.get_documentation()));
     }
     page
 }

@@ -1,2 +1,134 @@
-//! x
-fn main() {}
+//! The operator's process: reads the platform file, connects everything, runs until it is told to stop.
+
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+
+use clap::{Parser, Subcommand};
+use futures::FutureExt;
+use kube::runtime::events::{Recorder, Reporter};
+use plexica_operator::{
+    controllers::tenant::{self, ServiceAccount},
+    platform::Platform,
+    pools::{Backends, Verb},
+    runtime::{
+        backoff::{self, Backoff},
+        client, logging,
+        metrics::Metrics,
+        server::{self, Gate, Readiness},
+    },
+    wiring,
+};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{error, info, warn};
+
+/// Operator of the Plexica platform: tenants and their plugins as Kubernetes resources.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Reconcile until a SIGTERM comes.
+    Run {
+        /// The platform file.
+        #[arg(long, env = "PLEXICA_PLATFORM")]
+        platform: PathBuf,
+        /// Where /healthz, /readyz and /metrics are served.
+        #[arg(long, default_value = "0.0.0.0:8080")]
+        listen: SocketAddr,
+    },
+}
+
+type AnyError = Box<dyn std::error::Error + Send + Sync>;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    logging::init();
+    let Command::Run { platform, listen } = Cli::parse().command;
+    match run(platform, listen).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            error!("the operator stops: {reason}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(platform: PathBuf, listen: SocketAddr) -> Result<(), AnyError> {
+    // One provider for all of TLS; it must be chosen before the first connection.
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .map_err(|_| "a TLS provider is installed already")?;
+    let platform = Platform::load(&platform)?;
+    info!(
+        installation = platform.installation_id,
+        postgres = platform.postgres.len(),
+        keycloak = platform.keycloak.len(),
+        s3 = platform.s3.len(),
+        version = env!("CARGO_PKG_VERSION"),
+        "the platform file is valid"
+    );
+    let (metrics, registry) = Metrics::new();
+    let readiness = Readiness::waiting_for([Gate::Crds, Gate::Registry, Gate::TenantCache]);
+    let server = tokio::spawn(server::serve(listen, readiness.clone(), registry));
+
+    let client = client::connect().await?;
+    let reporter = Reporter {
+        controller: "plexica-operator".to_owned(),
+        instance: std::env::var("POD_NAME").ok(),
+    };
+    let context = Arc::new(tenant::Context {
+        recorder: Recorder::new(client.clone(), reporter),
+        client,
+        backends: wiring::backends(&platform, &metrics)?,
+        platform,
+        metrics,
+        backoff: Backoff::default(),
+        account: ServiceAccount::from_env(),
+    });
+    // One try before the first pass; if it fails, passes say why they wait.
+    if migrate(&context.backends).await {
+        readiness.open(Gate::Registry);
+    } else {
+        let (context, readiness) = (Arc::clone(&context), readiness.clone());
+        tokio::spawn(async move {
+            for attempt in 1.. {
+                tokio::time::sleep(backoff::delay(attempt, rand::random()).min(Duration::from_secs(30))).await;
+                if migrate(&context.backends).await {
+                    readiness.open(Gate::Registry);
+                    return;
+                }
+            }
+        });
+    }
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let shutdown = async move {
+        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        info!("told to stop: passes that run are finished");
+    };
+    tokio::select! {
+        () = tenant::run(context, readiness, shutdown.boxed()) => Ok(()),
+        served = server => Err(served.map_err(AnyError::from).and_then(|result| result.map_err(AnyError::from)).err()
+            .unwrap_or_else(|| "the HTTP server ended".into())),
+    }
+}
+
+async fn migrate(backends: &Backends) -> bool {
+    let migrated = backends
+        .registry
+        .call(Verb::Update, |registry| async move { registry.migrate().await })
+        .await;
+    match migrated {
+        Ok(()) => {
+            info!("the registry is at this operator's version");
+            true
+        }
+        Err(reason) => {
+            warn!(%reason, "the registry could not be migrated; tried again");
+            false
+        }
+    }
+}

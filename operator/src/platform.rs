@@ -225,7 +225,10 @@ const RESYNC_INTERVAL: Duration = Duration::from_mins(10);
 impl Platform {
     /// Reads and checks the file and the credentials that it names.
     pub fn load(path: &Path) -> Result<Self, PlatformError> {
-        let text = fs::read_to_string(path).map_err(|source| PlatformError::Read { path: path.to_owned(), source })?;
+        let text = fs::read_to_string(path).map_err(|source| PlatformError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
         Reader { path }.parse(&text)
     }
 }
@@ -237,14 +240,27 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn parse(&self, text: &str) -> Result<Platform, PlatformError> {
-        let file: File = serde_saphyr::from_str(text)
-            .map_err(|error| PlatformError::Syntax { path: self.path.to_owned(), reason: error.to_string() })?;
-        let File { installation_id, base_domain, registry, resync_interval, postgres, keycloak, s3 } = file;
+        let file: File = serde_saphyr::from_str(text).map_err(|error| PlatformError::Syntax {
+            path: self.path.to_owned(),
+            reason: error.to_string(),
+        })?;
+        let File {
+            installation_id,
+            base_domain,
+            registry,
+            resync_interval,
+            postgres,
+            keycloak,
+            s3,
+        } = file;
         self.check(
             &installation_id,
             !installation_id.value.is_empty()
                 && installation_id.value.len() <= 32
-                && installation_id.value.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'),
+                && installation_id
+                    .value
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'),
             "installationId has 1 to 32 lower-case letters, digits and hyphens",
         )?;
         self.check(
@@ -252,7 +268,11 @@ impl Reader<'_> {
             base_domain.value.contains('.') && !base_domain.value.contains(['/', ':', ' ']),
             "baseDomain is a domain such as plexica.example.com, without scheme or port",
         )?;
-        self.check(&postgres, !postgres.value.is_empty(), "at least one postgres pool is needed")?;
+        self.check(
+            &postgres,
+            !postgres.value.is_empty(),
+            "at least one postgres pool is needed",
+        )?;
         self.check(&s3, !s3.value.is_empty(), "at least one s3 pool is needed")?;
         self.check(
             &registry,
@@ -267,16 +287,40 @@ impl Reader<'_> {
             base_domain: base_domain.value,
             registry: registry.value,
             resync_interval: resync_interval.map_or(RESYNC_INTERVAL, |period| period.value()),
-            postgres: postgres.value.into_iter().map(|pool| self.postgres(pool)).collect::<Result<_, _>>()?,
-            keycloak: keycloak.into_iter().map(|pool| self.keycloak(pool)).collect::<Result<_, _>>()?,
-            s3: s3.value.into_iter().map(|pool| self.s3(pool)).collect::<Result<_, _>>()?,
+            postgres: postgres
+                .value
+                .into_iter()
+                .map(|pool| self.postgres(pool))
+                .collect::<Result<_, _>>()?,
+            keycloak: keycloak
+                .into_iter()
+                .map(|pool| self.keycloak(pool))
+                .collect::<Result<_, _>>()?,
+            s3: s3
+                .value
+                .into_iter()
+                .map(|pool| self.s3(pool))
+                .collect::<Result<_, _>>()?,
         })
     }
 
     fn postgres(&self, entry: PostgresEntry) -> Result<PostgresPool, PlatformError> {
-        let PostgresEntry { name, capacity, placement, credentials, host, port, database, tls } = entry;
+        let PostgresEntry {
+            name,
+            capacity,
+            placement,
+            credentials,
+            host,
+            port,
+            database,
+            tls,
+        } = entry;
         Ok(PostgresPool {
-            common: PoolCommon { name: name.value, capacity, placement },
+            common: PoolCommon {
+                name: name.value,
+                capacity,
+                placement,
+            },
             host,
             port,
             database,
@@ -287,10 +331,21 @@ impl Reader<'_> {
     }
 
     fn keycloak(&self, entry: KeycloakEntry) -> Result<KeycloakPool, PlatformError> {
-        let KeycloakEntry { name, capacity, placement, credentials, url, issuer_url } = entry;
+        let KeycloakEntry {
+            name,
+            capacity,
+            placement,
+            credentials,
+            url,
+            issuer_url,
+        } = entry;
         let internal = self.url(&url)?;
         Ok(KeycloakPool {
-            common: PoolCommon { name: name.value, capacity, placement },
+            common: PoolCommon {
+                name: name.value,
+                capacity,
+                placement,
+            },
             issuer_url: issuer_url.map_or_else(|| Ok(internal.clone()), |url| self.url(&url))?,
             url: internal,
             client_id: self.credential(&credentials, "clientId")?,
@@ -299,9 +354,21 @@ impl Reader<'_> {
     }
 
     fn s3(&self, entry: S3Entry) -> Result<S3Pool, PlatformError> {
-        let S3Entry { name, capacity, placement, credentials, driver, endpoint, region } = entry;
+        let S3Entry {
+            name,
+            capacity,
+            placement,
+            credentials,
+            driver,
+            endpoint,
+            region,
+        } = entry;
         Ok(S3Pool {
-            common: PoolCommon { name: name.value, capacity, placement },
+            common: PoolCommon {
+                name: name.value,
+                capacity,
+                placement,
+            },
             driver,
             endpoint: self.url(&endpoint)?,
             region,
@@ -315,7 +382,11 @@ impl Reader<'_> {
     }
 
     fn value<T>(&self, at: &Spanned<T>, reason: impl Into<String>) -> PlatformError {
-        PlatformError::Value { path: self.path.to_owned(), line: at.referenced.line(), reason: reason.into() }
+        PlatformError::Value {
+            path: self.path.to_owned(),
+            line: at.referenced.line(),
+            reason: reason.into(),
+        }
     }
 
     fn unique<'a>(&self, kind: &str, names: impl Iterator<Item = &'a Spanned<String>>) -> Result<(), PlatformError> {
@@ -343,7 +414,10 @@ impl Reader<'_> {
             Ok(_) => Err(self.value(folder, format!("{} is empty", path.display()))),
             Err(error) => Err(self.value(
                 folder,
-                format!("cannot read {}: {error}; mount the Secret that holds `{key}` there", path.display()),
+                format!(
+                    "cannot read {}: {error}; mount the Secret that holds `{key}` there",
+                    path.display()
+                ),
             )),
         }
     }
@@ -358,7 +432,14 @@ mod tests {
     fn fixture() -> (PathBuf, String) {
         let folder = std::env::temp_dir().join(format!("plexica-platform-{}", uuid::Uuid::new_v4()));
         fs::create_dir_all(&folder).unwrap();
-        for key in ["username", "password", "clientId", "clientSecret", "accessKeyId", "secretAccessKey"] {
+        for key in [
+            "username",
+            "password",
+            "clientId",
+            "clientSecret",
+            "accessKeyId",
+            "secretAccessKey",
+        ] {
             fs::write(folder.join(key), format!("the-{key}\n")).unwrap();
         }
         let at = folder.display();
@@ -370,13 +451,22 @@ mod tests {
 
     fn refusal(change: impl Fn(&str) -> String) -> String {
         let (_folder, text) = fixture();
-        Reader { path: Path::new("platform.yaml") }.parse(&change(&text)).unwrap_err().to_string()
+        Reader {
+            path: Path::new("platform.yaml"),
+        }
+        .parse(&change(&text))
+        .unwrap_err()
+        .to_string()
     }
 
     #[test]
     fn a_valid_file_is_read_with_its_credentials() {
         let (_folder, text) = fixture();
-        let platform = Reader { path: Path::new("platform.yaml") }.parse(&text).unwrap();
+        let platform = Reader {
+            path: Path::new("platform.yaml"),
+        }
+        .parse(&text)
+        .unwrap();
         assert_eq!(platform.postgres[0].password.expose_secret(), "the-password");
         assert_eq!(platform.keycloak[0].issuer_url.as_str(), "https://id.example.com/");
         assert!(!format!("{platform:?}").contains("the-password"));
@@ -385,11 +475,23 @@ mod tests {
     #[test]
     fn a_wrong_file_is_refused_with_line_and_reason() {
         for (from, to, expected) in [
-            ("registry: blue", "registry: purple", "line 3: registry names a postgres pool"),
+            (
+                "registry: blue",
+                "registry: purple",
+                "line 3: registry names a postgres pool",
+            ),
             ("prod-eu", "Prod EU", "line 1: installationId has"),
-            ("https://id.example.com", "id.example.com", "line 15: `id.example.com` is no http"),
+            (
+                "https://id.example.com",
+                "id.example.com",
+                "line 15: `id.example.com` is no http",
+            ),
             ("database: plexica", "database: plexica\n  databse: x", "databse"),
-            ("baseDomain: plexica.example.com", "baseDomain: https://x.y/", "line 2: baseDomain is a domain"),
+            (
+                "baseDomain: plexica.example.com",
+                "baseDomain: https://x.y/",
+                "line 2: baseDomain is a domain",
+            ),
             ("capacity: 10", "capacity: many", "line 6"),
         ] {
             let text = refusal(|file| file.replacen(from, to, 1));
@@ -411,7 +513,12 @@ mod tests {
     fn a_missing_credential_is_named() {
         let (folder, text) = fixture();
         fs::remove_file(folder.join("clientSecret")).unwrap();
-        let error = Reader { path: Path::new("platform.yaml") }.parse(&text).unwrap_err().to_string();
+        let error = Reader {
+            path: Path::new("platform.yaml"),
+        }
+        .parse(&text)
+        .unwrap_err()
+        .to_string();
         assert!(error.contains("line 14") && error.contains("clientSecret"), "{error}");
     }
 }
