@@ -2,8 +2,16 @@
 //!
 //! One tenant is one bucket, one user and one policy that allows that user that bucket and nothing else.
 
+mod adapter;
+mod client;
+mod emptying;
+mod found;
+mod isolation;
 pub mod madmin_envelope;
 pub mod minio_admin;
+mod policy;
+
+pub use adapter::{MinioBackend, MinioConfig};
 
 use async_trait::async_trait;
 use plexica_crds::{names::TenantSlug, ownership::Owner};
