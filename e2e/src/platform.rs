@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use k8s_openapi::api::apps::v1::Deployment;
-use kube::Api;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::ListParams;
+use kube::{Api, ResourceExt};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use tokio::process::Command;
@@ -126,22 +128,22 @@ async fn helm(context: &Context, release: &str, options: &[String]) -> Result<()
 }
 
 async fn wait_ready(context: &Context) -> Result<()> {
-    let deployments: Api<Deployment> = Api::namespaced(kubernetes::kube_client(context).await?, NAMESPACE);
+    let client = kubernetes::kube_client(context).await?;
+    let deployments: Api<Deployment> = Api::namespaced(client.clone(), NAMESPACE);
+    let pods: Api<Pod> = Api::namespaced(client, NAMESPACE);
     let ready = wait::until("the operator's pod", PATIENCE, async || {
-        let deployment = deployments.get(RELEASE).await?;
-        let wanted = deployment.spec.and_then(|spec| spec.replicas).unwrap_or(1);
-        let status = deployment.status.context("no status yet")?;
-        let current = status.observed_generation == deployment.metadata.generation;
-        let (updated, ready) = (status.updated_replicas.unwrap_or(0), status.ready_replicas.unwrap_or(0));
-        let all = status.replicas.unwrap_or(0);
-        anyhow::ensure!(
-            current && updated >= wanted && ready >= wanted && all == updated,
-            "{ready} of {wanted} pods are ready"
-        );
-        Ok(())
+        let refusal = match rolled_out(&deployments.get(RELEASE).await?) {
+            Ok(()) => return Ok(Ok(())),
+            Err(refusal) => refusal,
+        };
+        // A pod that ends again and again will not become ready by waiting.
+        match restarts(&pods).await? {
+            0..3 => Err(refusal),
+            restarts => Ok(Err(anyhow::anyhow!("the operator ended by itself {restarts} times"))),
+        }
     })
     .await;
-    ready.map_err(|refusal| {
+    ready.flatten().map_err(|refusal| {
         let advice = "`cargo dev kubectl -n plexica-system describe pod` and `cargo dev logs operator` tell why";
         let failure = Failure::new(format!("{refusal:#}"), advice);
         match operator_log(&context.layout) {
@@ -149,6 +151,38 @@ async fn wait_ready(context: &Context) -> Result<()> {
             None => failure.into(),
         }
     })
+}
+
+/// Whether the pods of a Deployment are all of its present template, and ready.
+fn rolled_out(deployment: &Deployment) -> Result<()> {
+    let wanted = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
+    let status = deployment.status.as_ref().context("no status yet")?;
+    anyhow::ensure!(
+        status.observed_generation == deployment.metadata.generation,
+        "not seen by its controller yet"
+    );
+    let (all, updated) = (status.replicas.unwrap_or(0), status.updated_replicas.unwrap_or(0));
+    let ready = status.ready_replicas.unwrap_or(0);
+    anyhow::ensure!(
+        updated == wanted && all == wanted && ready == wanted,
+        "{ready} of {wanted} pods are ready"
+    );
+    Ok(())
+}
+
+/// How often the newest pod of the operator ended by itself.
+async fn restarts(pods: &Api<Pod>) -> Result<i32> {
+    let pods = pods.list(&ListParams::default()).await?.items;
+    let own = pods.into_iter().filter(|pod| pod.name_any().starts_with(RELEASE));
+    let newest = own.max_by_key(ResourceExt::creation_timestamp);
+    let containers = newest
+        .and_then(|pod| pod.status?.container_statuses)
+        .unwrap_or_default();
+    Ok(containers
+        .iter()
+        .map(|container| container.restart_count)
+        .max()
+        .unwrap_or(0))
 }
 
 /// kubectl with the administrator's kubeconfig.

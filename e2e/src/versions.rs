@@ -32,6 +32,7 @@ pub const DEBIAN: &[(&str, &str)] = &[
     ("socat", "socat"),
     ("ethtool", "ethtool"),
     ("nsenter", "util-linux"),
+    ("/etc/ssl/certs/ca-certificates.crt", "ca-certificates"),
     ("psql", "postgresql-client"),
     ("java", "openjdk-17-jre-headless"),
     ("mvn", "maven"),

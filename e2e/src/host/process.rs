@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -29,6 +29,8 @@ pub struct Launch {
     pub place: Place,
     /// Unprivileged user, where the part refuses root.
     pub user: Option<String>,
+    /// Key of the content of its configuration files: other content is another launch.
+    pub configuration: String,
 }
 
 /// The namespaces that a part runs in.
@@ -49,6 +51,7 @@ impl Launch {
             env: BTreeMap::new(),
             place: Place::Network,
             user: None,
+            configuration: String::new(),
         }
     }
 
@@ -71,6 +74,13 @@ impl Launch {
     pub fn on_node(mut self) -> Self {
         self.place = Place::Node;
         self
+    }
+
+    /// Writes a configuration file of the part; the part is started again when the content changed.
+    pub fn configured_by(mut self, file: &Path, content: &[u8]) -> Result<Self> {
+        layout::write(file, content)?;
+        self.configuration = layout::key(&[self.configuration.as_bytes(), content]);
+        Ok(self)
     }
 
     /// Runs it as an unprivileged user.

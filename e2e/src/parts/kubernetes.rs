@@ -7,7 +7,6 @@ use anyhow::Result;
 
 use crate::host::network::{self, EVERYTHING, NODE, SERVICES};
 use crate::host::process::Launch;
-use crate::layout;
 use crate::parts::{Context, Part};
 use crate::pki::{kubeconfig, pair};
 use crate::tools::go;
@@ -63,7 +62,6 @@ pub async fn etcd(context: &Context) -> Result<()> {
 pub async fn apiserver(context: &Context) -> Result<()> {
     let program = context.tools.go(go::KUBERNETES).await?.join("kube-apiserver");
     let policy = context.layout.state.join("audit-policy.yaml");
-    layout::write(&policy, AUDIT_POLICY.as_bytes())?;
     let layout = &context.layout;
     let ca = pair(layout, "ca").certificate;
     let server = pair(layout, "kube-apiserver");
@@ -99,7 +97,8 @@ pub async fn apiserver(context: &Context) -> Result<()> {
             "--audit-log-maxsize=1024",
             "--audit-log-maxbackup=4",
             "--profiling=false",
-        ]);
+        ])
+        .configured_by(&policy, AUDIT_POLICY.as_bytes())?;
     let client = kube_client(context).await?;
     context
         .ui

@@ -133,7 +133,8 @@ impl Context {
                     "the log tells why; `cargo dev down` and `cargo dev up` start over",
                 )
             } else {
-                sleep(Duration::from_millis(100)).await;
+                // Keycloak writes a log line at each question.
+                sleep(Duration::from_millis(if part == Part::Keycloak { 500 } else { 100 })).await;
                 continue;
             };
             return Err(failure.with_log(self.layout.log(part.as_ref())).into());

@@ -32,14 +32,14 @@ pub async fn containerd(context: &Context) -> Result<()> {
     let folder = layout.state_dir("containerd")?;
     let config = folder.join("config.toml");
     let networks = folder.join("cni");
-    layout::write(&config, containerd_config(layout).as_bytes())?;
-    layout::write(
-        &networks.join("10-plexica.conflist"),
-        &serde_json::to_vec_pretty(&pod_network())?,
-    )?;
     let launch = Launch::new("containerd")
         .args([format!("--config={}", config.display())])
-        .on_node();
+        .on_node()
+        .configured_by(&config, containerd_config(layout).as_bytes())?
+        .configured_by(
+            &networks.join("10-plexica.conflist"),
+            &serde_json::to_vec_pretty(&pod_network())?,
+        )?;
     context
         .ui
         .step("containerd", async |step| {
@@ -119,37 +119,34 @@ pub async fn kubelet(context: &Context) -> Result<()> {
     let resolv = folder.join("resolv.conf");
     layout::write(&resolv, format!("nameserver {NODE}\n").as_bytes())?;
     let serving = pair(layout, "kubelet-server");
-    layout::write(
-        &config,
-        &serde_json::to_vec_pretty(&json!({
-            "apiVersion": "kubelet.config.k8s.io/v1beta1",
-            "kind": "KubeletConfiguration",
-            "address": NODE,
-            "authentication": { "anonymous": { "enabled": false }, "webhook": { "enabled": true },
-                "x509": { "clientCAFile": pair(layout, "ca").certificate } },
-            "authorization": { "mode": "Webhook" },
-            "tlsCertFile": serving.certificate,
-            "tlsPrivateKeyFile": serving.key,
-            "containerRuntimeEndpoint": format!("unix://{}", socket(layout).display()),
-            "clusterDNS": [NODE],
-            "clusterDomain": "cluster.local",
-            "resolvConf": resolv,
-            "cgroupDriver": "cgroupfs",
-            "cgroupRoot": format!("/{}", cgroup::ROOT),
-            "failCgroupV1": false,
-            "enforceNodeAllocatable": [],
-            "localStorageCapacityIsolation": false,
-            "evictionHard": {},
-            "enableControllerAttachDetach": false,
-            "failSwapOn": false,
-            "makeIPTablesUtilChains": false,
-            // Nobody could pull an image again.
-            "imageGCHighThresholdPercent": 100,
-            "volumePluginDir": folder.join("plugins"),
-            "maxPods": 250,
-            "logging": { "verbosity": 1 },
-        }))?,
-    )?;
+    let content = serde_json::to_vec_pretty(&json!({
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        "kind": "KubeletConfiguration",
+        "address": NODE,
+        "authentication": { "anonymous": { "enabled": false }, "webhook": { "enabled": true },
+            "x509": { "clientCAFile": pair(layout, "ca").certificate } },
+        "authorization": { "mode": "Webhook" },
+        "tlsCertFile": serving.certificate,
+        "tlsPrivateKeyFile": serving.key,
+        "containerRuntimeEndpoint": format!("unix://{}", socket(layout).display()),
+        "clusterDNS": [NODE],
+        "clusterDomain": "cluster.local",
+        "resolvConf": resolv,
+        "cgroupDriver": "cgroupfs",
+        "cgroupRoot": format!("/{}", cgroup::ROOT),
+        "failCgroupV1": false,
+        "enforceNodeAllocatable": [],
+        "localStorageCapacityIsolation": false,
+        "evictionHard": {},
+        "enableControllerAttachDetach": false,
+        "failSwapOn": false,
+        "makeIPTablesUtilChains": false,
+        // Nobody could pull an image again.
+        "imageGCHighThresholdPercent": 100,
+        "volumePluginDir": folder.join("plugins"),
+        "maxPods": 250,
+        "logging": { "verbosity": 1 },
+    }))?;
     let launch = Launch::new(program)
         .args([
             format!("--config={}", config.display()),
@@ -157,7 +154,8 @@ pub async fn kubelet(context: &Context) -> Result<()> {
             format!("--hostname-override={NODE_NAME}"),
             format!("--node-ip={NODE}"),
         ])
-        .on_node();
+        .on_node()
+        .configured_by(&config, &content)?;
     let nodes: Api<Node> = Api::all(kubernetes::kube_client(context).await?);
     context
         .ui
@@ -180,25 +178,23 @@ pub async fn proxy(context: &Context) -> Result<()> {
     let program = context.tools.go(go::KUBERNETES).await?.join("kube-proxy");
     let layout = &context.layout;
     let config = layout.state_dir("kube-proxy")?.join("config.json");
-    layout::write(
-        &config,
-        &serde_json::to_vec_pretty(&json!({
-            "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
-            "kind": "KubeProxyConfiguration",
-            "mode": "nftables",
-            "clientConnection": { "kubeconfig": kubeconfig(layout, "kube-proxy") },
-            "hostnameOverride": NODE_NAME,
-            "clusterCIDR": PODS,
-            "bindAddress": "0.0.0.0",
-            "healthzBindAddress": format!("{NODE}:{PROXY_HEALTH_PORT}"),
-            "metricsBindAddress": "127.0.0.1:10249",
-            // These would be set for the whole machine, not for the namespace alone.
-            "conntrack": { "maxPerCore": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s" },
-        }))?,
-    )?;
+    let content = serde_json::to_vec_pretty(&json!({
+        "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
+        "kind": "KubeProxyConfiguration",
+        "mode": "nftables",
+        "clientConnection": { "kubeconfig": kubeconfig(layout, "kube-proxy") },
+        "hostnameOverride": NODE_NAME,
+        "clusterCIDR": PODS,
+        "bindAddress": "0.0.0.0",
+        "healthzBindAddress": format!("{NODE}:{PROXY_HEALTH_PORT}"),
+        "metricsBindAddress": "127.0.0.1:10249",
+        // These would be set for the whole machine, not for the namespace alone.
+        "conntrack": { "maxPerCore": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s" },
+    }))?;
     let launch = Launch::new(program)
         .args([format!("--config={}", config.display())])
-        .on_node();
+        .on_node()
+        .configured_by(&config, &content)?;
     context
         .ui
         .step("kube-proxy", async |step| {

@@ -48,13 +48,13 @@ pub async fn postgres(context: &Context) -> Result<()> {
         .step("postgres", async |step| {
             let home = layout.state_dir("postgres")?;
             let data = home.join("data");
-            let own = install(&programs, &home).await?;
+            let programs = install(&programs, &home).await?;
             if !data.exists() {
                 step.says("initdb");
-                initdb(context, &own, &data).await?;
+                initdb(context, &programs, &data).await?;
             }
-            configure(&home, &data)?;
-            let launch = Launch::new(own.join("bin/postgres"))
+            own(&home)?;
+            let launch = Launch::new(programs.join("bin/postgres"))
                 .args([
                     "-D".to_owned(),
                     data.display().to_string(),
@@ -62,7 +62,9 @@ pub async fn postgres(context: &Context) -> Result<()> {
                     format!("--port={PORT}"),
                     format!("--unix_socket_directories={}", home.display()),
                 ])
-                .as_user(USER);
+                .as_user(USER)
+                .configured_by(&data.join("postgresql.auto.conf"), CONFIGURATION.as_bytes())?
+                .configured_by(&data.join("pg_hba.conf"), access_rules().as_bytes())?;
             let ready = async || {
                 connect(&context.credentials, "postgres").await?.close().await?;
                 Ok(())
@@ -153,11 +155,9 @@ async fn initdb(context: &Context, programs: &std::path::Path, data: &std::path:
     std::fs::rename(fresh, data).context("cannot put the new data folder in its place")
 }
 
-fn configure(home: &std::path::Path, data: &std::path::Path) -> Result<()> {
-    layout::write(&data.join("postgresql.auto.conf"), CONFIGURATION.as_bytes())?;
-    let rules = format!("local all all scram-sha-256\nhost all all {EVERYTHING} scram-sha-256\n");
-    layout::write(&data.join("pg_hba.conf"), rules.as_bytes())?;
-    own(home)
+/// Passwords from everywhere inside, nobody from outside.
+fn access_rules() -> String {
+    format!("local all all scram-sha-256\nhost all all {EVERYTHING} scram-sha-256\n")
 }
 
 /// Roles and databases; nothing happens where they are there.

@@ -1,4 +1,5 @@
-//! Container images without a container engine: an OCI image layout of one layer and one static binary.
+//! Container images without a container engine: an OCI image layout of one layer with a static binary and the
+//! certificate authorities.
 //!
 //! Specification: <https://github.com/opencontainers/image-spec/blob/v1.1.1/image-layout.md>
 
@@ -13,6 +14,9 @@ use crate::layout::hex;
 /// User and group that images run as: nobody's, and the chart's.
 const USER: &str = "65532:65532";
 
+/// Certificate authorities of the machine, at the place where every TLS library looks; like any base image has them.
+const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
+
 /// The OCI layout, as a tar archive, of an image that holds `binary` at `/<file name>` and runs it.
 pub fn pack(reference: &str, binary: &Path) -> Result<Vec<u8>> {
     let content = std::fs::read(binary).with_context(|| format!("cannot read {}", binary.display()))?;
@@ -23,6 +27,9 @@ pub fn pack(reference: &str, binary: &Path) -> Result<Vec<u8>> {
 
     let mut layer = tar::Builder::new(Vec::new());
     append(&mut layer, name, &content, 0o755)?;
+    if let Ok(authorities) = std::fs::read(AUTHORITIES) {
+        append(&mut layer, AUTHORITIES.trim_start_matches('/'), &authorities, 0o644)?;
+    }
     let layer = layer.into_inner()?;
 
     let config = serde_json::to_vec(&json!({
