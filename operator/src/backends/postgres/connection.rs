@@ -182,7 +182,11 @@ pub(super) fn explain(error: &sqlx::Error, system: &str) -> BackendError {
         };
     }
     match error {
-        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
+        sqlx::Error::PoolTimedOut => BackendError::Unavailable(format!(
+            "{system} gave no connection within {}s; retrying",
+            ACQUIRE_TIMEOUT.as_secs()
+        )),
+        sqlx::Error::Io(_) | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
             BackendError::Unavailable(format!("{system} cannot be reached ({}); retrying", http::chain(error)))
         }
         sqlx::Error::Tls(_) => BackendError::Refused(format!(

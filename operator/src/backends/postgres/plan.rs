@@ -81,7 +81,13 @@ pub(super) fn plan(
     plan.schema_grants(catalog.schema.as_ref());
     plan.default_grants(catalog.schema.as_ref());
     plan.migrations(catalog.schema.as_ref(), applied)?;
-    plan.table_grants(catalog.schema.as_ref());
+    // A role that is made now has none of the privileges that the catalog shows for the others.
+    let login_is_missing = spec
+        .slug
+        .login_roles()
+        .iter()
+        .any(|role| !catalog.roles.contains_key(role.as_str()));
+    plan.table_grants(catalog.schema.as_ref(), login_is_missing);
     Ok(plan.steps)
 }
 
@@ -335,7 +341,7 @@ impl Plan<'_> {
         Ok(())
     }
 
-    fn table_grants(&mut self, found: Option<&Schema>) {
+    fn table_grants(&mut self, found: Option<&Schema>, login_is_missing: bool) {
         // A schema that is made now needs none: default privileges grant it all.
         let Some(Schema {
             ungranted,
@@ -348,7 +354,7 @@ impl Plan<'_> {
         };
         let (schema, logins) = (self.schema_name(), self.logins());
         let record = format!("REVOKE ALL ON {schema}.{MIGRATIONS_TABLE} FROM {logins}");
-        if !ungranted.is_empty() {
+        if !ungranted.is_empty() || login_is_missing {
             let statements = [
                 format!(
                     "GRANT {} ON ALL TABLES IN SCHEMA {schema} TO {logins}",
@@ -360,10 +366,12 @@ impl Plan<'_> {
                 ),
                 record.clone(),
             ];
-            self.step(
-                format!("the login roles lack privileges on: {}", ungranted.join(", ")),
-                &statements,
-            );
+            let on = if ungranted.is_empty() {
+                "all tables".to_owned()
+            } else {
+                ungranted.join(", ")
+            };
+            self.step(format!("the login roles lack privileges on: {on}"), &statements);
         } else if *record_exposed {
             self.step("the login roles have privileges on the record of migrations", &[record]);
         }
