@@ -57,12 +57,19 @@ pub async fn run(ctx: Arc<Context>, readiness: Readiness, shutdown: impl Future<
 
     let (reader, writer) = reflector::store::<Root>();
     let shutdown = future::FutureExt::shared(shutdown);
-    let gauges = tokio::spawn(fill_gauges(Arc::clone(&ctx), reader.clone(), readiness));
+    let gauges = tokio::spawn(fill_gauges(Arc::clone(&ctx), reader.clone()));
 
     let root = watcher(Api::<Root>::all(client.clone()), watcher::Config::default())
         .default_backoff()
         .modify(|tenant| tenant.managed_fields_mut().clear())
         .reflect(writer)
+        // Not `Store::wait_until_ready`: of two tasks that wait for it, kube 5.0 wakes only the last (its oneshot
+        // receiver keeps one waker), and the applier is one.
+        .inspect(move |event| {
+            if matches!(event, Ok(Event::InitDone)) {
+                readiness.open(Gate::TenantCache);
+            }
+        })
         .touched_objects()
         // Not `generation` alone: it would swallow the events of finalizers and of confirmations.
         .predicate_filter(
@@ -163,12 +170,8 @@ async fn wait_for_crds(client: &Client) {
     }
 }
 
-async fn fill_gauges(ctx: Arc<Context>, store: Store<Root>, readiness: Readiness) {
+async fn fill_gauges(ctx: Arc<Context>, store: Store<Root>) {
     use strum::IntoEnumIterator;
-    if store.wait_until_ready().await.is_err() {
-        return;
-    }
-    readiness.open(Gate::TenantCache);
     loop {
         let tenants = store.state();
         for phase in plexica_crds::tenant::Phase::iter() {
