@@ -1,8 +1,13 @@
 //! What tests have at hand: the stack's clients, tenants made and removed, and waits that end.
 
-use std::{future::Future, time::Duration};
+use std::{
+    future::Future,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use futures::{FutureExt, future::BoxFuture};
 use k8s_openapi::{ByteString, api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::Condition};
 use kube::{
     Api, Client, ResourceExt,
@@ -14,12 +19,19 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 use tokio::time::{sleep, timeout};
 
+use super::leftovers;
 use crate::stack::Stack;
 
 /// Longest wait for a tenant to become Ready or to be gone.
 const PATIENCE: Duration = Duration::from_mins(2);
+/// An annotation that means nothing: changing it makes the operator look at the tenant again.
+const ANNOTATION_TOUCHED: &str = "example.com/touched";
 
-/// The stack, with clients.
+/// What is to be undone at the end of a test.
+type Undo = BoxFuture<'static, Result<()>>;
+
+/// The stack, with clients. A clone shares everything, what is to be undone included.
+#[derive(Clone)]
 pub struct Env {
     /// The stack.
     pub stack: Stack,
@@ -29,6 +41,7 @@ pub struct Env {
     pub postgres: PgPool,
     /// HTTP, which resolves the backends' Service names to the node.
     pub http: reqwest::Client,
+    undo: Arc<Mutex<Vec<Undo>>>,
 }
 
 impl Env {
@@ -46,7 +59,40 @@ impl Env {
                 .timeout(Duration::from_secs(30))
                 .build()?,
             stack: stack.clone(),
+            undo: Arc::default(),
         })
+    }
+
+    /// The same for one test, which undoes what it did and nothing else.
+    pub fn for_case(&self) -> Self {
+        Self {
+            undo: Arc::default(),
+            ..self.clone()
+        }
+    }
+
+    /// Remembers what is to be done when the test has ended, however it ends. The last comes first.
+    pub fn afterwards(&self, undo: impl Future<Output = Result<()>> + Send + 'static) {
+        self.undos().push(undo.boxed());
+    }
+
+    /// Undoes everything; tries all of it, and tells what could not be undone.
+    pub async fn clean_up(&self) -> Result<()> {
+        let mut left = vec![];
+        loop {
+            let Some(undo) = self.undos().pop() else { break };
+            match timeout(PATIENCE, undo).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => left.push(format!("{error:#}")),
+                Err(_) => left.push(format!("no end within {} s", PATIENCE.as_secs())),
+            }
+        }
+        ensure!(left.is_empty(), "left behind: {}", left.join("; "));
+        Ok(())
+    }
+
+    fn undos(&self) -> std::sync::MutexGuard<'_, Vec<Undo>> {
+        self.undo.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Tenants.
@@ -54,12 +100,14 @@ impl Env {
         Api::all(self.client.clone())
     }
 
-    /// Makes a tenant; `spec` is completed by a display name. It is dropped with its data when it is deleted.
+    /// Makes a tenant; `spec` is completed by a display name. It is dropped with its data when it is deleted, which
+    /// is at the end of the test at the latest.
     pub async fn create(&self, name: &str, spec: Value) -> Result<Tenant> {
         self.create_with(name, spec, true).await
     }
 
-    /// Makes a tenant whose data is kept or dropped when it is deleted.
+    /// Makes a tenant whose data is kept or dropped when it is deleted. At the end of the test both go: what was kept is
+    /// removed with the rights of the backends' administrators.
     pub async fn create_with(&self, name: &str, mut spec: Value, dropped: bool) -> Result<Tenant> {
         if spec.get("displayName").is_none() {
             spec["displayName"] = json!(format!("Test {name}"));
@@ -78,7 +126,16 @@ impl Env {
         });
         // Untyped, so that the API server sees what a user wrote and not what our types make of it.
         let request = http_request("POST", "/apis/plexica.io/v1alpha1/tenants", &tenant)?;
-        Ok(self.client.request(request).await?)
+        let made = self.client.request(request).await?;
+        let (env, name) = (self.clone(), name.to_owned());
+        self.afterwards(async move {
+            env.remove(&name).await?;
+            if dropped {
+                return Ok(());
+            }
+            leftovers::wipe(&env, &name).await
+        });
+        Ok(made)
     }
 
     /// The message by which the API server refuses a tenant.
@@ -129,6 +186,26 @@ impl Env {
         };
         self.tenants().delete(name, &DeleteParams::default()).await?;
         self.gone(&tenant).await
+    }
+
+    /// Deletes the tenant with its data, whatever its spec says, and waits until it is gone.
+    async fn remove(&self, name: &str) -> Result<()> {
+        if self.tenants().get_opt(name).await?.is_none() {
+            return Ok(());
+        }
+        let confirmed = json!({
+            "metadata": { "annotations": { ANNOTATION_CONFIRM_DELETE: name } },
+            "spec": { "deletionPolicy": "Delete" },
+        });
+        self.patch(name, confirmed).await?;
+        self.delete(name).await
+    }
+
+    /// Makes the operator look at the tenant again.
+    pub async fn touch(&self, name: &str) -> Result<()> {
+        let now = jiff::Timestamp::now().to_string();
+        let patch = json!({ "metadata": { "annotations": { ANNOTATION_TOUCHED: now } } });
+        self.patch(name, patch).await.map(drop)
     }
 
     /// Waits until this very object is gone.

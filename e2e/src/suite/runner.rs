@@ -1,6 +1,6 @@
 //! Runs cases a few at a time and tells how they ended.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration, time::Instant};
+use std::{panic::AssertUnwindSafe, time::Duration, time::Instant};
 
 use anyhow::{Result, anyhow};
 use futures::{FutureExt, StreamExt, stream};
@@ -13,19 +13,23 @@ const CONCURRENCY: usize = 4;
 /// Longest time for one case.
 const DEADLINE: Duration = Duration::from_mins(8);
 
-/// Runs the cases whose name contains `filter`: first those that may share the stack, then the others.
+/// Runs the cases whose name or file contains `filter`: first those that may share the stack, then the others.
 pub async fn run(stack: &Stack, cases: Vec<Case>, filter: Option<&str>) -> Result<Tally> {
-    let wanted = |case: &Case| filter.is_none_or(|filter| case.name.contains(filter));
+    let wanted = |case: &Case| {
+        filter.is_none_or(|filter| {
+            let words = filter.replace(' ', "_");
+            case.name.contains(&words) || case.file.contains(&words)
+        })
+    };
     let (alone, shared): (Vec<_>, Vec<_>) = cases.into_iter().filter(wanted).partition(|case| case.alone);
-    let env = Arc::new(Env::new(stack).await?);
+    let env = Env::new(stack).await?;
     let mut tally = Tally::default();
-    let mut results =
-        stream::iter(shared.into_iter().map(|case| one(Arc::clone(&env), case))).buffer_unordered(CONCURRENCY);
+    let mut results = stream::iter(shared.into_iter().map(|case| one(env.clone(), case))).buffer_unordered(CONCURRENCY);
     while let Some(passed) = results.next().await {
         tally.count(passed);
     }
     for case in alone {
-        tally.count(one(Arc::clone(&env), case).await);
+        tally.count(one(env.clone(), case).await);
     }
     Ok(tally)
 }
@@ -41,8 +45,9 @@ impl Tally {
     }
 }
 
-async fn one(env: Arc<Env>, case: Case) -> bool {
+async fn one(env: Env, case: Case) -> bool {
     let began = Instant::now();
+    let env = env.for_case();
     let run = AssertUnwindSafe(tokio::time::timeout(DEADLINE, (case.run)(&env))).catch_unwind();
     let result = match run.await {
         Ok(Ok(result)) => result,
@@ -51,16 +56,19 @@ async fn one(env: Arc<Env>, case: Case) -> bool {
     };
     let name = case.name.replace('_', " ");
     let seconds = began.elapsed().as_secs_f32();
-    match result {
+    let told = match &result {
+        Ok(()) => String::new(),
+        Err(_) => env.diagnostics().await,
+    };
+    // However it ended; what it leaves behind would be in the way of others.
+    let cleaned = env.clean_up().await;
+    match result.and(cleaned) {
         Ok(()) => {
             ui::print(&format!("ok      {name} ({seconds:.1} s)"));
             true
         }
         Err(error) => {
-            ui::print(&format!(
-                "FAILED  {name} ({seconds:.1} s)\n        {error:#}\n{}",
-                env.diagnostics().await
-            ));
+            ui::print(&format!("FAILED  {name} ({seconds:.1} s)\n        {error:#}\n{told}"));
             false
         }
     }

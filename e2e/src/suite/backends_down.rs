@@ -1,0 +1,183 @@
+//! A backend that is down or stuck costs its own part of its own tenants, says so, and heals without help:
+//! design.md sections 1 and 3.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use kube::api::DeleteParams;
+use plexica_crds::{
+    Tenant,
+    names::TenantSlug,
+    tenant::{Phase, conditions::Type},
+};
+use serde_json::{Value, json};
+
+use super::{
+    Case,
+    clients::database,
+    env::{Env, condition_of, contains, unique},
+    fault_proxy::{Backend, Mode},
+};
+
+/// Longest time to Ready for a tenant whose backends are well, beside others and their tests.
+const AS_FAST_AS_EVER: Duration = Duration::from_secs(10);
+
+/// See the file's description. Tests of one backend wait for each other: they come in turns here.
+pub fn cases() -> Vec<Case> {
+    crate::cases![false;
+        while_keycloak_is_down_its_tenant_waits_and_others_do_not,
+        while_postgres_is_down_its_tenant_waits_and_others_do_not,
+        while_storage_is_down_its_tenant_waits_and_others_do_not,
+        while_keycloak_hangs_its_tenant_waits_and_others_do_not,
+        while_postgres_hangs_its_tenant_waits_and_others_do_not,
+        while_storage_hangs_its_tenant_waits_and_others_do_not,
+        a_deletion_waits_for_keycloak_and_ends_by_itself,
+        a_deletion_waits_for_postgres_and_ends_by_itself,
+        a_deletion_waits_for_storage_and_ends_by_itself,
+    ]
+}
+
+async fn while_keycloak_is_down_its_tenant_waits_and_others_do_not(env: &Env) -> Result<()> {
+    outage(env, Backend::Keycloak, Mode::Refuse).await
+}
+
+async fn while_postgres_is_down_its_tenant_waits_and_others_do_not(env: &Env) -> Result<()> {
+    outage(env, Backend::Postgres, Mode::Refuse).await
+}
+
+async fn while_storage_is_down_its_tenant_waits_and_others_do_not(env: &Env) -> Result<()> {
+    outage(env, Backend::S3, Mode::Refuse).await
+}
+
+async fn while_keycloak_hangs_its_tenant_waits_and_others_do_not(env: &Env) -> Result<()> {
+    outage(env, Backend::Keycloak, Mode::Hang).await
+}
+
+async fn while_postgres_hangs_its_tenant_waits_and_others_do_not(env: &Env) -> Result<()> {
+    outage(env, Backend::Postgres, Mode::Hang).await
+}
+
+async fn while_storage_hangs_its_tenant_waits_and_others_do_not(env: &Env) -> Result<()> {
+    outage(env, Backend::S3, Mode::Hang).await
+}
+
+async fn a_deletion_waits_for_keycloak_and_ends_by_itself(env: &Env) -> Result<()> {
+    deletion(env, Backend::Keycloak).await
+}
+
+async fn a_deletion_waits_for_postgres_and_ends_by_itself(env: &Env) -> Result<()> {
+    deletion(env, Backend::Postgres).await
+}
+
+async fn a_deletion_waits_for_storage_and_ends_by_itself(env: &Env) -> Result<()> {
+    deletion(env, Backend::S3).await
+}
+
+/// The spec of a tenant that has this backend in pool `proxied` and the others in `main`.
+fn spec(backend: Backend) -> Value {
+    match backend {
+        Backend::Postgres => json!({ "database": { "pool": "proxied" } }),
+        Backend::Keycloak => json!({ "identity": { "pool": "proxied" } }),
+        Backend::S3 => json!({ "storage": { "pool": "proxied" } }),
+    }
+}
+
+/// The condition of this backend's part, and how messages name its pool.
+fn part(backend: Backend) -> (Type, &'static str) {
+    match backend {
+        Backend::Postgres => (Type::DatabaseReady, "postgres pool proxied"),
+        Backend::Keycloak => (Type::IdentityReady, "keycloak pool proxied"),
+        Backend::S3 => (Type::StorageReady, "s3 pool proxied"),
+    }
+}
+
+/// A tenant says which backend it waits for, since when, and when it is tried next.
+async fn says_what_it_waits_for(env: &Env, name: &str, backend: Backend) -> Result<()> {
+    let told = env.reason(name, Type::Reconciling, "BackendUnavailable").await?;
+    ensure!(told.status == "True", "Reconciling is {}", told.status);
+    for words in [part(backend).1, " (since ", "; tried again at "] {
+        contains(&told.message, words)?;
+    }
+    Ok(())
+}
+
+fn says(tenant: &Tenant, type_: Type) -> Option<(&str, &str)> {
+    condition_of(tenant, type_).map(|said| (said.status.as_str(), said.reason.as_str()))
+}
+
+async fn outage(env: &Env, backend: Backend, mode: Mode) -> Result<()> {
+    let turn = backend.turn(env).await?;
+    turn.set(mode);
+    let name = unique("waits");
+    env.create(&name, spec(backend)).await?;
+    says_what_it_waits_for(env, &name, backend).await?;
+    if mode == Mode::Hang {
+        turn.connected().await?;
+    }
+    let (broken, _) = part(backend);
+    let tenant = env.tenants().get(&name).await?;
+    for type_ in [Type::DatabaseReady, Type::IdentityReady, Type::StorageReady] {
+        let wanted = if type_ == broken {
+            ("False", "BackendUnavailable")
+        } else {
+            ("True", "Provisioned")
+        };
+        ensure!(
+            says(&tenant, type_) == Some(wanted),
+            "{type_:?} says {:?}",
+            says(&tenant, type_)
+        );
+    }
+    ensure!(says(&tenant, Type::Ready) == Some(("False", "BackendUnavailable")));
+    ensure!(
+        condition_of(&tenant, Type::Stalled).is_none(),
+        "what heals without help is not Stalled"
+    );
+    ensure!(
+        tenant
+            .status
+            .as_ref()
+            .is_some_and(|status| status.phase == Some(Phase::Provisioning))
+    );
+
+    let neighbour = unique("neighbour");
+    let began = Instant::now();
+    env.create(&neighbour, json!({})).await?;
+    env.ready(&neighbour).await?;
+    let took = began.elapsed();
+    ensure!(
+        took < AS_FAST_AS_EVER,
+        "a tenant of other pools took {:.1} s",
+        took.as_secs_f32()
+    );
+
+    turn.set(Mode::Forward);
+    let tenant = env.ready(&name).await?;
+    ensure!(condition_of(&tenant, Type::Reconciling).is_none());
+    // Here, while it is this test's turn.
+    env.delete(&name).await
+}
+
+async fn deletion(env: &Env, backend: Backend) -> Result<()> {
+    let turn = backend.turn(env).await?;
+    let name = unique("leaves");
+    env.create(&name, spec(backend)).await?;
+    let tenant = env.ready(&name).await?;
+    turn.set(Mode::Refuse);
+    env.tenants().delete(&name, &DeleteParams::default()).await?;
+    says_what_it_waits_for(env, &name, backend).await?;
+    let waiting = env.tenants().get(&name).await?;
+    let status = waiting.status.as_ref().context("no status")?;
+    ensure!(
+        status.phase == Some(Phase::PendingDeletion),
+        "the phase is {:?}",
+        status.phase
+    );
+    turn.set(Mode::Forward);
+    env.gone(&tenant).await?;
+    let left = database::remains(env, &TenantSlug::parse(&name)?).await?;
+    ensure!(left.is_empty(), "left in PostgreSQL: {left:?}");
+    let row = database::row(env, &name).await?;
+    ensure!(row["status"] == "DELETED", "the registry has {row}");
+    Ok(())
+}

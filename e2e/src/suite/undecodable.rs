@@ -1,0 +1,121 @@
+//! An object that this operator's types do not decode stops nobody else, and is told what is wrong with it.
+//!
+//! That happens when the CRDs in the cluster are older or newer than the operator. Here the schema of one field is
+//! loosened by hand, and restored however the test ends.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::{
+    Api,
+    api::{ApiResource, DynamicObject, Patch, PatchParams},
+};
+use plexica_crds::Tenant;
+use serde_json::{Value, json};
+
+use super::{
+    Case,
+    env::{Env, contains, eventually, unique},
+};
+
+/// Name of the definition.
+const CRD: &str = "tenants.plexica.io";
+/// Its field `spec.suspended`.
+const SUSPENDED: &str = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/suspended";
+/// Longest wait for a changed definition to be served, and for an object to be told.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// See the file's description.
+pub fn cases() -> Vec<Case> {
+    crate::cases![true; an_object_that_does_not_decode_is_stalled_and_stops_nobody]
+}
+
+async fn an_object_that_does_not_decode_is_stalled_and_stops_nobody(env: &Env) -> Result<()> {
+    loosen(env).await?;
+    let name = unique("odd");
+    let tenants: Api<DynamicObject> = Api::all_with(env.client.clone(), &ApiResource::erase::<Tenant>(&()));
+    // Registered before the tenant's removal, so it comes after it; and the other way round for the correction.
+    let made = eventually("a tenant that does not decode", PATIENCE, || {
+        env.create(&name, json!({ "suspended": "yes" }))
+    })
+    .await;
+    correct_afterwards(env, &name);
+    // The typed answer does not decode: the object is there all the same.
+    if let Err(error) = made {
+        tenants.get(&name).await.with_context(|| format!("{error:#}"))?;
+    }
+
+    let told = eventually("the condition Stalled", PATIENCE, || async {
+        let object = tenants.get(&name).await?;
+        let conditions = object.data["status"]["conditions"].as_array().cloned();
+        let found = |type_: &str| {
+            let mut all = conditions.iter().flatten();
+            all.find(|condition| condition["type"] == type_).cloned()
+        };
+        let (stalled, ready) = (
+            found("Stalled").context("no condition Stalled")?,
+            found("Ready").context("no Ready")?,
+        );
+        ensure!(
+            stalled["reason"] == "Undecodable" && stalled["status"] == "True",
+            "{stalled}"
+        );
+        ensure!(
+            ready["reason"] == "Undecodable" && ready["status"] == "False",
+            "{ready}"
+        );
+        Ok(stalled["message"].as_str().unwrap_or_default().to_owned())
+    })
+    .await?;
+    contains(&told, "the object does not decode")?;
+    contains(&told, "suspended")?;
+
+    let neighbour = unique("even");
+    env.create(&neighbour, json!({})).await?;
+    env.ready(&neighbour).await?;
+
+    correct(&tenants, &name).await?;
+    env.ready(&name).await.map(drop)
+}
+
+/// Lets `spec.suspended` be anything, until the test has ended.
+async fn loosen(env: &Env) -> Result<()> {
+    let api: Api<CustomResourceDefinition> = Api::all(env.client.clone());
+    let strict = json!(api.get(CRD).await?)
+        .pointer(SUSPENDED)
+        .context("the CRD has no field spec.suspended")?
+        .clone();
+    ensure!(
+        strict["type"] == "boolean",
+        "spec.suspended is not as it should be: {strict}"
+    );
+    let restorer = api.clone();
+    env.afterwards(async move { set_schema(&restorer, strict).await });
+    set_schema(&api, json!({ "x-kubernetes-preserve-unknown-fields": true })).await
+}
+
+async fn set_schema(api: &Api<CustomResourceDefinition>, schema: Value) -> Result<()> {
+    let patch = json!([{ "op": "replace", "path": SUSPENDED, "value": schema }]);
+    let patch = Patch::<()>::Json(serde_json::from_value(patch)?);
+    api.patch(CRD, &PatchParams::default(), &patch).await?;
+    Ok(())
+}
+
+async fn correct(api: &Api<DynamicObject>, name: &str) -> Result<()> {
+    let patch = Patch::Merge(json!({ "spec": { "suspended": false } }));
+    api.patch(name, &PatchParams::default(), &patch).await?;
+    Ok(())
+}
+
+/// However the test ends: an object that does not decode could not be removed by it.
+fn correct_afterwards(env: &Env, name: &str) {
+    let (client, name) = (env.client.clone(), name.to_owned());
+    env.afterwards(async move {
+        let api: Api<DynamicObject> = Api::all_with(client, &ApiResource::erase::<Tenant>(&()));
+        if api.get_opt(&name).await?.is_none() {
+            return Ok(());
+        }
+        correct(&api, &name).await
+    });
+}
