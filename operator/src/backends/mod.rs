@@ -6,6 +6,8 @@
 //! bears the tenant's mark ([`Owner`](plexica_crds::ownership::Owner)); what bears none is
 //! [`Observed::Foreign`] and is never touched, not even by `revoke` and `delete`.
 
+pub mod contract;
+pub mod fake;
 pub(crate) mod hash;
 pub(crate) mod http;
 pub mod keycloak;
@@ -24,6 +26,17 @@ pub enum Observed<S> {
     Foreign(String),
     /// The tenant's own.
     Present(S),
+}
+
+impl<S> Observed<S> {
+    /// The same observation, with what is present seen another way.
+    pub fn map<T>(self, see: impl FnOnce(S) -> T) -> Observed<T> {
+        match self {
+            Self::Absent => Observed::Absent,
+            Self::Foreign(what) => Observed::Foreign(what),
+            Self::Present(state) => Observed::Present(see(state)),
+        }
+    }
 }
 
 /// A secret with the id under which both sides of it are recognised.

@@ -17,6 +17,7 @@ use url::Url;
 use super::{
     IdentityBackend, IdentitySpec, IdentityState, KeycloakConfig,
     client::{Keycloak, NoToken, SLOW},
+    issuer_of,
     realm::Realm,
     representation::{bears, is_full, merged, new_realm},
 };
@@ -345,10 +346,6 @@ impl IdentityBackend for KeycloakBackend {
     }
 
     fn issuer(&self, slug: &TenantSlug) -> Url {
-        let mut url = self.keycloak.config.issuer_url.clone();
-        if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().extend(["realms", slug.realm().as_str()]);
-        }
-        url
+        issuer_of(&self.keycloak.config.issuer_url, slug)
     }
 }

@@ -6,11 +6,13 @@
 mod adapter;
 mod automation;
 mod client;
+mod fake;
 mod realm;
 mod representation;
 
 pub use adapter::KeycloakBackend;
 pub use client::KeycloakConfig;
+pub use fake::FakeIdentity;
 
 use std::time::Duration;
 
@@ -86,4 +88,32 @@ pub trait IdentityBackend: Send + Sync {
 
     /// Issuer of the tenant's tokens; its keys are at `<issuer>/protocol/openid-connect/certs`.
     fn issuer(&self, slug: &TenantSlug) -> Url;
+}
+
+/// Issuer of a realm below what all issuers of a Keycloak begin with.
+fn issuer_of(base: &Url, slug: &TenantSlug) -> Url {
+    let mut url = base.clone();
+    if let Ok(mut segments) = url.path_segments_mut() {
+        segments.pop_if_empty().extend(["realms", slug.realm().as_str()]);
+    }
+    url
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_issuer_keeps_the_path_of_its_base() {
+        let slug = TenantSlug::parse("acme").unwrap();
+        for (base, issuer) in [
+            ("https://id.example.com", "https://id.example.com/realms/tenant-acme"),
+            (
+                "https://example.com:8443/auth/",
+                "https://example.com:8443/auth/realms/tenant-acme",
+            ),
+        ] {
+            assert_eq!(issuer_of(&base.parse().unwrap(), &slug).as_str(), issuer);
+        }
+    }
 }

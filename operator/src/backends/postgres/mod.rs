@@ -6,6 +6,7 @@
 mod adapter;
 mod catalog;
 mod connection;
+mod fake;
 mod isolation;
 mod migrations;
 mod plan;
@@ -16,6 +17,7 @@ mod sql;
 
 pub use adapter::PostgresBackend;
 pub use connection::{PostgresConfig, TlsMode};
+pub use fake::FakeDatabase;
 
 use std::time::Duration;
 

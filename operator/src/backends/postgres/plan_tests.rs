@@ -103,10 +103,8 @@ fn a_tenant_is_made_by_these_statements() {
     let is_migration = |step: &&Step| step.difference.starts_with("migrations");
     assert_eq!(steps.iter().filter(is_migration).count(), 1);
     let rest = steps.iter().filter(|step| !is_migration(step));
-    let text: String = rest
-        .map(|step| format!("-- {}\n{}", step.difference, step.script.clone().into_text()))
-        .collect();
-    insta::assert_snapshot!(text);
+    let texts = rest.map(|step| format!("-- {}\n{}", step.difference, step.script.clone().into_text()));
+    insta::assert_snapshot!(texts.collect::<Vec<_>>().concat());
 }
 
 #[test]
@@ -162,7 +160,7 @@ fn each_difference_is_named_and_healed() {
                     kind: String::new(),
                     grantee: "PUBLIC".into(),
                     privilege: "USAGE".into(),
-                })
+                });
             },
             "schema tenant_acme_corp is open to PUBLIC",
             "FROM PUBLIC",

@@ -5,6 +5,7 @@
 mod adapter;
 mod client;
 mod emptying;
+mod fake;
 mod found;
 mod isolation;
 pub mod madmin_envelope;
@@ -12,6 +13,7 @@ pub mod minio_admin;
 mod policy;
 
 pub use adapter::{MinioBackend, MinioConfig};
+pub use fake::FakeStorage;
 
 use async_trait::async_trait;
 use plexica_crds::{names::TenantSlug, ownership::Owner};
