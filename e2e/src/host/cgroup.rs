@@ -4,6 +4,7 @@
 //! Two kinds: `plexica-dev/parts` for the parts themselves, tracked in one hierarchy only, and
 //! `plexica-dev/kubepods` for pods, which the kubelet makes in all hierarchies.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -51,15 +52,13 @@ pub fn processes() -> Result<Vec<i32>> {
 pub async fn kill_all() -> Result<usize> {
     let own = i32::try_from(std::process::id()).unwrap_or_default();
     let deadline = Instant::now() + Duration::from_secs(20);
-    let mut killed = std::collections::BTreeSet::new();
+    let mut killed = BTreeSet::new();
     loop {
         let alive: Vec<_> = processes()?.into_iter().filter(|pid| *pid != own && *pid > 1).collect();
         if alive.is_empty() {
-            return Ok(killed.len());
+            break;
         }
-        if Instant::now() > deadline {
-            anyhow::bail!("processes {alive:?} do not die");
-        }
+        anyhow::ensure!(Instant::now() < deadline, "processes {alive:?} do not die");
         for pid in alive {
             // A process may be gone since it was listed.
             let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
@@ -67,6 +66,12 @@ pub async fn kill_all() -> Result<usize> {
         }
         sleep(Duration::from_millis(50)).await;
     }
+    // Dead, but still listed until their parent asks for them: PID 1, which may take its time. Nothing depends on it.
+    let patience = Instant::now() + Duration::from_secs(5);
+    while killed.iter().any(|pid| Path::new(&format!("/proc/{pid}")).exists()) && Instant::now() < patience {
+        sleep(Duration::from_millis(50)).await;
+    }
+    Ok(killed.len())
 }
 
 /// Removes the emptied cgroups.
