@@ -1,0 +1,261 @@
+//! A converged tenant causes no write at all: design.md, section 5.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use futures::future::try_join_all;
+use kube::{ResourceExt, api::ListParams};
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use super::{
+    Case,
+    env::{Env, is_ready, unique},
+    observe::{Mark, audit, minio},
+};
+use crate::{cases, parts::Part};
+
+/// How many tenants there are.
+const TENANTS: usize = 20;
+/// How long they are watched. It is longer than twice the stack's `resyncInterval`: each is looked at again.
+const WINDOW: Duration = Duration::from_mins(3);
+/// So long nothing may be written before the window begins: events and defaults of the last tenant's creation.
+const QUIET: Duration = Duration::from_secs(10);
+/// Longest wait for that.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// Findings that are shown of each log.
+const SHOWN: usize = 5;
+
+/// Cases of this file.
+pub fn cases() -> Vec<Case> {
+    cases![true; nothing_is_written_for_three_minutes_while_twenty_tenants_are_converged]
+}
+
+async fn nothing_is_written_for_three_minutes_while_twenty_tenants_are_converged(env: &Env) -> Result<()> {
+    let present = env.tenants().list(&ListParams::default()).await?.items;
+    let unready: Vec<_> = present
+        .iter()
+        .filter(|tenant| !is_ready(tenant))
+        .map(ResourceExt::name_any)
+        .collect();
+    ensure!(
+        unready.is_empty(),
+        "not Ready, left by another test or by hand: {unready:?}"
+    );
+    let mut names: Vec<String> = present.iter().map(ResourceExt::name_any).collect();
+    let made: Vec<String> = (names.len()..TENANTS).map(|_| unique("still")).collect();
+    try_join_all(made.iter().map(|name| env.create(name, json!({})))).await?;
+    try_join_all(made.iter().map(|name| env.ready(name))).await?;
+    names.extend(made.iter().cloned());
+
+    let begun = Instant::now();
+    wait_until_quiet(env).await?;
+    let logs = Logs::begin(env).await?;
+    sleep(WINDOW).await;
+    let seen = logs.end().await?;
+    seen.prove_that_all_were_looked_at(&names)?;
+    seen.prove_that_nothing_was_written()?;
+    ensure!(begun.elapsed() >= WINDOW, "the window was too short");
+    try_join_all(made.iter().map(|name| env.delete(name))).await?;
+    Ok(())
+}
+
+async fn wait_until_quiet(env: &Env) -> Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let mark = Mark::at_end(&env.stack.audit_log())?;
+        sleep(QUIET).await;
+        let written = writes(&mark.lines_since()?)?;
+        match written.first() {
+            None => return Ok(()),
+            Some(first) if Instant::now() > deadline => bail!("the operator does not come to rest: {first}"),
+            Some(_) => {}
+        }
+    }
+}
+
+/// What all parts are writing down.
+struct Logs {
+    operator: Mark,
+    audit: Mark,
+    postgres: Mark,
+    keycloak: Mark,
+    minio: minio::Trace,
+}
+
+impl Logs {
+    async fn begin(env: &Env) -> Result<Self> {
+        let operator = env.stack.operator_log().context("the operator has no log")?;
+        Ok(Self {
+            minio: minio::Minio::root(&env.stack)?.trace().await?,
+            operator: Mark::at_end(&operator)?,
+            audit: Mark::at_end(&env.stack.audit_log())?,
+            postgres: Mark::at_end(&env.stack.log(Part::Postgres))?,
+            keycloak: Mark::at_end(&env.stack.log(Part::Keycloak))?,
+        })
+    }
+
+    async fn end(self) -> Result<Seen> {
+        Ok(Seen {
+            operator: self.operator.lines_since()?,
+            audit: self.audit.lines_since()?,
+            postgres: self.postgres.lines_since()?,
+            keycloak: self.keycloak.lines_since()?,
+            minio: self.minio.end().await?,
+        })
+    }
+}
+
+/// What they wrote down in the window.
+struct Seen {
+    operator: Vec<String>,
+    audit: Vec<String>,
+    postgres: Vec<String>,
+    keycloak: Vec<String>,
+    minio: Vec<minio::Request>,
+}
+
+impl Seen {
+    /// Without this the rest would prove nothing.
+    fn prove_that_all_were_looked_at(&self, names: &[String]) -> Result<()> {
+        let passes = passes(&self.operator);
+        let missed: Vec<_> = names.iter().filter(|name| !passes.contains_key(*name)).collect();
+        ensure!(
+            missed.is_empty(),
+            "not looked at again within {} s (resyncInterval of e2e/stack-values.yaml): {missed:?}",
+            WINDOW.as_secs()
+        );
+        for (name, results) in &passes {
+            ensure!(
+                results.iter().all(|result| result == "ok"),
+                "passes of {name} ended with {results:?}"
+            );
+        }
+        let realms = self.keycloak.iter().filter(|line| is_admin_request(line)).count();
+        ensure!(
+            realms >= names.len(),
+            "only {realms} requests to Keycloak: realms were not looked at"
+        );
+        let buckets = self.minio.len();
+        ensure!(
+            buckets >= names.len(),
+            "only {buckets} requests to MinIO: buckets were not looked at"
+        );
+        Ok(())
+    }
+
+    fn prove_that_nothing_was_written(&self) -> Result<()> {
+        let statements = self.postgres.iter().filter(|line| is_logged_statement(line)).cloned();
+        let realms = self.keycloak.iter().filter(|line| is_admin_write(line)).cloned();
+        let objects = self.minio.iter().filter(|request| !is_read(&request.method));
+        let objects = objects.map(|request| format!("{request:?}"));
+        let found = [
+            ("mutating requests to Kubernetes", writes(&self.audit)?),
+            ("writing statements in PostgreSQL", statements.collect()),
+            ("writing admin requests to Keycloak", realms.collect()),
+            ("writing requests to MinIO", objects.collect()),
+        ];
+        let told: Vec<_> = found
+            .iter()
+            .filter(|(_, found)| !found.is_empty())
+            .map(|(what, found)| {
+                let first: Vec<_> = found.iter().take(SHOWN).map(String::as_str).collect();
+                format!("{} {what}:\n        {}", found.len(), first.join("\n        "))
+            })
+            .collect();
+        ensure!(told.is_empty(), "{}", told.join("\n        "));
+        Ok(())
+    }
+}
+
+/// Mutating requests of the operator, but for its lease.
+fn writes(audit: &[String]) -> Result<Vec<String>> {
+    let mut found = vec![];
+    for line in audit.iter().filter(|line| line.contains(audit::OPERATOR)) {
+        let request = audit::Request::parse(line)?;
+        let lease = request
+            .object_ref
+            .as_ref()
+            .is_some_and(|object| object.resource == "leases");
+        if request.user.username == audit::OPERATOR && request.is_mutating() && !lease {
+            found.push(format!("{} {} {}", request.verb, request.uri, request.code()));
+        }
+    }
+    Ok(found)
+}
+
+/// Results of passes by tenant, from the operator's JSON log.
+fn passes(log: &[String]) -> BTreeMap<String, Vec<String>> {
+    let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for line in log {
+        // The kubelet puts time, stream and a flag before each line.
+        let event: Value = line
+            .find('{')
+            .and_then(|start| serde_json::from_str(&line[start..]).ok())
+            .unwrap_or_default();
+        if event["message"] == "reconciled"
+            && let (Some(tenant), Some(result)) = (event["span"]["tenant"].as_str(), event["result"].as_str())
+        {
+            found.entry(tenant.to_owned()).or_default().push(result.to_owned());
+        }
+    }
+    found
+}
+
+/// `log_statement = mod` logs what writes, and nothing else; Keycloak's database logs none (e2e/src/parts/postgres.rs).
+fn is_logged_statement(line: &str) -> bool {
+    line.contains("LOG:  statement: ") || line.contains("LOG:  execute ")
+}
+
+fn is_admin_request(line: &str) -> bool {
+    line.contains("[org.keycloak.http.access-log]") && line.contains(" /admin/")
+}
+
+fn is_admin_write(line: &str) -> bool {
+    // … "GET /admin/realms/tenant-acme HTTP/1.1" 200 4575
+    let method = line.split('"').nth(1).and_then(|request| request.split(' ').next());
+    is_admin_request(line) && !method.is_some_and(is_read)
+}
+
+fn is_read(method: &str) -> bool {
+    method == "GET" || method == "HEAD"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_the_logs_are_told_apart() {
+        let keycloak = |request: &str| {
+            format!(
+                "2026-11-21 10:38:41,820 INFO  [org.keycloak.http.access-log] (executor-thread-12) 198.18.0.5 - - [21/Nov/2026:10:38:41 +0000] \"{request} HTTP/1.1\" 201 -"
+            )
+        };
+        assert!(is_admin_write(&keycloak("POST /admin/realms")));
+        assert!(!is_admin_write(&keycloak("GET /admin/realms/tenant-a")));
+        assert!(!is_admin_write(&keycloak(
+            "POST /realms/tenant-a/protocol/openid-connect/token"
+        )));
+        let write = "2026-11-21 10:40:18.010 UTC [30236] plexica_operator@plexica plexica-operator LOG:  statement: DROP ROLE x";
+        assert!(is_logged_statement(write));
+        let pass = r#"2026-11-21T10:40:18.01Z stdout F {"timestamp":"…","level":"INFO","message":"reconciled","result":"ok","milliseconds":7,"span":{"tenant":"acme","generation":1,"name":"reconcile"}}"#;
+        assert_eq!(passes(&[pass.to_owned()])["acme"], ["ok"]);
+    }
+
+    #[test]
+    fn only_writes_of_the_operator_count() {
+        let event = |verb: &str, user: &str, resource: &str| {
+            json!({ "verb": verb, "user": { "username": user }, "requestURI": "/x", "objectRef": { "resource": resource },
+                "requestReceivedTimestamp": "2026-11-21T10:41:08.001541Z" })
+            .to_string()
+        };
+        let log = [
+            event("patch", audit::OPERATOR, "tenants"),
+            event("patch", audit::OPERATOR, "leases"),
+            event("watch", audit::OPERATOR, "tenants"),
+            event("patch", "system:admin", "tenants"),
+        ];
+        assert_eq!(writes(&log).unwrap(), ["patch /x 0"]);
+    }
+}
