@@ -4,8 +4,26 @@
 //! their subject. Cases run a few at a time; those that disturb others (they kill the operator, count its
 //! writes, change the CRDs) are `alone`.
 
+mod backends_down;
+mod bad_input;
+pub mod clients;
+mod converged;
+mod crashes;
+mod deletion;
 pub mod env;
+mod fault_proxy;
+mod isolation;
+mod kubernetes;
+mod leftovers;
+mod namespace;
+pub mod observe;
+mod ownership;
+mod permissions;
+mod realm;
+mod retention;
 mod runner;
+mod tables;
+mod undecodable;
 
 use anyhow::Result;
 use futures::future::BoxFuture;
@@ -17,6 +35,8 @@ use env::Env;
 pub struct Case {
     /// The rule that it proves.
     pub name: &'static str,
+    /// Module that it is in.
+    pub file: &'static str,
     /// Whether it must run while no other does.
     pub alone: bool,
     /// The test.
@@ -29,6 +49,7 @@ macro_rules! cases {
     ($alone:expr; $($function:ident),+ $(,)?) => {
         vec![$($crate::suite::Case {
             name: stringify!($function),
+            file: module_path!(),
             alone: $alone,
             run: |env| Box::pin($function(env)),
         }),+]
@@ -44,11 +65,30 @@ pub struct Tally {
     pub failed: usize,
 }
 
-/// Runs the tests whose name contains `filter`.
+/// Runs the tests whose name, or file, contains `filter`.
 pub async fn run(stack: &Stack, filter: Option<&str>) -> Result<Tally> {
     runner::run(stack, all(), filter).await
 }
 
 fn all() -> Vec<Case> {
-    [].into_iter().collect()
+    // The longest first: what waits for a broken backend waits beside the others.
+    [
+        backends_down::cases(),
+        bad_input::cases(),
+        ownership::cases(),
+        isolation::cases(),
+        tables::cases(),
+        realm::cases(),
+        namespace::cases(),
+        kubernetes::cases(),
+        retention::cases(),
+        deletion::cases(),
+        undecodable::cases(),
+        converged::cases(),
+        crashes::cases(),
+        permissions::cases(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
