@@ -1,8 +1,10 @@
 //! HTTP clients of backends: one way to build them, one way to tell an outage from a refusal.
 
-use std::{error::Error, fmt::Write, time::Duration};
+use std::{error::Error, fmt::Write, sync::LazyLock, time::Duration};
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use reqwest::{Certificate, Client, StatusCode};
+use rustls::{RootCertStore, pki_types::CertificateDer};
 
 use super::BackendError;
 
@@ -31,11 +33,37 @@ pub(crate) fn client() -> Result<Client, BackendError> {
 }
 
 /// Mozilla's roots and those of the system (`SSL_CERT_FILE` names others): the operator's image holds no files, and
-/// the platform's own verifier refuses to start without any.
-fn roots() -> Vec<Certificate> {
+/// the platform's own verifier refuses to start without any. One that cannot be read is left out.
+static ROOTS: LazyLock<Vec<CertificateDer<'static>>> = LazyLock::new(|| {
     let system = rustls_native_certs::load_native_certs().certs;
-    let all = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().chain(&system);
-    all.filter_map(|root| Certificate::from_der(root).ok()).collect()
+    let all = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().cloned().chain(system);
+    all.filter(|root| RootCertStore::empty().add(root.clone()).is_ok())
+        .collect()
+});
+
+fn roots() -> Vec<Certificate> {
+    ROOTS
+        .iter()
+        .filter_map(|root| Certificate::from_der(root).ok())
+        .collect()
+}
+
+/// The same roots as text, for clients that bring their own TLS.
+pub(crate) fn roots_pem() -> Vec<u8> {
+    let mut pem = String::new();
+    for root in ROOTS.iter() {
+        let text = STANDARD.encode(root);
+        let lines: Vec<&str> = (0..text.len())
+            .step_by(64)
+            .filter_map(|at| text.get(at..text.len().min(at + 64)))
+            .collect();
+        let _ = write!(
+            pem,
+            "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
+            lines.join("\n")
+        );
+    }
+    pem.into_bytes()
 }
 
 /// Whether a status says "not now" rather than "no".
@@ -79,7 +107,18 @@ pub(crate) fn excerpt(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use rustls::pki_types::pem::PemObject;
+
     use super::*;
+
+    #[test]
+    fn there_are_roots_and_their_text_reads_as_the_same() {
+        assert!(ROOTS.len() > 50);
+        let read: Vec<_> = CertificateDer::pem_slice_iter(&roots_pem())
+            .map(Result::unwrap)
+            .collect();
+        assert_eq!(read, *ROOTS);
+    }
 
     #[test]
     fn an_excerpt_is_one_short_line() {

@@ -2,7 +2,7 @@
 
 use std::{future::Future, time::Duration};
 
-use super::{Check, Failure, Seen, Subject, Tenant};
+use super::{Check, Failure, Seen, Subject, Tenant, expect};
 use crate::backends::{BackendError, Credential, Observed};
 
 /// How often something that is not available is tried again, and how long is waited in between: what is left of a
@@ -259,8 +259,4 @@ async fn breaches(subject: &dyn Subject, tenant: &Tenant, credential: &Credentia
         !breaches.is_empty(),
         "a credential that should be refused is accepted".to_owned(),
     )
-}
-
-fn expect(holds: bool, otherwise: String) -> Outcome {
-    if holds { Ok(()) } else { Err(Failure(otherwise)) }
 }

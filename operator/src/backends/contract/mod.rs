@@ -4,6 +4,7 @@
 //! fakes says something about the real systems. Each check works on a tenant of its own and leaves nothing behind.
 
 mod checks;
+mod registry;
 mod subject;
 
 use std::fmt;
@@ -14,6 +15,7 @@ use rand::distr::{Alphanumeric, SampleString};
 use uuid::Uuid;
 
 pub use checks::CHECKS;
+pub use registry::{REGISTRY_CHECKS, RegistryCheck};
 pub use subject::{Databases, Identities, Seen, Storages, Subject};
 
 use super::BackendError;
@@ -119,10 +121,18 @@ impl Tenant {
     }
 }
 
+fn expect(holds: bool, otherwise: String) -> Result<(), Failure> {
+    if holds { Ok(()) } else { Err(Failure(otherwise)) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backends::{keycloak::FakeIdentity, postgres::FakeDatabase, s3::FakeStorage};
+    use crate::backends::{
+        keycloak::FakeIdentity,
+        postgres::{FakeDatabase, registry::FakeRegistry},
+        s3::FakeStorage,
+    };
 
     async fn holds(subject: &dyn Subject) {
         for check in CHECKS.iter().filter(|check| check.applies(subject)) {
@@ -135,6 +145,16 @@ mod tests {
     #[tokio::test]
     async fn the_fake_database_keeps_the_contract() {
         holds(&Databases(&FakeDatabase::default())).await;
+    }
+
+    #[tokio::test]
+    async fn the_fake_registry_keeps_the_contract() {
+        let registry = FakeRegistry::default();
+        for check in REGISTRY_CHECKS {
+            if let Err(failure) = check.run(&registry).await {
+                panic!("{}: {failure}", check.name);
+            }
+        }
     }
 
     #[tokio::test]

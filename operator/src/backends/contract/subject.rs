@@ -103,7 +103,12 @@ fn identity(tenant: &Tenant) -> IdentitySpec {
     let mut spec = IdentitySpec {
         owner: tenant.owner.clone(),
         slug: slug.clone(),
-        display_name: if tenant.changed { "Contract, changed" } else { "Contract" }.to_owned(),
+        display_name: if tenant.changed {
+            "Contract, changed"
+        } else {
+            "Contract"
+        }
+        .to_owned(),
         login_theme: None,
         access_token_lifespan: Duration::from_mins(5),
         sso_session_idle: Duration::from_mins(30),

@@ -66,14 +66,19 @@ impl PostgresConfig {
             TlsMode::Require => PgSslMode::Require,
             TlsMode::VerifyFull => PgSslMode::VerifyFull,
         };
-        PgConnectOptions::new_without_pgpass()
+        let options = PgConnectOptions::new_without_pgpass()
             .host(&self.host)
             .port(self.port)
             .database(&self.database)
             .username(username)
             .password(password.expose_secret())
             .ssl_mode(mode)
-            .application_name("plexica-operator")
+            .application_name("plexica-operator");
+        // The roots that all clients of backends trust; otherwise sqlx looks for the system's alone.
+        match self.tls {
+            TlsMode::VerifyFull => options.ssl_root_cert_from_pem(http::roots_pem()),
+            TlsMode::Disable | TlsMode::Require => options,
+        }
     }
 }
 

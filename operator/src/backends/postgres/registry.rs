@@ -3,9 +3,11 @@
 //! Services that know no Kubernetes read it; the operator keeps it in step with the Tenant objects.
 
 mod adapter;
+mod fake;
 mod placement;
 
 pub use adapter::PostgresRegistry;
+pub use fake::FakeRegistry;
 
 use async_trait::async_trait;
 use jiff::Timestamp;

@@ -55,7 +55,7 @@ impl MinioBackend {
             access_key_id,
             secret_access_key,
         } = config;
-        let connector = Connector::new(endpoint.clone(), region.clone());
+        let connector = Connector::new(endpoint.clone(), region.clone())?;
         let s3 = connector.client(&access_key_id, &secret_access_key);
         let admin = MinioAdmin::new(endpoint, &region, &access_key_id, secret_access_key)?;
         Ok(Self { connector, s3, admin })

@@ -9,7 +9,7 @@ use aws_sdk_s3::{
 };
 use aws_smithy_http_client::{
     Builder,
-    tls::{Provider, rustls_provider::CryptoMode},
+    tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode},
 };
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
@@ -28,15 +28,23 @@ pub(super) struct Connector {
 }
 
 impl Connector {
-    pub(super) fn new(endpoint: Url, region: String) -> Self {
+    /// # Errors
+    /// If no TLS client can be made.
+    pub(super) fn new(endpoint: Url, region: String) -> Result<Self, BackendError> {
         let http = if endpoint.scheme() == "https" {
+            // Its own search for roots panics where there are none.
+            let roots = TrustStore::empty().with_pem_certificate(http::roots_pem());
+            let tls = TlsContext::builder().with_trust_store(roots).build().map_err(|error| {
+                BackendError::Unexpected(format!("no TLS client can be made: {}", http::chain(&error)))
+            })?;
             Builder::new()
                 .tls_provider(Provider::Rustls(CryptoMode::Ring))
+                .tls_context(tls)
                 .build_https()
         } else {
             Builder::new().build_http()
         };
-        Self { endpoint, region, http }
+        Ok(Self { endpoint, region, http })
     }
 
     /// A client that acts with this key. Path style: a bucket needs no host name of its own.
@@ -101,4 +109,17 @@ impl Connector {
 /// The code of an error that the store sent: `NoSuchBucket`.
 pub(super) fn code<E: ProvideErrorMetadata>(error: &SdkError<E>) -> Option<&str> {
     error.code()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_schemes_make_a_client() {
+        for endpoint in ["http://s3.example.com:9000", "https://s3.example.com"] {
+            let connector = Connector::new(endpoint.parse().unwrap(), "us-east-1".into()).unwrap();
+            drop(connector.client("user", &"secret".into()));
+        }
+    }
 }

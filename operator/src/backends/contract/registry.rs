@@ -1,0 +1,222 @@
+//! What every registry must do. Pools of each check have names of their own, so that tenants that are already in
+//! the registry take no room in them.
+
+use futures::future::BoxFuture;
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::{Failure, Tenant, expect};
+use crate::backends::{
+    BackendError,
+    postgres::registry::{
+        PlacementError, PlacementRequest, PoolOffer, PoolRequest, Registry, RegistryFacts, TenantStatus,
+    },
+};
+
+/// One rule of registries.
+pub struct RegistryCheck {
+    /// The rule, as a sentence.
+    pub name: &'static str,
+    run: for<'a> fn(&'a dyn Registry, &'a Tenant) -> BoxFuture<'a, Outcome>,
+}
+
+impl RegistryCheck {
+    /// Tries the rule on a fresh tenant, of which only a row `DELETED` is left.
+    ///
+    /// # Errors
+    /// How the rule was broken.
+    pub async fn run(&self, registry: &dyn Registry) -> Outcome {
+        let tenant = Tenant::fresh()?;
+        let outcome = (self.run)(registry, &tenant).await;
+        registry.forget(&tenant.owner, &tenant.slug).await?;
+        outcome
+    }
+}
+
+type Outcome = Result<(), Failure>;
+
+/// All rules.
+pub const REGISTRY_CHECKS: &[RegistryCheck] = &[
+    RegistryCheck {
+        name: "a tenant keeps its place and its row",
+        run: |registry, tenant| Box::pin(keeps_its_place(registry, tenant)),
+    },
+    RegistryCheck {
+        name: "tenants spread over pools until all are full",
+        run: |registry, tenant| Box::pin(spreads(registry, tenant)),
+    },
+    RegistryCheck {
+        name: "a realm that is wanted later gets its place then",
+        run: |registry, tenant| Box::pin(realm_later(registry, tenant)),
+    },
+    RegistryCheck {
+        name: "the same facts are written once",
+        run: |registry, tenant| Box::pin(written_once(registry, tenant)),
+    },
+    RegistryCheck {
+        name: "a retired tenant's name is refused to others until it is forgotten",
+        run: |registry, tenant| Box::pin(retained(registry, tenant)),
+    },
+    RegistryCheck {
+        name: "another's row is not touched",
+        run: |registry, tenant| Box::pin(others_row(registry, tenant)),
+    },
+];
+
+/// A request for pools named after the tenant, of this capacity each.
+fn request(tenant: &Tenant, names: &[&str], capacity: u32) -> PlacementRequest {
+    let offer = |name: &&str| PoolOffer {
+        name: format!("{}-{name}", tenant.slug),
+        capacity,
+        open: true,
+    };
+    let pools = PoolRequest {
+        wanted: None,
+        offers: names.iter().map(offer).collect(),
+    };
+    PlacementRequest {
+        postgres: pools.clone(),
+        keycloak: None,
+        s3: pools,
+    }
+}
+
+fn facts(status: TenantStatus) -> RegistryFacts {
+    RegistryFacts {
+        name: "Contract".to_owned(),
+        settings: json!({ "limit": 1.0, "list": [1, "a", null] }),
+        theme: json!({ "colour": "#fff" }),
+        status,
+        object_uid: "uid".to_owned(),
+        observed_generation: 3,
+    }
+}
+
+async fn keeps_its_place(registry: &dyn Registry, tenant: &Tenant) -> Outcome {
+    expect(
+        registry.get(&tenant.slug).await?.is_none(),
+        "a new tenant has a row".to_owned(),
+    )?;
+    let first = place(registry, tenant, &request(tenant, &["a"], 5)).await?;
+    let second = place(registry, tenant, &request(tenant, &["b"], 5)).await?;
+    expect(first == second, format!("placed on {first:?}, then on {second:?}"))?;
+    let Some(row) = registry.get(&tenant.slug).await? else {
+        return Err(Failure("no row".to_owned()));
+    };
+    let as_placed = row.id == tenant.owner.tenant_id && row.pools == first && row.status == TenantStatus::Provisioning;
+    expect(as_placed, format!("the row is {row:?}"))?;
+    let listed = registry.list().await?.iter().any(|row| row.slug == tenant.slug);
+    expect(listed, "the row is not in the list".to_owned())
+}
+
+async fn spreads(registry: &dyn Registry, tenant: &Tenant) -> Outcome {
+    let request = request(tenant, &["a", "b"], 2);
+    let others = [Tenant::fresh()?, Tenant::fresh()?, Tenant::fresh()?, Tenant::fresh()?];
+    let outcome = async {
+        let mut pools = Vec::new();
+        for other in &others {
+            pools.push(place(registry, other, &request).await?.postgres);
+        }
+        let on_a = pools.iter().filter(|pool| pool.ends_with("-a")).count();
+        expect(on_a == 2, format!("{pools:?}"))?;
+        let refused = registry.place(&tenant.owner, &tenant.slug, &request).await;
+        let is_full = matches!(refused, Err(PlacementError::PoolFull { capacity: 4, .. }));
+        expect(is_full, format!("full pools answer {refused:?}"))?;
+        let [first, ..] = &others;
+        registry.forget(&first.owner, &first.slug).await?;
+        place(registry, tenant, &request).await.map(drop)
+    };
+    let outcome = outcome.await;
+    for other in &others {
+        registry.forget(&other.owner, &other.slug).await?;
+    }
+    outcome
+}
+
+async fn realm_later(registry: &dyn Registry, tenant: &Tenant) -> Outcome {
+    let without = request(tenant, &["a"], 5);
+    let first = place(registry, tenant, &without).await?;
+    expect(first.keycloak.is_none(), format!("placed on {first:?} without a realm"))?;
+    let with = PlacementRequest {
+        keycloak: Some(without.postgres.clone()),
+        ..without.clone()
+    };
+    let second = place(registry, tenant, &with).await?;
+    expect(second.keycloak.is_some(), format!("placed on {second:?} with a realm"))?;
+    let third = place(registry, tenant, &without).await?;
+    expect(third == second, format!("the place {second:?} became {third:?}"))
+}
+
+async fn written_once(registry: &dyn Registry, tenant: &Tenant) -> Outcome {
+    place(registry, tenant, &request(tenant, &["a"], 5)).await?;
+    for (status, written) in [
+        (TenantStatus::Provisioning, true),
+        (TenantStatus::Active, true),
+        (TenantStatus::Active, false),
+        (TenantStatus::Suspended, true),
+    ] {
+        let wrote = registry.record(&tenant.owner, &tenant.slug, &facts(status)).await?;
+        expect(wrote == written, format!("recording {status} wrote: {wrote}"))?;
+    }
+    let row = registry.get(&tenant.slug).await?;
+    let kept = row.is_some_and(|row| row.name == "Contract" && row.settings == facts(row.status).settings);
+    expect(kept, "the row does not show what was recorded".to_owned())
+}
+
+async fn retained(registry: &dyn Registry, tenant: &Tenant) -> Outcome {
+    let other = tenant.stranger();
+    let request = request(tenant, &["a"], 5);
+    place(registry, tenant, &request).await?;
+    let purge_at = Timestamp::from_second(4_000_000_000).map_err(|error| Failure(error.to_string()))?;
+    registry.retire(&tenant.owner, &tenant.slug, purge_at).await?;
+    let refused = registry.place(&other.owner, &other.slug, &request).await;
+    match refused {
+        Err(PlacementError::RetainedData {
+            id,
+            since: _,
+            purge_at: Some(at),
+        }) if id == tenant.owner.tenant_id && at == purge_at => {}
+        other => return Err(Failure(format!("a retained name answers {other:?}"))),
+    }
+    // Its own tenant may come back.
+    registry
+        .record(&tenant.owner, &tenant.slug, &facts(TenantStatus::Active))
+        .await?;
+    let row = registry.get(&tenant.slug).await?;
+    expect(
+        row.is_some_and(|row| row.purge_at.is_none()),
+        "a purge date is left on an active tenant".to_owned(),
+    )?;
+    registry.forget(&tenant.owner, &tenant.slug).await?;
+    place(registry, &other, &request).await?;
+    registry.forget(&other.owner, &other.slug).await?;
+    Ok(())
+}
+
+async fn others_row(registry: &dyn Registry, tenant: &Tenant) -> Outcome {
+    let other = tenant.stranger();
+    place(registry, tenant, &request(tenant, &["a"], 5)).await?;
+    let before = registry.get(&tenant.slug).await?;
+    let refused = registry
+        .record(&other.owner, &other.slug, &facts(TenantStatus::Active))
+        .await;
+    expect(
+        matches!(refused, Err(BackendError::Foreign(_))),
+        format!("recording for another ended as {refused:?}"),
+    )?;
+    registry.retire(&other.owner, &other.slug, Timestamp::now()).await?;
+    registry.forget(&other.owner, &other.slug).await?;
+    expect(
+        registry.get(&tenant.slug).await? == before,
+        "another changed the row".to_owned(),
+    )
+}
+
+async fn place(
+    registry: &dyn Registry,
+    tenant: &Tenant,
+    request: &PlacementRequest,
+) -> Result<crate::backends::postgres::registry::Placement, Failure> {
+    let placed = registry.place(&tenant.owner, &tenant.slug, request).await;
+    placed.map_err(|error| Failure(format!("not placed: {error}")))
+}
