@@ -15,7 +15,7 @@ use super::{
 };
 
 /// Namespaces go in the background.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// See the file's description.
 pub fn cases() -> Vec<Case> {

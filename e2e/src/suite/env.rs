@@ -64,6 +64,7 @@ impl Env {
     }
 
     /// The same for one test, which undoes what it did and nothing else.
+    #[must_use]
     pub fn for_case(&self) -> Self {
         Self {
             undo: Arc::default(),
@@ -149,17 +150,15 @@ impl Env {
     /// Waits until the tenant satisfies a predicate; the error shows its conditions.
     pub async fn until(&self, name: &str, what: &str, holds: impl Fn(&Tenant) -> bool + Clone) -> Result<Tenant> {
         let check = |tenant: Option<&Tenant>| tenant.is_some_and(&holds);
-        match timeout(PATIENCE, await_condition(self.tenants(), name, check)).await {
-            Ok(found) => found?.ok_or_else(|| anyhow!("{name} vanished")),
-            Err(_) => {
-                let tenant = self.tenants().get_opt(name).await?;
-                bail!(
-                    "{name}: not {what} within {} s: {}",
-                    PATIENCE.as_secs(),
-                    tenant.map_or_else(|| "it is gone".to_owned(), |tenant| summary(&tenant))
-                )
-            }
+        if let Ok(found) = timeout(PATIENCE, await_condition(self.tenants(), name, check)).await {
+            return found?.ok_or_else(|| anyhow!("{name} vanished"));
         }
+        let tenant = self.tenants().get_opt(name).await?;
+        bail!(
+            "{name}: not {what} within {} s: {}",
+            PATIENCE.as_secs(),
+            tenant.map_or_else(|| "it is gone".to_owned(), |tenant| summary(&tenant))
+        )
     }
 
     /// Waits until the tenant is Ready in its present generation.
@@ -256,7 +255,7 @@ impl Env {
                     .rev(),
             );
         }
-        lines.iter().map(|line| format!("        | {line}\n")).collect()
+        lines.iter().flat_map(|line| ["        | ", line, "\n"]).collect()
     }
 }
 

@@ -103,7 +103,7 @@ impl Turn {
 
     /// Waits until somebody has connected since the mode was set.
     pub async fn connected(&self) -> Result<()> {
-        eventually("a connection to the proxy", Duration::from_secs(60), || async {
+        eventually("a connection to the proxy", Duration::from_mins(1), || async {
             ensure!(
                 self.proxy.connections.load(Ordering::Relaxed) > 0,
                 "nobody has connected"

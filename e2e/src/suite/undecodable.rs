@@ -24,7 +24,7 @@ const CRD: &str = "tenants.plexica.io";
 /// Its field `spec.suspended`.
 const SUSPENDED: &str = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/suspended";
 /// Longest wait for a changed definition to be served, and for an object to be told.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// See the file's description.
 pub fn cases() -> Vec<Case> {

@@ -67,8 +67,8 @@ async fn a_tenant_recovers_by_itself_when_the_foreign_bucket_is_gone(env: &Env) 
 async fn stalled(env: &Env, foreign: Foreign) -> Result<(TenantSlug, Value)> {
     let name = unique("foreign");
     let slug = TenantSlug::parse(&name)?;
-    let (cleaner, cleaned) = (env.clone(), slug.clone());
-    env.afterwards(async move { foreign.remove(&cleaner, &cleaned).await });
+    let (later, name_of_it) = (env.clone(), slug.clone());
+    env.afterwards(async move { foreign.remove(&later, &name_of_it).await });
     foreign.make(env, &slug).await?;
     let before = foreign.look(env, &slug).await?;
     env.create(&name, json!({})).await?;
@@ -118,8 +118,8 @@ async fn make_namespace(env: &Env, name: &str, labels: Value) -> Result<Api<Name
     let api: Api<Namespace> = Api::all(env.client.clone());
     let namespace = format!("tenant-{name}");
     post(&api, json!({ "metadata": { "name": namespace, "labels": labels } })).await?;
-    let (cleaner, cleaned) = (api.clone(), namespace.clone());
-    env.afterwards(async move { Ok(cleaner.delete(&cleaned, &DeleteParams::default()).await.map(drop)?) });
+    let (later, name_of_it) = (api.clone(), namespace.clone());
+    env.afterwards(async move { Ok(later.delete(&name_of_it, &DeleteParams::default()).await.map(drop)?) });
     let things: Api<ConfigMap> = Api::namespaced(env.client.clone(), &namespace);
     post(
         &things,
