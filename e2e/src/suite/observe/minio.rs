@@ -174,8 +174,10 @@ impl Minio {
                     _ = &mut end => break,
                 }
             }
-            serde_json::Deserializer::from_slice(&bytes)
-                .into_iter::<Entry>()
+            let entries = serde_json::Deserializer::from_slice(&bytes).into_iter::<Entry>();
+            entries
+                // The last one may be cut off: it was being written when the recording ended.
+                .take_while(|entry| !entry.as_ref().is_err_and(serde_json::Error::is_eof))
                 .map(|entry| Ok(entry?.http.request))
                 .collect()
         });
