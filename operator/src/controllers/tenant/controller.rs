@@ -71,11 +71,10 @@ pub async fn run(ctx: Arc<Context>, readiness: Readiness, shutdown: impl Future<
             }
         })
         .touched_objects()
-        // Not `generation` alone: it would swallow the events of finalizers and of confirmations.
+        // Our own writes of finalizer and status need no further pass: the pass that sets the finalizer goes on. A
+        // deletion is a new generation, a confirmation is an annotation.
         .predicate_filter(
-            predicates::generation
-                .combine(predicates::finalizers)
-                .combine(predicates::annotations),
+            predicates::generation.combine(predicates::annotations),
             PredicateConfig::default(),
         );
     let root = kube::runtime::controller::trigger_self(root, ());

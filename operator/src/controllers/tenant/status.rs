@@ -256,10 +256,10 @@ fn summarize(status: &mut TenantStatus, parts: &Parts) -> Vec<Statement> {
             "realm, logins and bucket are shut",
         )
     } else {
-        Type::Suspended.says(Status::False, Reason::NotSuspended, "")
+        Type::Suspended.says(Status::False, Reason::NotSuspended, "the tenant is not shut")
     });
     statements.push(if corrected.is_empty() {
-        Type::DriftDetected.says(Status::False, Reason::InSync, "")
+        Type::DriftDetected.says(Status::False, Reason::InSync, "nothing was found changed by others")
     } else {
         Type::DriftDetected.says(
             Status::True,

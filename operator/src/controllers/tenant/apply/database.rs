@@ -81,9 +81,10 @@ async fn provision(
     let mut part = Part {
         corrected,
         ..Part::done(format!(
-            "schema {} in pool {}",
+            "schema {} in pool {}, Secret {}",
             job.tenant.slug.schema(),
-            pool.common.name
+            pool.common.name,
+            DATABASE_SECRET
         ))
     };
     if job.verify || renewed {

@@ -81,7 +81,12 @@ async fn provision(
     if written? == Applied::Updated {
         corrected.push(format!("Secret {IDENTITY_SECRET} had been changed"));
     }
-    let part = Part::done(format!("realm {} in pool {}", spec.slug.realm(), pool.common.name));
+    let part = Part::done(format!(
+        "realm {} in pool {}, Secret {}",
+        spec.slug.realm(),
+        pool.common.name,
+        IDENTITY_SECRET
+    ));
     Ok(Part {
         isolation,
         corrected,

@@ -81,9 +81,10 @@ async fn provision(
     let mut part = Part {
         corrected,
         ..Part::done(format!(
-            "bucket {} in pool {}",
+            "bucket {} in pool {}, Secret {}",
             job.tenant.slug.bucket(),
-            pool.common.name
+            pool.common.name,
+            STORAGE_SECRET
         ))
     };
     if job.verify || renewed {
