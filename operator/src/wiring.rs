@@ -32,7 +32,7 @@ pub fn backends(platform: &Platform, metrics: &Metrics) -> Result<Backends, Back
     let adapter: Arc<dyn Registry> = Arc::new(PostgresRegistry::connect(postgres(registry, installation)));
     Ok(Backends {
         registry: Pool::new(
-            "registry in postgres",
+            "registry",
             registry.common.clone(),
             adapter,
             metrics.clone(),

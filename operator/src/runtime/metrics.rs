@@ -57,8 +57,7 @@ pub struct Metrics {
     reconciles: Family<ReconcileLabels, Counter>,
     reconcile_seconds: Family<KindLabels, Histogram, fn() -> Histogram>,
     ready_seconds: Family<KindLabels, Histogram, fn() -> Histogram>,
-    /// Reconciles that run now.
-    pub running: Family<KindLabels, Gauge>,
+    running: Family<KindLabels, Gauge>,
     /// Objects that wait for another try.
     pub in_backoff: Family<KindLabels, Gauge>,
     /// Objects by phase.
@@ -115,6 +114,13 @@ impl Metrics {
         (metrics, registry)
     }
 
+    /// Counts a reconcile as running for as long as the guard lives, however it ends.
+    pub fn running(&self, kind: &'static str) -> Running {
+        let gauge = self.running.get_or_create_owned(&KindLabels { kind });
+        gauge.inc();
+        Running(gauge)
+    }
+
     /// Counts a reconcile.
     pub fn reconciled(&self, kind: &'static str, result: &'static str, length: Duration) {
         self.reconciles.get_or_create(&ReconcileLabels { kind, result }).inc();
@@ -134,6 +140,15 @@ impl Metrics {
     pub fn called(&self, labels: &CallLabels, length: Duration) {
         self.calls.get_or_create(labels).inc();
         self.call_seconds.get_or_create(labels).observe(length.as_secs_f64());
+    }
+}
+
+/// A reconcile that runs.
+pub struct Running(Gauge);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }
 

@@ -111,6 +111,7 @@ pub async fn reconcile(guard: Arc<DeserializeGuard<Tenant>>, ctx: Arc<Context>) 
     let task = tokio::spawn(
         async move {
             let start = Instant::now();
+            let _running = ctx.metrics.running(KIND);
             let result = pass(&guard, &ctx).await;
             let label = match &result {
                 Ok((_, label)) => label,
