@@ -12,7 +12,7 @@ use crate::ui::Ui;
 pub async fn down(layout: Layout, ui: Ui) -> Result<()> {
     let began = Instant::now();
     boot::require_root()?;
-    let _only_one = boot::lock(&layout)?;
+    let _only_one = boot::lock(&layout, &ui).await?;
     let ended = remove(&layout).await?;
     ui.line(&format!(
         "down in {:.1} s: {ended} processes ended, nothing left",

@@ -18,7 +18,7 @@ use crate::{down, pki, platform, tenants};
 pub async fn up(layout: Layout, ui: Ui) -> Result<()> {
     let began = Instant::now();
     boot::require_root()?;
-    let _only_one = boot::lock(&layout)?;
+    let _only_one = boot::lock(&layout, &ui).await?;
     if boot::state_is_stale(&layout)? {
         ui.line("the machine was restarted since the last `cargo dev up`: starting over");
         down::remove(&layout).await?;
