@@ -5,7 +5,7 @@ use std::time::Duration;
 use plexica_crds::names::SchemaName;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
-    AssertSqlSafe, Executor, PgPool, Postgres, Transaction,
+    AssertSqlSafe, ConnectOptions, Executor, PgPool, Postgres, Transaction,
     postgres::{PgConnectOptions, PgPoolOptions, PgSslMode},
 };
 
@@ -73,7 +73,9 @@ impl PostgresConfig {
             .username(username)
             .password(password.expose_secret())
             .ssl_mode(mode)
-            .application_name("plexica-operator");
+            .application_name("plexica-operator")
+            // Statements hold verifiers of passwords, which no log needs.
+            .disable_statement_logging();
         // The roots that all clients of backends trust; otherwise sqlx looks for the system's alone.
         match self.tls {
             TlsMode::VerifyFull => options.ssl_root_cert_from_pem(http::roots_pem()),

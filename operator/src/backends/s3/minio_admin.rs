@@ -4,7 +4,7 @@
 //! [envelope](super::madmin_envelope). Removing what is not there is success, asking for it gives `None`.
 //! Source: github.com/minio/minio `cmd/admin-router.go`, `cmd/admin-handlers-users.go`, `cmd/admin-bucket-handlers.go`.
 
-use std::{sync::Arc, time::SystemTime};
+use std::time::SystemTime;
 
 use aws_credential_types::Credentials;
 use aws_sigv4::{
@@ -24,8 +24,8 @@ use url::Url;
 use super::madmin_envelope;
 use crate::backends::{BackendError, http};
 
-/// Envelopes sealed at once: each takes 64 MiB and a core.
-const ENVELOPES_AT_ONCE: usize = 2;
+/// Envelopes sealed at once by this process: each takes 64 MiB and a core.
+static ENVELOPES: Semaphore = Semaphore::const_new(2);
 
 /// A user as the server knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +44,6 @@ pub struct MinioAdmin {
     region: String,
     access_key_id: String,
     secret_key: SecretString,
-    envelopes: Arc<Semaphore>,
 }
 
 /// An answer with a status that is no success.
@@ -77,7 +76,6 @@ impl MinioAdmin {
             region: region.to_owned(),
             access_key_id: access_key_id.to_owned(),
             secret_key,
-            envelopes: Arc::new(Semaphore::new(ENVELOPES_AT_ONCE)),
         })
     }
 
@@ -215,8 +213,7 @@ impl MinioAdmin {
     /// Seals a body in the envelope, off the async threads.
     async fn seal(&self, body: Value) -> Result<Vec<u8>, BackendError> {
         let unexpected = |text: String| BackendError::Unexpected(format!("{}: {text}", self.system()));
-        let _permit = self
-            .envelopes
+        let _permit = ENVELOPES
             .acquire()
             .await
             .map_err(|error| unexpected(error.to_string()))?;
