@@ -9,7 +9,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use secrecy::SecretString;
 use strum::IntoEnumIterator;
 
-use crate::credentials::{Credentials, KEYCLOAK_ADMIN, OPERATOR, S3_ROOT};
+use crate::credentials::{Credentials, KEYCLOAK_ADMIN, OPERATOR, OPERATOR_ROLE, S3_ROOT};
 use crate::failure::Failure;
 use crate::host::{network, process};
 use crate::layout::Layout;
@@ -93,6 +93,14 @@ impl Stack {
     /// URL by which the operator's role reaches a database.
     pub fn postgres_operator_url(&self, database: &str) -> String {
         postgres::operator_url(&self.context.credentials, database)
+    }
+
+    /// The operator's role in PostgreSQL.
+    pub fn postgres_operator(&self) -> Account {
+        Account {
+            name: OPERATOR_ROLE,
+            secret: self.context.credentials.postgres_operator.clone(),
+        }
     }
 
     /// Where Keycloak is reached from the host.

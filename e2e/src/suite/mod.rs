@@ -7,6 +7,7 @@
 mod backends_down;
 mod bad_input;
 pub mod clients;
+mod contracts;
 mod converged;
 mod crashes;
 mod deletion;
@@ -76,6 +77,7 @@ fn all() -> Vec<Case> {
         backends_down::cases(),
         bad_input::cases(),
         ownership::cases(),
+        contracts::cases(),
         isolation::cases(),
         tables::cases(),
         realm::cases(),

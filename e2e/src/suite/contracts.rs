@@ -1,0 +1,92 @@
+//! The real adapters keep the contract that the fakes of the unit tests keep: so what is tried with fakes says
+//! something about the real systems.
+
+use anyhow::{Result, bail};
+use plexica_operator::backends::{
+    contract::{CHECKS, Databases, Identities, REGISTRY_CHECKS, Storages, Subject},
+    keycloak::{KeycloakBackend, KeycloakConfig},
+    postgres::{PostgresBackend, PostgresConfig, TlsMode, registry::PostgresRegistry},
+    s3::{MinioBackend, MinioConfig},
+};
+
+use super::{Case, env::Env};
+use crate::{cases, credentials::OPERATOR_ROLE};
+
+/// The cases of this file.
+pub fn cases() -> Vec<Case> {
+    cases![false;
+        postgresql_keeps_the_contract_of_databases,
+        keycloak_keeps_the_contract_of_identities,
+        minio_keeps_the_contract_of_storages,
+        postgresql_keeps_the_contract_of_the_registry,
+    ]
+}
+
+async fn postgresql_keeps_the_contract_of_databases(env: &Env) -> Result<()> {
+    keeps(&Databases(&PostgresBackend::connect(postgres(env)))).await
+}
+
+async fn keycloak_keeps_the_contract_of_identities(env: &Env) -> Result<()> {
+    let account = env.stack.keycloak_operator();
+    let url = env.stack.keycloak_url().parse()?;
+    let backend = KeycloakBackend::connect(KeycloakConfig {
+        url,
+        // Whatever address it is called by, Keycloak says that its issuers are here.
+        issuer_url: "http://keycloak.plexica-backends.svc.cluster.local:8080".parse()?,
+        client_id: account.name.to_owned(),
+        client_secret: account.secret,
+        installation: "contract".to_owned(),
+    })?;
+    keeps(&Identities(&backend)).await
+}
+
+async fn minio_keeps_the_contract_of_storages(env: &Env) -> Result<()> {
+    let account = env.stack.s3_operator();
+    let backend = MinioBackend::connect(MinioConfig {
+        endpoint: env.stack.s3_url().parse()?,
+        region: "us-east-1".to_owned(),
+        access_key_id: account.name.to_owned(),
+        secret_access_key: account.secret,
+    })?;
+    keeps(&Storages(&backend)).await
+}
+
+async fn postgresql_keeps_the_contract_of_the_registry(env: &Env) -> Result<()> {
+    let registry = PostgresRegistry::connect(postgres(env));
+    let mut broken = vec![];
+    for check in REGISTRY_CHECKS {
+        if let Err(failure) = check.run(&registry).await {
+            broken.push(format!("{}: {failure}", check.name));
+        }
+    }
+    verdict(&broken)
+}
+
+fn postgres(env: &Env) -> PostgresConfig {
+    PostgresConfig {
+        host: env.stack.node().to_string(),
+        port: 5432,
+        database: "plexica".to_owned(),
+        username: OPERATOR_ROLE.to_owned(),
+        password: env.stack.postgres_operator().secret,
+        tls: TlsMode::Disable,
+        installation: "contract".to_owned(),
+    }
+}
+
+async fn keeps(subject: &dyn Subject) -> Result<()> {
+    let mut broken = vec![];
+    for check in CHECKS.iter().filter(|check| check.applies(subject)) {
+        if let Err(failure) = check.run(subject).await {
+            broken.push(format!("{}: {failure}", check.name));
+        }
+    }
+    verdict(&broken)
+}
+
+fn verdict(broken: &[String]) -> Result<()> {
+    if broken.is_empty() {
+        return Ok(());
+    }
+    bail!("{}", broken.join("\n        "))
+}
