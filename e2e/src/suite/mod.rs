@@ -23,6 +23,7 @@ mod permissions;
 mod realm;
 mod retention;
 mod runner;
+mod secrets;
 mod tables;
 mod undecodable;
 
@@ -78,6 +79,7 @@ fn all() -> Vec<Case> {
         bad_input::cases(),
         ownership::cases(),
         contracts::cases(),
+        secrets::cases(),
         isolation::cases(),
         tables::cases(),
         realm::cases(),

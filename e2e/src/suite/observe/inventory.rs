@@ -22,7 +22,7 @@ pub enum Kind {
     Schema,
     /// PostgreSQL role.
     Role,
-    /// Row of core.tenants.
+    /// Row of core.tenants that is not `DELETED`: such a row only remembers that there was a tenant.
     Row,
     /// Keycloak realm.
     Realm,
@@ -64,7 +64,10 @@ impl Inventory {
             async { Ok(namespaces.list(&list).await?) },
             names(postgres.clone(), "SELECT nspname::text FROM pg_namespace"),
             names(postgres.clone(), "SELECT rolname::text FROM pg_roles"),
-            names(postgres.clone(), "SELECT slug FROM core.tenants"),
+            names(
+                postgres.clone(),
+                "SELECT slug FROM core.tenants WHERE status <> 'DELETED'"
+            ),
             realms(env),
             minio.buckets(),
             minio.users(),
@@ -85,9 +88,12 @@ impl Inventory {
         ))
     }
 
-    /// What is here and not in `other`.
-    pub fn beyond<'a>(&'a self, other: &'a Self) -> Vec<&'a Thing> {
-        self.0.difference(&other.0).collect()
+    /// What is here and not in `other`, and bears this part of a tenant's name.
+    pub fn beyond<'a>(&'a self, other: &'a Self, part: &str) -> Vec<&'a Thing> {
+        let part = part.replace('_', "-");
+        let new = self.0.difference(&other.0);
+        new.filter(|thing| thing.name.replace('_', "-").contains(&part))
+            .collect()
     }
 
     /// Names of one kind that begin with this.
