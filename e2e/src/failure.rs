@@ -42,17 +42,15 @@ impl std::error::Error for Failure {}
 
 /// The whole message for the terminal: the chain of causes, the end of the log, and the advice.
 pub fn report(error: &anyhow::Error) -> String {
-    let mut text = format!("{error:#}\n");
+    let mut lines = vec![format!("{error:#}")];
     for failure in error.chain().filter_map(|cause| cause.downcast_ref::<Failure>()) {
         if let Some(log) = &failure.log {
-            text += &format!("\nlast lines of {}:\n", log.display());
-            for line in last_lines(log, 20) {
-                text += &format!("  {line}\n");
-            }
+            lines.push(format!("\nlast lines of {}:", log.display()));
+            lines.extend(last_lines(log, 20).iter().map(|line| format!("  {line}")));
         }
-        text += &format!("\nwhat to do: {}\n", failure.advice);
+        lines.push(format!("\nwhat to do: {}\n", failure.advice));
     }
-    text
+    lines.join("\n")
 }
 
 /// The last lines of a log; none when it cannot be read.

@@ -93,7 +93,7 @@ async fn run(command: Subject) -> Result<()> {
     match command {
         Subject::Up => up::up(layout, Ui::new()).await,
         Subject::Down => down::down(layout, Ui::new()).await,
-        Subject::Status => status::status(&layout),
+        Subject::Status => status::status(&layout).await,
         Subject::Kubectl { args } => passthrough::kubectl(layout, &args).await,
         Subject::Psql { args } => passthrough::psql(&layout, &args),
         Subject::Logs { name, follow } => passthrough::logs(layout, &name, follow).await,

@@ -18,6 +18,7 @@ use crate::host::command;
 use crate::layout::{self, Layout, key};
 use crate::parts::{Context, kubernetes, node};
 use crate::tools::{Tools, go, operator};
+use crate::ui::Step;
 use crate::wait;
 
 /// Namespace of the operator.
@@ -26,6 +27,10 @@ pub const NAMESPACE: &str = "plexica-system";
 pub const RELEASE: &str = "plexica-operator";
 /// Release of the custom resource definitions.
 const CRD_RELEASE: &str = "plexica-crds";
+/// The operator's image, without its tag.
+const IMAGE: &str = "plexica.io/operator";
+/// Values of the operator's chart on this stack.
+const VALUES: &str = "e2e/stack-values.yaml";
 /// Longest time for the operator's pod to become ready.
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -35,13 +40,11 @@ pub async fn prepare(context: &Context) -> Result<()> {
         .ui
         .step("services and secrets", async |step| {
             step.says("kubectl apply");
-            let mut objects = include_str!("../manifests/cluster.yaml").to_owned();
-            for secret in secrets(context) {
-                objects += &format!("---\n{secret}\n");
-            }
+            let mut objects = vec![include_str!("../manifests/cluster.yaml").to_owned()];
+            objects.extend(secrets(context).iter().map(ToString::to_string));
             let mut apply = kubectl(&context.tools).await?;
             apply.args(["apply", "--server-side", "--filename=-"]);
-            command::pipe(apply, objects.as_bytes()).await?;
+            command::pipe(apply, objects.join("\n---\n").as_bytes()).await?;
             step.result("applied");
             Ok(())
         })
@@ -70,40 +73,54 @@ fn secrets(context: &Context) -> [Value; 3] {
     ]
 }
 
-/// The operator's image and charts, unless they are deployed as they are; then its pod ready.
-pub async fn deploy(context: &Context, binary: &Path) -> Result<()> {
+/// What the operator's pod will need: its image in containerd, the custom resource definitions in the cluster. Returns the
+/// image's tag.
+pub async fn prepare_operator(context: &Context, binary: &Path) -> Result<String> {
     context
         .ui
-        .step("operator", async |step| {
+        .step("image and definitions", async |step| {
             let layout = &context.layout;
             let tag = operator::tag(binary)?;
-            let image = format!("plexica.io/operator:{tag}");
+            let image = format!("{IMAGE}:{tag}");
             if !node::has_image(layout, &image).await? {
                 step.says("importing the image");
                 node::import(layout, &image, binary).await?;
             }
-            let deployed = layout.state.join("deployed");
-            let wanted = fingerprint(layout, &tag)?;
-            if std::fs::read_to_string(&deployed).ok().as_ref() != Some(&wanted) {
-                step.says("helm upgrade");
-                helm(context, CRD_RELEASE, &[]).await?;
-                let values = layout.repository.join("e2e/stack-values.yaml");
-                helm(
-                    context,
-                    RELEASE,
-                    &[
-                        format!("--values={}", values.display()),
-                        format!("--set=image.tag={tag}"),
-                    ],
-                )
-                .await?;
-                layout::write(&deployed, wanted.as_bytes())?;
-            }
+            install(context, step, CRD_RELEASE, &[]).await?;
+            step.result(image);
+            Ok(tag)
+        })
+        .await
+}
+
+/// The operator's chart with that image, and its pod ready.
+pub async fn deploy(context: &Context, tag: &str) -> Result<()> {
+    context
+        .ui
+        .step("operator", async |step| {
+            let values = context.layout.repository.join(VALUES);
+            let options = [
+                format!("--values={}", values.display()),
+                format!("--set=image.tag={tag}"),
+            ];
+            install(context, step, RELEASE, &options).await?;
             step.says("waiting for the pod");
-            step.result(format!("ready ({image})"));
+            step.result("ready");
             wait_ready(context).await
         })
         .await
+}
+
+/// Installs or upgrades a chart, unless it is deployed with these options and these files.
+async fn install(context: &Context, step: &Step, release: &str, options: &[String]) -> Result<()> {
+    let deployed = context.layout.state.join("deployed").join(release);
+    let wanted = fingerprint(&context.layout, release, options)?;
+    if std::fs::read_to_string(&deployed).ok().as_ref() == Some(&wanted) {
+        return Ok(());
+    }
+    step.says(&format!("helm upgrade {release}"));
+    helm(context, release, options).await?;
+    layout::write(&deployed, wanted.as_bytes())
 }
 
 async fn helm(context: &Context, release: &str, options: &[String]) -> Result<()> {
@@ -151,6 +168,13 @@ async fn wait_ready(context: &Context) -> Result<()> {
             None => failure.into(),
         }
     })
+}
+
+/// Whether the operator's pod is ready.
+pub async fn operator_is_ready(layout: &Layout) -> Result<()> {
+    let deployments: Api<Deployment> = Api::namespaced(crate::stack::kube_client(layout).await?, NAMESPACE);
+    let asked = tokio::time::timeout(Duration::from_secs(5), deployments.get(RELEASE));
+    rolled_out(&asked.await.context("the cluster does not answer")??)
 }
 
 /// Whether the pods of a Deployment are all of its present template, and ready.
@@ -208,19 +232,17 @@ pub fn operator_log(layout: &Layout) -> Option<PathBuf> {
     files.max_by_key(|file| file.metadata().and_then(|data| data.modified()).ok())
 }
 
-/// What a deployment is made of: the image's tag, the values and every file of the charts.
-fn fingerprint(layout: &Layout, tag: &str) -> Result<String> {
-    let mut files = vec![layout.repository.join("e2e/stack-values.yaml")];
-    for chart in [CRD_RELEASE, RELEASE] {
-        let folder = layout.repository.join("charts").join(chart);
-        if !folder.join("Chart.yaml").exists() {
-            let advice = "charts/ is part of the repository: look at `git status`";
-            return Err(Failure::new(format!("there is no chart {chart}"), advice).into());
-        }
-        list(&folder, &mut files)?;
+/// What a deployment is made of: the options, the values and every file of the chart.
+fn fingerprint(layout: &Layout, release: &str, options: &[String]) -> Result<String> {
+    let folder = layout.repository.join("charts").join(release);
+    if !folder.join("Chart.yaml").exists() {
+        let advice = "charts/ is part of the repository: look at `git status`";
+        return Err(Failure::new(format!("there is no chart {release}"), advice).into());
     }
+    let mut files = vec![layout.repository.join(VALUES)];
+    list(&folder, &mut files)?;
     files.sort();
-    let mut content = vec![tag.as_bytes().to_vec()];
+    let mut content = vec![options.join(" ").into_bytes()];
     for file in files {
         content.push(file.display().to_string().into_bytes());
         content.push(std::fs::read(file)?);

@@ -10,13 +10,13 @@ use crate::failure::Failure;
 use crate::host::process;
 use crate::layout::Layout;
 use crate::parts::Part;
-use crate::ui;
+use crate::{platform, ui};
 
 /// Prints a line for each part.
 ///
 /// # Errors
-/// When a part is dead, so that scripts can ask.
-pub fn status(layout: &Layout) -> Result<()> {
+/// When a part is dead, or the operator is not ready, so that scripts can ask.
+pub async fn status(layout: &Layout) -> Result<()> {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_header(["PART", "STATE", "PID", "SINCE", "MEMORY", "LOG"]);
@@ -38,6 +38,20 @@ pub fn status(layout: &Layout) -> Result<()> {
     if !layout.state.exists() {
         return Err(Failure::new("the stack is down", "run `cargo dev up`").into());
     }
+    let operator = platform::operator_is_ready(layout).await;
+    if let Err(refusal) = &operator {
+        dead.push(format!("operator ({refusal:#})"));
+    }
+    table.add_row([
+        "operator".to_owned(),
+        if operator.is_ok() { "running" } else { "not ready" }.to_owned(),
+        String::new(),
+        String::new(),
+        String::new(),
+        platform::operator_log(layout)
+            .map(|log| log.display().to_string())
+            .unwrap_or_default(),
+    ]);
     ui::print(&table.to_string());
     if dead.is_empty() {
         return Ok(());

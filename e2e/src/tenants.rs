@@ -22,7 +22,7 @@ use crate::ui::{self, Ui};
 use crate::wait;
 
 /// Longest time for the tenants of `examples/` to become Ready.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Applies `examples/`, waits until its tenants are Ready and prints them.
 pub async fn apply_examples(context: &Context) -> Result<()> {
@@ -40,28 +40,27 @@ pub async fn apply_examples(context: &Context) -> Result<()> {
             .applied_objects()
             .boxed();
         let deadline = Instant::now() + PATIENCE;
-        let mut wanted: Option<Vec<String>> = None;
         let apply = apply(context);
         tokio::pin!(apply);
         loop {
-            if wanted.as_ref().is_some_and(|names| watch.all_ready(names)) {
-                return Ok(wanted.unwrap_or_default());
+            if watch.all_ready() {
+                return Ok(());
             }
             tokio::select! {
-                names = &mut apply, if wanted.is_none() => wanted = Some(names?),
+                names = &mut apply, if watch.wanted.is_none() => watch.want(names?),
                 event = timeout_at(deadline, stream.try_next()) => match event {
                     Ok(Ok(Some(tenant))) => watch.see(&tenant),
                     Ok(Ok(None)) => anyhow::bail!("the watch of the tenants ended"),
                     // The watcher starts over by itself.
                     Ok(Err(_)) => {}
-                    Err(_) => return Err(late(context, &watch, &wanted.unwrap_or_default())),
+                    Err(_) => return Err(late(context, &watch)),
                 },
             }
         }
     };
-    let names = watched.await?;
+    watched.await?;
     watch.record(&context.layout)?;
-    ui::print(&watch.table(&context.layout, &names).to_string());
+    ui::print(&watch.table(&context.layout).to_string());
     Ok(())
 }
 
@@ -94,6 +93,8 @@ async fn apply(context: &Context) -> Result<Vec<String>> {
 /// What is known of the tenants while they are waited for.
 struct Watch {
     ui: Ui,
+    /// Names of the tenants of `examples/`; others are none of our business.
+    wanted: Option<Vec<String>>,
     seen: BTreeMap<String, Seen>,
 }
 
@@ -109,26 +110,37 @@ impl Watch {
     fn begin(ui: &Ui) -> Self {
         Self {
             ui: ui.clone(),
+            wanted: None,
             seen: BTreeMap::new(),
         }
+    }
+
+    fn names(&self) -> &[String] {
+        self.wanted.as_deref().unwrap_or_default()
+    }
+
+    /// Names the tenants that are waited for, and shows those that are not Ready yet.
+    fn want(&mut self, names: Vec<String>) {
+        for name in &names {
+            if let Some(seen) = self.seen.get_mut(name).filter(|seen| !is_ready(&seen.tenant)) {
+                seen.bar = self.ui.gauge(name, 1);
+                seen.show_progress();
+            }
+        }
+        self.wanted = Some(names);
     }
 
     fn see(&mut self, tenant: &DynamicObject) {
         let name = tenant.name_any();
         let value = serde_json::to_value(tenant).unwrap_or_default();
+        let wanted = self.names().contains(&name);
         let ui = self.ui.clone();
         let seen = self.seen.entry(name.clone()).or_insert_with(|| Seen {
             first: Instant::now(),
             ready_after: None,
             tenant: Value::Null,
-            bar: (!is_ready(&value)).then(|| ui.gauge(&name, 1)).flatten(),
+            bar: wanted.then(|| ui.gauge(&name, 1)).flatten(),
         });
-        let (done, of) = progress(&value);
-        if let Some(bar) = &seen.bar {
-            bar.set_length(of);
-            bar.set_position(done);
-            bar.set_message(summary(&value));
-        }
         if is_ready(&value) && seen.ready_after.is_none() {
             let took = if seen.tenant.is_null() {
                 Duration::ZERO
@@ -139,8 +151,8 @@ impl Watch {
             if let Some(bar) = seen.bar.take() {
                 bar.finish_and_clear();
             }
-            if took > Duration::ZERO {
-                self.ui.line(&format!(
+            if wanted && took > Duration::ZERO {
+                ui.line(&format!(
                     "✓ {:24} {:52} {:>7.1} s",
                     format!("tenant {name}"),
                     "Ready",
@@ -149,12 +161,12 @@ impl Watch {
             }
         }
         seen.tenant = value;
+        seen.show_progress();
     }
 
-    fn all_ready(&self, names: &[String]) -> bool {
-        names
-            .iter()
-            .all(|name| self.seen.get(name).is_some_and(|seen| is_ready(&seen.tenant)))
+    fn all_ready(&self) -> bool {
+        let ready = |name: &String| self.seen.get(name).is_some_and(|seen| is_ready(&seen.tenant));
+        self.wanted.as_ref().is_some_and(|names| names.iter().all(ready))
     }
 
     /// Keeps the measured times for the table of a later `up`.
@@ -171,7 +183,7 @@ impl Watch {
         layout::write(&times_file(layout), &serde_json::to_vec(&times)?)
     }
 
-    fn table(&self, layout: &Layout, names: &[String]) -> Table {
+    fn table(&self, layout: &Layout) -> Table {
         let times = recorded(layout);
         let mut table = Table::new();
         table.load_style(presets::NOTHING);
@@ -185,7 +197,7 @@ impl Watch {
             "BUCKET",
             "TIME TO READY",
         ]);
-        for name in names {
+        for name in self.names() {
             let Some(Seen { tenant, .. }) = self.seen.get(name) else {
                 continue;
             };
@@ -210,8 +222,19 @@ impl Watch {
     }
 }
 
-fn late(context: &Context, watch: &Watch, names: &[String]) -> anyhow::Error {
-    let late: Vec<_> = names
+impl Seen {
+    fn show_progress(&self) {
+        let Some(bar) = &self.bar else { return };
+        let (done, of) = progress(&self.tenant);
+        bar.set_length(of);
+        bar.set_position(done);
+        bar.set_message(summary(&self.tenant));
+    }
+}
+
+fn late(context: &Context, watch: &Watch) -> anyhow::Error {
+    let late: Vec<_> = watch
+        .names()
         .iter()
         .map(|name| (name, watch.seen.get(name).map(|seen| &seen.tenant)))
         .filter(|(_, tenant)| !tenant.is_some_and(is_ready))

@@ -38,19 +38,14 @@ pub async fn up(layout: Layout, ui: Ui) -> Result<()> {
         credentials,
     };
 
-    // The snapshot of the database must not hold anything of the operator's: it waits where one is still to be taken.
-    let snapshot_taken = keycloak::is_set_up(&context.layout);
+    // The operator comes last: the snapshot of the database must hold nothing of its own, and a pod that meets a backend
+    // which is not there yet only waits longer for it afterwards.
     let operator = async {
         let ((), binary, _) = try_join!(cluster(&context), context.tools.operator(), context.tools.go(go::HELM))?;
-        if snapshot_taken {
-            platform::deploy(&context, &binary).await?;
-        }
-        Ok::<_, anyhow::Error>(binary)
+        platform::prepare_operator(&context, &binary).await
     };
-    let (binary, ()) = try_join!(operator, backends(&context))?;
-    if !snapshot_taken {
-        platform::deploy(&context, &binary).await?;
-    }
+    let (image, ()) = try_join!(operator, backends(&context))?;
+    platform::deploy(&context, &image).await?;
     tenants::apply_examples(&context).await?;
     context
         .ui

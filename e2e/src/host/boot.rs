@@ -54,7 +54,9 @@ pub async fn lock(layout: &Layout, ui: &Ui) -> Result<Flock<File>> {
             Err((_, Errno::EWOULDBLOCK)) => {
                 if !told {
                     let holder = std::fs::read_to_string(&path).unwrap_or_default();
-                    ui.line(&format!("waiting for another `cargo dev up` or `down` (process {holder})"));
+                    ui.line(&format!(
+                        "waiting for another `cargo dev up` or `down` (process {holder})"
+                    ));
                     told = true;
                 }
                 sleep(Duration::from_millis(200)).await;

@@ -36,7 +36,7 @@ pub async fn run(layout: &Layout, name: &str, mut command: Command, advice: &str
         .stderr(out)
         .status()
         .await
-        .with_context(|| format!("{name}: cannot start {:?}", command.as_std().get_program()))?;
+        .with_context(|| format!("{name}: cannot start {}", command.as_std().get_program().display()))?;
     if status.success() {
         return Ok(());
     }
@@ -53,14 +53,14 @@ pub async fn pipe(mut command: Command, input: &[u8]) -> Result<String> {
         .stderr(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
-        .with_context(|| format!("cannot start {:?}", command.as_std().get_program()))?;
+        .with_context(|| format!("cannot start {}", command.as_std().get_program().display()))?;
     let mut stdin = child.stdin.take().context("no stdin")?;
     let feed = async {
         stdin.write_all(input).await?;
         drop(stdin);
         Ok::<_, std::io::Error>(())
     };
-    let (fed, output) = tokio::join!(feed, child.wait_with_output());
+    let (written, output) = tokio::join!(feed, child.wait_with_output());
     let output = output?;
     if !output.status.success() {
         let words: Vec<_> = command.as_std().get_args().map(|word| word.to_string_lossy()).collect();
@@ -72,7 +72,7 @@ pub async fn pipe(mut command: Command, input: &[u8]) -> Result<String> {
             String::from_utf8_lossy(&output.stderr).trim()
         );
     }
-    fed?;
+    written?;
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 

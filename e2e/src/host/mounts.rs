@@ -38,12 +38,12 @@ pub async fn create(layout: &Layout) -> Result<()> {
     }
     remove(layout).await?;
     let folder = layout.state_dir("namespaces")?;
-    let mut binds = String::new();
+    let mut binds = Vec::new();
     for place in PRIVATE {
         let own = seen_from_host(layout, place);
         std::fs::create_dir_all(&own).with_context(|| format!("cannot make {}", own.display()))?;
         make_mount_point(layout, Path::new(place))?;
-        binds += &format!("mount --bind {} {place}\n", own.display());
+        binds.push(format!("mount --bind {} {place}", own.display()));
     }
     // A namespace's file can only be mounted where mounts are not shared, else it would hold itself.
     script(&format!(
@@ -51,6 +51,7 @@ pub async fn create(layout: &Layout) -> Result<()> {
          mount --make-private {folder}
          touch {file}
          unshare --mount={file} --propagation private sh -euc '{binds}'",
+        binds = binds.join("\n"),
         folder = folder.display(),
         file = namespace_file(layout).display(),
     ))
@@ -93,9 +94,11 @@ pub async fn remove_created(layout: &Layout) -> Result<()> {
 
 /// Notes, before it is made, that the stack makes a folder outside of its state.
 pub fn record_created(layout: &Layout, folder: &Path) -> Result<()> {
-    let mut noted = std::fs::read_to_string(created_file(layout)).unwrap_or_default();
-    noted += &format!("{}\n", folder.display());
-    layout::write(&created_file(layout), noted.as_bytes())
+    let noted = std::fs::read_to_string(created_file(layout)).unwrap_or_default();
+    layout::write(
+        &created_file(layout),
+        format!("{noted}{}\n", folder.display()).as_bytes(),
+    )
 }
 
 fn make_mount_point(layout: &Layout, folder: &Path) -> Result<()> {

@@ -78,7 +78,10 @@ impl Launch {
 
     /// Writes a configuration file of the part; the part is started again when the content changed.
     pub fn configured_by(mut self, file: &Path, content: &[u8]) -> Result<Self> {
-        layout::write(file, content)?;
+        // Untouched when it is right: kube-proxy ends itself when its file is written.
+        if std::fs::read(file).ok().as_deref() != Some(content) {
+            layout::write(file, content)?;
+        }
         self.configuration = layout::key(&[self.configuration.as_bytes(), content]);
         Ok(self)
     }
@@ -155,7 +158,7 @@ pub fn age(layout: &Layout, part: Part) -> Option<Duration> {
     pid(layout, part).and(written.elapsed().ok())
 }
 
-/// Ends a part: a friendly signal, and SIGKILL when it does not listen within ten seconds.
+/// Ends a part: a friendly signal, and SIGKILL when it does not listen within half a minute.
 pub async fn stop(layout: &Layout, part: Part) -> Result<()> {
     let Some(number) = pid(layout, part) else { return Ok(()) };
     let process = Pid::from_raw(number);
@@ -166,7 +169,7 @@ pub async fn stop(layout: &Layout, part: Part) -> Result<()> {
         Signal::SIGTERM
     };
     kill(process, friendly).with_context(|| format!("cannot stop {}", part.as_ref()))?;
-    let patience = Instant::now() + Duration::from_secs(10);
+    let patience = Instant::now() + Duration::from_secs(30);
     while pid(layout, part).is_some() {
         if Instant::now() > patience {
             let _ = kill(process, Signal::SIGKILL);

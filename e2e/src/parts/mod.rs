@@ -81,7 +81,7 @@ pub async fn start(part: Part, context: &Context) -> Result<()> {
 }
 
 /// Longest time that a part may take until it is ready; Keycloak's first start on an empty database is the slowest.
-const PATIENCE: Duration = Duration::from_secs(240);
+const PATIENCE: Duration = Duration::from_mins(4);
 
 impl Context {
     /// Sees to it that a part runs as `launch` says and is ready: starts it if it is dead, restarts it if it was started

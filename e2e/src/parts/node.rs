@@ -119,7 +119,7 @@ pub async fn kubelet(context: &Context) -> Result<()> {
     let resolv = folder.join("resolv.conf");
     layout::write(&resolv, format!("nameserver {NODE}\n").as_bytes())?;
     let serving = pair(layout, "kubelet-server");
-    let content = serde_json::to_vec_pretty(&json!({
+    let settings = serde_json::to_vec_pretty(&json!({
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
         "address": NODE,
@@ -155,7 +155,7 @@ pub async fn kubelet(context: &Context) -> Result<()> {
             format!("--node-ip={NODE}"),
         ])
         .on_node()
-        .configured_by(&config, &content)?;
+        .configured_by(&config, &settings)?;
     let nodes: Api<Node> = Api::all(kubernetes::kube_client(context).await?);
     context
         .ui
@@ -178,7 +178,7 @@ pub async fn proxy(context: &Context) -> Result<()> {
     let program = context.tools.go(go::KUBERNETES).await?.join("kube-proxy");
     let layout = &context.layout;
     let config = layout.state_dir("kube-proxy")?.join("config.json");
-    let content = serde_json::to_vec_pretty(&json!({
+    let settings = serde_json::to_vec_pretty(&json!({
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
         "kind": "KubeProxyConfiguration",
         "mode": "nftables",
@@ -194,7 +194,7 @@ pub async fn proxy(context: &Context) -> Result<()> {
     let launch = Launch::new(program)
         .args([format!("--config={}", config.display())])
         .on_node()
-        .configured_by(&config, &content)?;
+        .configured_by(&config, &settings)?;
     context
         .ui
         .step("kube-proxy", async |step| {

@@ -53,15 +53,16 @@ pub const MINIO: GoTool = GoTool {
 impl GoTool {
     /// Linker flags. Kubernetes is told its version: without it clients are shown v0.0.0, and refuse to talk.
     fn linker_flags(self) -> String {
-        let mut flags = "-s -w".to_owned();
+        let mut flags = vec!["-s -w".to_owned()];
         if self == KUBERNETES {
             let mut numbers = self.version.split('.');
-            let stamp = "-X k8s.io/component-base/version.git";
-            flags += &format!(" {stamp}Version=v{}", self.version);
-            flags += &format!(" {stamp}Major={}", numbers.next().unwrap_or_default());
-            flags += &format!(" {stamp}Minor={}", numbers.next().unwrap_or_default());
+            let mut stamp =
+                |name: &str, value: &str| flags.push(format!("-X k8s.io/component-base/version.git{name}={value}"));
+            stamp("Version", &format!("v{}", self.version));
+            stamp("Major", numbers.next().unwrap_or_default());
+            stamp("Minor", numbers.next().unwrap_or_default());
         }
-        flags
+        flags.join(" ")
     }
 }
 

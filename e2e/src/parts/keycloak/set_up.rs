@@ -38,7 +38,7 @@ async fn make_client(credentials: &Credentials) -> Result<()> {
         http,
     };
     admin
-        .send(admin.http.put(admin.path("")).json(&json!({ "sslRequired": "none" })))
+        .send(admin.http.put(master("")).json(&json!({ "sslRequired": "none" })))
         .await?;
     let client = match admin.client().await? {
         Some(id) => id,
@@ -48,10 +48,10 @@ async fn make_client(credentials: &Credentials) -> Result<()> {
     let roles = format!("/users/{}/role-mappings/realm", text(&account, "id")?);
     // A new account is given the realm's default roles: this one needs none of them.
     let given = admin.get(&roles).await?;
-    admin.send(admin.http.delete(admin.path(&roles)).json(&given)).await?;
+    admin.send(admin.http.delete(master(&roles)).json(&given)).await?;
     let create_realm = admin.get("/roles/create-realm").await?;
     admin
-        .send(admin.http.post(admin.path(&roles)).json(&json!([create_realm])))
+        .send(admin.http.post(master(&roles)).json(&json!([create_realm])))
         .await?;
     Ok(())
 }
@@ -62,10 +62,6 @@ struct Admin {
 }
 
 impl Admin {
-    fn path(&self, path: &str) -> String {
-        format!("{LOOPBACK}/admin/realms/master{path}")
-    }
-
     async fn send(&self, request: RequestBuilder) -> Result<reqwest::Response> {
         let response = request.bearer_auth(&self.token).send().await?;
         let status = response.status();
@@ -80,7 +76,7 @@ impl Admin {
     }
 
     async fn get(&self, path: &str) -> Result<Value> {
-        Ok(self.send(self.http.get(self.path(path))).await?.json().await?)
+        Ok(self.send(self.http.get(master(path))).await?.json().await?)
     }
 
     async fn client(&self) -> Result<Option<String>> {
@@ -101,11 +97,15 @@ impl Admin {
             // Else the token names every realm that the account ever made, and outgrows a request's header.
             "attributes": { "client.use.lightweight.access.token.enabled": "true" },
         });
-        self.send(self.http.post(self.path("/clients")).json(&client)).await?;
+        self.send(self.http.post(master("/clients")).json(&client)).await?;
         self.client()
             .await?
             .context("Keycloak does not list the client that it made")
     }
+}
+
+fn master(path: &str) -> String {
+    format!("{LOOPBACK}/admin/realms/master{path}")
 }
 
 async fn token(http: &Client, credentials: &Credentials) -> Result<String> {
