@@ -111,7 +111,7 @@ async fn run(platform: PathBuf, listen: SocketAddr) -> Result<(), AnyError> {
     };
     tokio::select! {
         () = tenant::run(context, readiness, shutdown.boxed()) => Ok(()),
-        served = server => Err(served.map_err(AnyError::from).and_then(|result| result.map_err(AnyError::from)).err()
+        ended = server => Err(ended.map_err(AnyError::from).and_then(|result| result.map_err(AnyError::from)).err()
             .unwrap_or_else(|| "the HTTP server ended".into())),
     }
 }

@@ -31,12 +31,7 @@ pub fn backends(platform: &Platform, metrics: &Metrics) -> Result<Backends, Back
     let registry = registry.unwrap_or(&platform.postgres[0]);
     let adapter: Arc<dyn Registry> = Arc::new(PostgresRegistry::connect(postgres(registry, installation)));
     Ok(Backends {
-        registry: Pool::new(
-            "registry",
-            registry.common.clone(),
-            adapter,
-            metrics.clone(),
-        ),
+        registry: Pool::new("registry", registry.common.clone(), adapter, metrics.clone()),
         postgres: platform
             .postgres
             .iter()

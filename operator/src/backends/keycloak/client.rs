@@ -26,7 +26,7 @@ use super::representation::AUTOMATION_CLIENT;
 use crate::backends::{BackendError, http};
 
 /// Creating and deleting a realm are long transactions: seconds on a full server (anchors/tenancy.md section 3a).
-pub(super) const SLOW: Duration = Duration::from_mins(1);
+pub(super) const SLOW: Duration = Duration::from_secs(30);
 /// Realm of the operator's own client.
 const MASTER: &str = "master";
 

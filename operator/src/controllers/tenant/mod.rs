@@ -22,6 +22,7 @@ use kube::{
     runtime::{controller::Action, events::Recorder},
 };
 use plexica_crds::{Tenant, TenantStatus, tenant::conditions::Outcome};
+use tokio::sync::Notify;
 use tracing::{Instrument, info, info_span, warn};
 
 use crate::{
@@ -76,7 +77,8 @@ pub enum Error {
 enum Pass {
     /// The parts of a live tenant.
     Reconciled {
-        begun: Option<Box<TenantStatus>>,
+        /// The status that the object was given on the way.
+        written: Option<Box<TenantStatus>>,
         findings: Box<status::Findings>,
     },
     /// A tenant in deletion that has to wait.
@@ -89,7 +91,7 @@ impl Pass {
     /// Nothing was applied, for this reason.
     fn refused(outcome: Outcome) -> Self {
         Self::Reconciled {
-            begun: None,
+            written: None,
             findings: Box::new(status::Findings::refused(outcome)),
         }
     }
@@ -166,7 +168,7 @@ async fn pass(guard: &DeserializeGuard<Tenant>, ctx: &Context) -> Result<(Action
             report::deletion(tenant, &outcome, due, ctx).await?;
             Ok((action, report::label(&outcome)))
         }
-        Pass::Reconciled { begun, findings } => {
+        Pass::Reconciled { written, findings } => {
             let worst = findings.worst();
             let (due, action) = if worst.is_none() {
                 ctx.backoff.forget(&uid);
@@ -176,7 +178,7 @@ async fn pass(guard: &DeserializeGuard<Tenant>, ctx: &Context) -> Result<(Action
                 let (due, action) = retry(ctx, &uid, generation);
                 (Some(due), action)
             };
-            report::findings(tenant, begun.map(|status| *status), &findings, due, ctx).await?;
+            report::findings(tenant, written.map(|status| *status), &findings, due, ctx).await?;
             Ok((action, worst.map_or("ok", report::label)))
         }
     }
@@ -193,10 +195,18 @@ async fn live(tenant: &Tenant, ctx: &Context) -> Result<Pass, Error> {
         Ok(placement) => placement,
         Err(outcome) => return Ok(Pass::refused(outcome)),
     };
-    let begun = report::begun(tenant, &valid, &placement, ctx);
-    let (begun, findings) = tokio::join!(begun, apply::apply(tenant, &valid, &placement, ctx));
+    let (progress, over) = (apply::Progress::default(), Notify::new());
+    let applied = async {
+        let findings = apply::apply(tenant, &valid, &placement, &progress, ctx).await;
+        over.notify_one();
+        findings
+    };
+    let (written, findings) = tokio::join!(
+        report::progress(tenant, &valid, &placement, &progress, &over, ctx),
+        applied
+    );
     Ok(Pass::Reconciled {
-        begun: begun?.map(Box::new),
+        written: written?.map(Box::new),
         findings: Box::new(findings),
     })
 }

@@ -1,5 +1,7 @@
 //! From errors to outcomes, and from findings to the object: status, events, metrics.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 use kube::{
@@ -16,10 +18,13 @@ use plexica_crds::{
     },
 };
 use serde_json::{Value, json};
+use tokio::{sync::Notify, time::timeout};
 use tracing::{Instrument, debug};
 
 use super::{
-    Context, Error, KIND, name,
+    Context, Error, KIND,
+    apply::Progress,
+    name,
     status::{self, Findings, Moment},
     validate::ValidatedTenant,
 };
@@ -94,39 +99,52 @@ pub fn label(outcome: &Outcome) -> &'static str {
     }
 }
 
-/// Says on a new object that its provisioning is under way; returns the status it now has.
-pub async fn begun(
+/// A pass that takes longer than this says how its parts fare so far.
+const LONG_PASS: Duration = Duration::from_secs(2);
+
+/// Says on a new object that its provisioning is under way, and, if the pass takes long, how its parts fare so far.
+/// Returns the status that the object has then, if anything was written.
+pub async fn progress(
     tenant: &Tenant,
     valid: &ValidatedTenant,
     placement: &Placement,
+    progress: &Progress,
+    over: &Notify,
     ctx: &Context,
 ) -> Result<Option<TenantStatus>, Error> {
     let before = tenant.status.clone().unwrap_or_default();
-    if before.observed_generation.is_some() {
-        return Ok(None);
-    }
-    let now = Timestamp::now();
-    let moment = Moment {
+    let moment = || Moment {
         generation: valid.generation,
         tenant_id: Some(valid.owner.tenant_id),
-        now,
+        now: Timestamp::now(),
         due: None,
     };
-    let after = status::begun(&before, &valid.slug, placement, moment);
-    write(tenant.meta(), &before, &after, ctx).await?;
-    Ok(Some(after))
+    let mut written = None;
+    if before.observed_generation.is_none() {
+        let begun = status::begun(&before, &valid.slug, placement, moment());
+        write(tenant.meta(), &before, &begun, ctx).await?;
+        written = Some(begun);
+    }
+    if timeout(LONG_PASS, over.notified()).await.is_err() {
+        let last = written.unwrap_or(before);
+        let so_far = status::so_far(&last, &progress.said(), moment());
+        write(tenant.meta(), &last, &so_far, ctx).await?;
+        written = Some(so_far);
+        over.notified().await;
+    }
+    Ok(written)
 }
 
 /// Writes what a pass found to the object, and tells of what changed by events.
 pub async fn findings(
     tenant: &Tenant,
-    begun: Option<TenantStatus>,
+    written: Option<TenantStatus>,
     findings: &Findings,
     due: Option<Timestamp>,
     ctx: &Context,
 ) -> Result<(), Error> {
     let original = tenant.status.clone().unwrap_or_default();
-    let before = begun.unwrap_or_else(|| original.clone());
+    let before = written.unwrap_or_else(|| original.clone());
     let now = Timestamp::now();
     let moment = Moment {
         generation: tenant.metadata.generation.unwrap_or_default(),
@@ -138,7 +156,7 @@ pub async fn findings(
         due,
     };
     let after = status::after(&before, findings, moment);
-    write(tenant.meta(), &original, &after, ctx).await?;
+    write(tenant.meta(), &before, &after, ctx).await?;
     let first_ready =
         after.phase == Some(Phase::Active) && condition::find(&original.conditions, Type::Ready.into()).is_none();
     if let Some(created) = tenant.creation_timestamp().filter(|_| first_ready) {

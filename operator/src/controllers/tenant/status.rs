@@ -177,6 +177,20 @@ pub fn begun(before: &TenantStatus, slug: &TenantSlug, placement: &Placement, mo
     after(before, &Findings::applied(parts), moment)
 }
 
+/// The status while a pass takes long: what parts have said so far; the others keep what they said before.
+pub fn so_far(before: &TenantStatus, said: &[(Type, Outcome)], moment: Moment) -> TenantStatus {
+    let mut status = before.clone();
+    for (type_, outcome) in said {
+        condition::set(
+            &mut status.conditions,
+            outcome.statement(*type_),
+            moment.generation,
+            moment.now,
+        );
+    }
+    status
+}
+
 fn due_parts(parts: &Parts, due: Option<Timestamp>) -> Parts {
     Parts {
         namespace: with_due(&parts.namespace, due),
@@ -311,6 +325,22 @@ mod tests {
         assert_eq!(first, after(&first, &findings, moment(900, None)));
         assert_eq!(first.phase, Some(Phase::Active));
         assert_eq!(first.database.unwrap().schema, "tenant_acme_corp");
+    }
+
+    #[test]
+    fn a_slow_part_does_not_hide_what_others_have_said() {
+        let begun = begun(
+            &TenantStatus::default(),
+            &TenantSlug::parse("acme-corp").unwrap(),
+            &parts(Outcome::done()).placement,
+            moment(10, None),
+        );
+        let status = so_far(&begun, &[(Type::DatabaseReady, Outcome::done())], moment(12, None));
+        let find = |type_| condition::find(&status.conditions, type_).unwrap().status.clone();
+        assert_eq!(
+            (find("DatabaseReady").as_str(), find("IdentityReady").as_str()),
+            ("True", "False")
+        );
     }
 
     #[test]

@@ -6,6 +6,8 @@ mod namespace;
 mod secret;
 mod storage;
 
+use std::sync::{Mutex, PoisonError};
+
 use futures::{
     FutureExt,
     future::{BoxFuture, Shared},
@@ -31,6 +33,8 @@ struct Job<'a> {
     ctx: &'a Context,
     /// Whether isolation has to be tried in this pass even if no credential is new.
     verify: bool,
+    /// Where parts say how they fare as soon as they know.
+    progress: &'a Progress,
     /// Whether the realm was ever looked for: if not, making it is tried without looking first.
     identity_seen: bool,
 }
@@ -65,11 +69,37 @@ impl From<Outcome> for Part {
     }
 }
 
+/// What parts have said so far in a pass that is not over.
+#[derive(Default)]
+pub struct Progress(Mutex<Vec<(Type, Outcome)>>);
+
+impl Progress {
+    /// What was said so far.
+    pub fn said(&self) -> Vec<(Type, Outcome)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    async fn of(&self, type_: Type, part: impl Future<Output = Part>) -> Part {
+        let part = part.await;
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push((type_, part.outcome.clone()));
+        part
+    }
+}
+
 /// The namespace's part, which the Secrets of all others wait for.
 type NamespacePart<'a> = Shared<BoxFuture<'a, Part>>;
 
 /// Makes or shuts everything, and says how each part fares.
-pub async fn apply(tenant: &Tenant, valid: &ValidatedTenant, placement: &Placement, ctx: &Context) -> Findings {
+pub async fn apply(
+    tenant: &Tenant,
+    valid: &ValidatedTenant,
+    placement: &Placement,
+    progress: &Progress,
+    ctx: &Context,
+) -> Findings {
     let status = tenant.status.as_ref();
     let conditions = status.map(|status| status.conditions.as_slice()).unwrap_or_default();
     let holds = |type_: Type| condition::is_true(conditions, type_.into(), valid.generation);
@@ -77,6 +107,7 @@ pub async fn apply(tenant: &Tenant, valid: &ValidatedTenant, placement: &Placeme
         tenant: valid,
         placement,
         ctx,
+        progress,
         verify: !holds(Type::IsolationVerified),
         identity_seen: status.is_some_and(|status| status.identity.is_some()),
     };
@@ -102,10 +133,13 @@ pub async fn apply(tenant: &Tenant, valid: &ValidatedTenant, placement: &Placeme
 async fn provision(job: &Job<'_>) -> Parts {
     let namespace = namespace::apply_part(job).boxed().shared();
     let (namespace, database, identity, storage) = tokio::join!(
-        namespace.clone(),
-        database::apply(job, namespace.clone()),
-        identity::apply(job, namespace.clone()),
-        storage::apply(job, namespace.clone()),
+        job.progress.of(Type::NamespaceReady, namespace.clone()),
+        job.progress
+            .of(Type::DatabaseReady, database::apply(job, namespace.clone())),
+        job.progress
+            .of(Type::IdentityReady, identity::apply(job, namespace.clone())),
+        job.progress
+            .of(Type::StorageReady, storage::apply(job, namespace.clone())),
     );
     let isolation = isolation([&database, &identity, &storage]);
     let made = matches!(identity.outcome, Outcome::Done(Reason::Provisioned, _));
