@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 use kube::{
     Api, Resource, ResourceExt,
-    api::{Patch, PatchParams},
+    api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams},
     runtime::events::{Event, EventType},
 };
 use plexica_crds::{
@@ -187,9 +187,21 @@ pub async fn deletion(tenant: &Tenant, outcome: &Outcome, due: Timestamp, ctx: &
     Ok(())
 }
 
+/// Where in the object decoding fails: the error that came with it names no field. It is rare, so the object is read
+/// again; `None` if it is gone, cannot be read, or decodes by now.
+async fn locate(meta: &ObjectMeta, ctx: &Context) -> Option<String> {
+    let api: Api<DynamicObject> = Api::all_with(ctx.client.clone(), &ApiResource::erase::<Tenant>(&()));
+    // By list, which the operator may do anyway.
+    let named = ListParams::default().fields(&format!("metadata.name={}", meta.name.as_deref()?));
+    let object = within(api.list(&named)).await.ok()?.items.pop()?;
+    let error = serde_path_to_error::deserialize::<_, Tenant>(serde_json::to_value(object).ok()?).err()?;
+    Some(format!("{}: {}", error.path(), error.inner()))
+}
+
 /// Says on an object that does not decode what is wrong with it. Its other conditions are not known here and go.
 pub async fn undecodable(meta: &ObjectMeta, error: &str, ctx: &Context) -> Result<(), Error> {
     let generation = meta.generation.unwrap_or_default();
+    let error = locate(meta, ctx).await.unwrap_or_else(|| error.to_owned());
     let message =
         format!("the object does not decode: {error}; correct it, or install the CRDs of this operator's version");
     let mut conditions = vec![];
