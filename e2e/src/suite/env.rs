@@ -109,7 +109,12 @@ impl Env {
 
     /// Makes a tenant whose data is kept or dropped when it is deleted. At the end of the test both go: what was kept is
     /// removed with the rights of the backends' administrators.
-    pub async fn create_with(&self, name: &str, mut spec: Value, dropped: bool) -> Result<Tenant> {
+    pub async fn create_with(&self, name: &str, spec: Value, dropped: bool) -> Result<Tenant> {
+        Ok(serde_json::from_value(self.create_untyped(name, spec, dropped).await?)?)
+    }
+
+    /// The same, with an answer that need not decode as a tenant.
+    pub async fn create_untyped(&self, name: &str, mut spec: Value, dropped: bool) -> Result<Value> {
         if spec.get("displayName").is_none() {
             spec["displayName"] = json!(format!("Test {name}"));
         }
@@ -127,7 +132,7 @@ impl Env {
         });
         // Untyped, so that the API server sees what a user wrote and not what our types make of it.
         let request = http_request("POST", "/apis/plexica.io/v1alpha1/tenants", &tenant)?;
-        let made = self.client.request(request).await?;
+        let made: Value = self.client.request(request).await?;
         let (env, name) = (self.clone(), name.to_owned());
         self.afterwards(async move {
             env.remove(&name).await?;
