@@ -202,6 +202,17 @@ pub fn resident_memory(pid: i32) -> Option<String> {
     Some(format!("{} MiB", kilobytes / 1024))
 }
 
+/// Name of the program of a live process.
+pub fn name(pid: i32) -> Option<String> {
+    start_time(pid)?;
+    Some(
+        std::fs::read_to_string(format!("/proc/{pid}/comm"))
+            .ok()?
+            .trim()
+            .to_owned(),
+    )
+}
+
 /// Start time of a live process; a zombie is not alive.
 fn start_time(pid: i32) -> Option<String> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;

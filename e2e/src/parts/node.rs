@@ -1,6 +1,6 @@
 //! The node `node0`: containerd, the kubelet and kube-proxy.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
@@ -23,6 +23,8 @@ use crate::tools::{go, image};
 const PAUSE_IMAGE: &str = "plexica.io/pause:dev";
 /// containerd's namespace for Kubernetes.
 const IMAGES: &str = "k8s.io";
+/// Health of the kubelet.
+const KUBELET_HEALTH_PORT: u16 = 10248;
 /// Health of kube-proxy.
 const PROXY_HEALTH_PORT: u16 = 10256;
 
@@ -161,6 +163,8 @@ pub async fn kubelet(context: &Context) -> Result<()> {
         .ui
         .step("kubelet", async |step| {
             let ready = async || {
+                // The node's condition alone would be that of an earlier kubelet.
+                network::listens(SocketAddr::from((Ipv4Addr::LOCALHOST, KUBELET_HEALTH_PORT))).await?;
                 let node = nodes.get(NODE_NAME).await?;
                 let conditions = node.status.and_then(|status| status.conditions).unwrap_or_default();
                 let ready = conditions.iter().find(|condition| condition.type_ == "Ready");

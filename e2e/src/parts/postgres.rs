@@ -2,7 +2,8 @@
 //! databases that Keycloak and the operator are given.
 
 use std::os::unix::fs::chown;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use nix::unistd::User;
@@ -10,11 +11,13 @@ use secrecy::ExposeSecret;
 use sqlx::{Connection, PgConnection};
 
 use crate::credentials::{Credentials, KEYCLOAK_ROLE, OPERATOR_ROLE, POSTGRES_SUPERUSER};
+use crate::host::cgroup;
 use crate::host::command;
 use crate::host::network::{EVERYTHING, NODE};
-use crate::host::process::Launch;
+use crate::host::process::{self, Launch};
 use crate::layout::{self, Layout};
 use crate::parts::{Context, Part};
+use crate::wait;
 
 /// Port of PostgreSQL.
 pub const PORT: u16 = 5432;
@@ -54,6 +57,9 @@ pub async fn postgres(context: &Context) -> Result<()> {
                 initdb(context, &programs, &data).await?;
             }
             own(&home)?;
+            if process::pid(layout, Part::Postgres).is_none() {
+                remove_locks_of_the_dead(&home).await?;
+            }
             let launch = Launch::new(programs.join("bin/postgres"))
                 .args([
                     "-D".to_owned(),
@@ -90,7 +96,7 @@ pub fn operator_url(credentials: &Credentials, database: &str) -> String {
 }
 
 /// Makes the data folder readable for PostgreSQL, after it was copied.
-pub fn own(folder: &std::path::Path) -> Result<()> {
+pub fn own(folder: &Path) -> Result<()> {
     let user = User::from_name(USER)?.with_context(|| format!("there is no user {USER}"))?;
     chown(folder, Some(user.uid.as_raw()), Some(user.gid.as_raw()))
         .with_context(|| format!("cannot give {} to {USER}", folder.display()))
@@ -106,7 +112,7 @@ async fn connect(credentials: &Credentials, database: &str) -> Result<PgConnecti
 }
 
 /// Copies the programs into the state: the cache may lie in a home directory that `nobody` cannot enter.
-async fn install(programs: &std::path::Path, home: &std::path::Path) -> Result<PathBuf> {
+async fn install(programs: &Path, home: &Path) -> Result<PathBuf> {
     let own_programs = home.join("programs");
     own(home)?;
     if !own_programs.exists() {
@@ -120,7 +126,7 @@ async fn install(programs: &std::path::Path, home: &std::path::Path) -> Result<P
     Ok(own_programs)
 }
 
-async fn initdb(context: &Context, programs: &std::path::Path, data: &std::path::Path) -> Result<()> {
+async fn initdb(context: &Context, programs: &Path, data: &Path) -> Result<()> {
     let fresh = data.with_extension("new");
     let password = data.with_extension("password");
     let _ = std::fs::remove_dir_all(&fresh);
@@ -153,6 +159,32 @@ async fn initdb(context: &Context, programs: &std::path::Path, data: &std::path:
     .await?;
     std::fs::remove_file(password)?;
     std::fs::rename(fresh, data).context("cannot put the new data folder in its place")
+}
+
+/// PostgreSQL takes its lock files for valid as long as the process in them is listed, and a killed one is listed until its
+/// parent asks for it. Sessions of a killed server end by themselves; only then may the data be opened again.
+async fn remove_locks_of_the_dead(home: &Path) -> Result<()> {
+    wait::until(
+        "the end of the sessions of a killed PostgreSQL",
+        Duration::from_secs(20),
+        async || {
+            let alive = cgroup::processes()?
+                .into_iter()
+                .filter(|pid| process::name(*pid).as_deref() == Some("postgres"));
+            anyhow::ensure!(alive.count() == 0, "some are still there");
+            Ok(())
+        },
+    )
+    .await?;
+    for lock in [
+        home.join("data/postmaster.pid"),
+        home.join(format!(".s.PGSQL.{PORT}.lock")),
+    ] {
+        if lock.exists() {
+            std::fs::remove_file(&lock).with_context(|| format!("cannot remove {}", lock.display()))?;
+        }
+    }
+    Ok(())
 }
 
 /// Passwords from everywhere inside, nobody from outside.
