@@ -1,7 +1,10 @@
 //! A backend that is down or stuck costs its own part of its own tenants, says so, and heals without help:
 //! design.md sections 1 and 3.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result, ensure};
 use kube::api::DeleteParams;
@@ -14,7 +17,7 @@ use serde_json::{Value, json};
 
 use super::{
     Case,
-    clients::database,
+    clients::{database, identity, storage},
     env::{Env, condition_of, contains, unique},
     fault_proxy::{Backend, Mode},
 };
@@ -31,6 +34,9 @@ pub fn cases() -> Vec<Case> {
         while_keycloak_hangs_its_tenant_waits_and_others_do_not,
         while_postgres_hangs_its_tenant_waits_and_others_do_not,
         while_storage_hangs_its_tenant_waits_and_others_do_not,
+        an_outage_of_keycloak_is_told_by_a_ready_tenant_and_renews_nothing,
+        an_outage_of_postgres_is_told_by_a_ready_tenant_and_renews_nothing,
+        an_outage_of_storage_is_told_by_a_ready_tenant_and_renews_nothing,
         a_deletion_waits_for_keycloak_and_ends_by_itself,
         a_deletion_waits_for_postgres_and_ends_by_itself,
         a_deletion_waits_for_storage_and_ends_by_itself,
@@ -59,6 +65,18 @@ async fn while_postgres_hangs_its_tenant_waits_and_others_do_not(env: &Env) -> R
 
 async fn while_storage_hangs_its_tenant_waits_and_others_do_not(env: &Env) -> Result<()> {
     outage(env, Backend::S3, Mode::Hang).await
+}
+
+async fn an_outage_of_keycloak_is_told_by_a_ready_tenant_and_renews_nothing(env: &Env) -> Result<()> {
+    interruption(env, Backend::Keycloak).await
+}
+
+async fn an_outage_of_postgres_is_told_by_a_ready_tenant_and_renews_nothing(env: &Env) -> Result<()> {
+    interruption(env, Backend::Postgres).await
+}
+
+async fn an_outage_of_storage_is_told_by_a_ready_tenant_and_renews_nothing(env: &Env) -> Result<()> {
+    interruption(env, Backend::S3).await
 }
 
 async fn a_deletion_waits_for_keycloak_and_ends_by_itself(env: &Env) -> Result<()> {
@@ -156,6 +174,35 @@ async fn outage(env: &Env, backend: Backend, mode: Mode) -> Result<()> {
     ensure!(condition_of(&tenant, Type::Reconciling).is_none());
     // Here, while it is this test's turn.
     env.delete(&name).await
+}
+
+/// What cannot be looked at is not given up: credentials are the same before and after.
+async fn interruption(env: &Env, backend: Backend) -> Result<()> {
+    let turn = backend.turn(env).await?;
+    let name = unique("lasts");
+    env.create(&name, spec(backend)).await?;
+    env.ready(&name).await?;
+    let before = secrets(env, &name).await?;
+    turn.set(Mode::Refuse);
+    env.touch(&name).await?;
+    says_what_it_waits_for(env, &name, backend).await?;
+    turn.set(Mode::Forward);
+    env.ready(&name).await?;
+    ensure!(
+        secrets(env, &name).await? == before,
+        "a Secret was written by the outage"
+    );
+    database::of_tenant(env, &name).await?;
+    env.delete(&name).await
+}
+
+/// All credentials of a tenant.
+async fn secrets(env: &Env, tenant: &str) -> Result<[BTreeMap<String, String>; 3]> {
+    Ok([
+        env.secret(tenant, database::SECRET).await?,
+        env.secret(tenant, identity::SECRET).await?,
+        env.secret(tenant, storage::SECRET).await?,
+    ])
 }
 
 async fn deletion(env: &Env, backend: Backend) -> Result<()> {

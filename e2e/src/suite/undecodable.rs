@@ -9,13 +9,14 @@ use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
     Api,
-    api::{ApiResource, DynamicObject, Patch, PatchParams},
+    api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams},
 };
 use plexica_crds::Tenant;
 use serde_json::{Value, json};
 
 use super::{
     Case,
+    clients::database,
     env::{Env, contains, eventually, unique},
 };
 
@@ -28,7 +29,10 @@ const PATIENCE: Duration = Duration::from_mins(1);
 
 /// See the file's description.
 pub fn cases() -> Vec<Case> {
-    crate::cases![true; an_object_that_does_not_decode_is_stalled_and_stops_nobody]
+    crate::cases![true;
+        an_object_that_does_not_decode_is_stalled_and_stops_nobody,
+        an_object_that_does_not_decode_can_be_deleted_and_its_data_is_kept,
+    ]
 }
 
 async fn an_object_that_does_not_decode_is_stalled_and_stops_nobody(env: &Env) -> Result<()> {
@@ -74,6 +78,33 @@ async fn an_object_that_does_not_decode_is_stalled_and_stops_nobody(env: &Env) -
     env.ready(&name).await?;
     // Whoever is to correct it must know which field.
     contains(&told, "suspended")
+}
+
+/// Its deletion policy cannot be read: data that was perhaps to be kept is kept.
+async fn an_object_that_does_not_decode_can_be_deleted_and_its_data_is_kept(env: &Env) -> Result<()> {
+    loosen(env).await?;
+    let name = unique("odd");
+    env.create_with(&name, json!({}), false).await?;
+    env.ready(&name).await?;
+    let secret = env.secret(&name, database::SECRET).await?;
+    let tenants: Api<DynamicObject> = Api::all_with(env.client.clone(), &ApiResource::erase::<Tenant>(&()));
+    let odd = Patch::Merge(json!({ "spec": { "suspended": "yes" } }));
+    eventually("an object that does not decode", PATIENCE, || async {
+        Ok(tenants.patch(&name, &PatchParams::default(), &odd).await?)
+    })
+    .await?;
+    correct_afterwards(env, &name);
+    tenants.delete(&name, &DeleteParams::default()).await?;
+    eventually("the end of the object", PATIENCE, || async {
+        ensure!(tenants.get_opt(&name).await?.is_none(), "it is still there");
+        Ok(())
+    })
+    .await?;
+    let row = database::row(env, &name).await?;
+    ensure!(row["status"] == "PENDING_DELETION", "the registry has {row}");
+    let refused = database::login_refused(env, &secret).await?;
+    ensure!(refused == "28000", "the login is refused with SQLSTATE {refused}");
+    Ok(())
 }
 
 /// Lets `spec.suspended` be anything, until the test has ended.
