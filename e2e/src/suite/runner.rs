@@ -2,7 +2,7 @@
 
 use std::{panic::AssertUnwindSafe, time::Duration, time::Instant};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, ensure};
 use futures::{FutureExt, StreamExt, stream};
 
 use super::{Case, Tally, env::Env};
@@ -22,6 +22,11 @@ pub async fn run(stack: &Stack, cases: Vec<Case>, filter: Option<&str>) -> Resul
         })
     };
     let (alone, shared): (Vec<_>, Vec<_>) = cases.into_iter().filter(wanted).partition(|case| case.alone);
+    ensure!(
+        !(alone.is_empty() && shared.is_empty()),
+        "there is no test of the name or file `{}`",
+        filter.unwrap_or_default()
+    );
     let env = Env::new(stack).await?;
     let mut tally = Tally::default();
     let mut results = stream::iter(shared.into_iter().map(|case| one(env.clone(), case))).buffer_unordered(CONCURRENCY);
