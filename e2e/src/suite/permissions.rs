@@ -15,7 +15,6 @@ use kube::{
     Api, Client, ResourceExt,
     api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
     config::AuthInfo,
-    core::params::Preconditions,
 };
 use plexica_crds::{LABEL_TENANT, tenant::conditions::Type};
 use serde_json::{Value, json};
@@ -192,17 +191,20 @@ async fn the_operators_token_opens_no_other_namespace(env: &Env) -> Result<()> {
             namespaces.patch(namespace, &dry, &patch).await,
             POLICY,
         )?;
-        let dry = DeleteParams {
-            dry_run: true,
-            // Should the dry run ever fail to be one: no namespace has this uid.
-            preconditions: Some(Preconditions {
-                uid: Some("none".to_owned()),
-                resource_version: None,
-            }),
-            ..DeleteParams::default()
-        };
-        forbidden("deleting a namespace", namespaces.delete(namespace, &dry).await, POLICY)?;
     }
+    // One of its own, should it not be refused.
+    let foreign = unique("foreign");
+    let namespaces: Api<Namespace> = Api::all(env.client.clone());
+    let object = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": foreign } });
+    post(&namespaces, object).await?;
+    let (api, name) = (namespaces.clone(), foreign.clone());
+    env.afterwards(async move {
+        api.delete(&name, &DeleteParams::default()).await?;
+        Ok(())
+    });
+    let stolen: Api<Namespace> = Api::all(client.clone());
+    let deleted = stolen.delete(&foreign, &DeleteParams::default()).await;
+    forbidden("deleting a namespace", deleted, POLICY)?;
     let everywhere: Api<Secret> = Api::all(client.clone());
     forbidden(
         "listing all Secrets",
