@@ -11,7 +11,9 @@ use plexica_operator::{
     pools::{Backends, Verb},
     runtime::{
         backoff::{self, Backoff},
-        client, logging,
+        client,
+        freshness::Freshness,
+        logging,
         metrics::Metrics,
         server::{self, Gate, Readiness},
     },
@@ -86,6 +88,7 @@ async fn run(platform: PathBuf, listen: SocketAddr) -> Result<(), AnyError> {
         platform,
         metrics,
         backoff: Backoff::default(),
+        freshness: Freshness::default(),
         account: ServiceAccount::from_env(),
     });
     // One try before the first pass; if it fails, passes say why they wait.

@@ -57,6 +57,8 @@ struct InTurn {
     realm: Sample,
     transaction: Sample,
     storage: Sample,
+    /// The three calls at the same time: what they cost each other on this machine.
+    together: Sample,
     tenants: Sample,
 }
 
@@ -148,12 +150,13 @@ impl Bench<'_> {
         self.remove_both(&there).await
     }
 
-    /// Raw, operator, raw, operator, … Answers the names of what is there now too.
+    /// Raw, operator, raw together, raw, operator, … Answers the names of what is there now too.
     async fn in_turn_kept(&self, phase: &str, count: usize) -> Result<(InTurn, (Vec<String>, Vec<String>))> {
         let mut measured = InTurn::default();
-        let (raw, tenants) = (self.raw_names(count), self.names(phase, count));
-        let bar = self.bar("one after the other", count * 2);
-        for (raw, tenant) in raw.iter().zip(&tenants) {
+        let (raw, tenants) = (self.raw_names(count * 2), self.names(phase, count));
+        let (alone, together) = raw.split_at(count);
+        let bar = self.bar("one after the other", count * 3);
+        for ((raw, together), tenant) in alone.iter().zip(together).zip(&tenants) {
             let made = self.raw.create_in_turn(raw).await;
             let of = |part: fn(&Times) -> Duration| made.as_ref().map(part);
             measured.realm.add(&of(|times| times.realm));
@@ -165,6 +168,11 @@ impl Bench<'_> {
             let time = self.watch.create(self.env, tenant).await;
             measured.tenants.add(&time);
             self.told(tenant, &time);
+            bar.advance();
+            sleep(PAUSE).await;
+            let time = self.raw.create_at_once(together).await;
+            measured.together.add(&time);
+            self.told(together, &time);
             bar.advance();
             sleep(PAUSE).await;
         }

@@ -275,8 +275,9 @@ async fn described(env: &Env, bucket: &str) -> Result<(Option<u64>, String)> {
 async fn the_operator_says_that_it_tried_the_isolation(env: &Env) -> Result<()> {
     let name = unique("tried");
     env.create(&name, json!({})).await?;
-    let tenant = env.ready(&name).await?;
-    let said = condition_of(&tenant, Type::IsolationVerified).map(|said| (said.status.as_str(), said.reason.as_str()));
-    ensure!(said == Some(("True", "Verified")), "IsolationVerified says {said:?}");
+    env.ready(&name).await?;
+    // The pass after the one that made everything tries it: with what the Secrets hold.
+    let said = env.reason(&name, Type::IsolationVerified, "Verified").await?;
+    ensure!(said.status == "True", "IsolationVerified says {said:?}");
     Ok(())
 }

@@ -4,6 +4,7 @@ pub mod apply;
 pub mod backoff;
 pub mod breaker;
 pub mod client;
+pub mod freshness;
 pub mod logging;
 pub mod metrics;
 pub mod server;

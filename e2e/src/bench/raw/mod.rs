@@ -78,6 +78,7 @@ impl Raw {
                 self.storage.create(&slug)
             )
         };
+        self.realms.log_in().await?;
         let begun = Instant::now();
         all.await?;
         Ok(begun.elapsed())

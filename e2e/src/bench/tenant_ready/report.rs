@@ -37,6 +37,7 @@ pub fn tell(name: &str, levels: &[Level], memory: &[Memory]) {
         all.realm.extend(&in_turn.realm);
         all.transaction.extend(&in_turn.transaction);
         all.storage.extend(&in_turn.storage);
+        all.together.extend(&in_turn.together);
         all.tenants.extend(&in_turn.tenants);
         failed += at_once.realms.0.failed + at_once.raw.0.failed + at_once.tenants.0.failed;
     }
@@ -68,17 +69,23 @@ impl InTurn {
 }
 
 fn in_turn_line(name: &str, measured: &InTurn) -> String {
-    let InTurn { tenants, realm, .. } = measured;
+    let InTurn {
+        tenants,
+        realm,
+        together,
+        ..
+    } = measured;
     let (slowest, sample) = measured.slowest();
     format!(
-        "{name}: {} tenants one after the other, create to Ready p50 {} p95 {}, {slowest} p50 {} p95 {}, ratio {:.2} (goal {GOAL}) failed {}",
+        "{name}: {} tenants one after the other, create to Ready p50 {} p95 {}, {slowest} p50 {} p95 {}, the raw calls together p50 {}, ratio {:.2} (goal {GOAL}) failed {}",
         tenants.count(),
         text(tenants.p50()),
         text(tenants.p95()),
         text(sample.p50()),
         text(sample.p95()),
+        text(together.p50()),
         measured.ratio(),
-        tenants.failed + realm.failed
+        tenants.failed + realm.failed + together.failed
     )
 }
 
@@ -113,6 +120,7 @@ fn times(levels: &[Level]) -> Table {
             ("raw realm", &in_turn.realm),
             ("raw transaction", &in_turn.transaction),
             ("raw bucket, policy, user", &in_turn.storage),
+            ("raw, these three together", &in_turn.together),
             ("Tenant to Ready", &in_turn.tenants),
         ] {
             row(

@@ -11,14 +11,14 @@ use kube::{
 use plexica_crds::{FINALIZER, Tenant};
 use serde_json::json;
 
-use super::Error;
+use super::{Context, Error};
 use crate::runtime::{
     apply::FieldManager,
     client::{ApiError, within},
 };
 
 /// Makes sure that the finalizer is there, before anything is written outside of Kubernetes.
-pub async fn hold(tenant: &Tenant, client: &Client) -> Result<(), Error> {
+pub async fn hold(tenant: &Tenant, ctx: &Context) -> Result<(), Error> {
     if tenant.finalizers().iter().any(|finalizer| finalizer == FINALIZER) {
         return Ok(());
     }
@@ -30,9 +30,12 @@ pub async fn hold(tenant: &Tenant, client: &Client) -> Result<(), Error> {
         "resourceVersion": tenant.metadata.resource_version,
         "finalizers": finalizers,
     }});
-    patch_metadata(client, &tenant.name_any(), &Patch::Merge(patch))
+    let held = patch_metadata(&ctx.client, &tenant.name_any(), &Patch::Merge(patch))
         .await
-        .map_err(Error::Finalizer)
+        .map_err(Error::Finalizer)?;
+    ctx.freshness
+        .wrote(held.uid.as_deref(), held.resource_version.as_deref());
+    Ok(())
 }
 
 /// Lets the object go. Its being gone already is success.
@@ -49,16 +52,16 @@ pub async fn release(meta: &ObjectMeta, client: &Client) -> Result<(), Error> {
     }});
     match patch_metadata(client, meta.name.as_deref().unwrap_or_default(), &Patch::Merge(patch)).await {
         Err(error) if error.status().is_some_and(kube::core::Status::is_not_found) => Ok(()),
-        result => result.map_err(Error::Finalizer),
+        result => result.map(drop).map_err(Error::Finalizer),
     }
 }
 
-async fn patch_metadata(client: &Client, name: &str, patch: &Patch<serde_json::Value>) -> Result<(), ApiError> {
+async fn patch_metadata(client: &Client, name: &str, patch: &Patch<serde_json::Value>) -> Result<ObjectMeta, ApiError> {
     let params = PatchParams {
         field_manager: Some(FieldManager::Finalizer.as_ref().to_owned()),
         ..PatchParams::default()
     };
     within(Api::<Tenant>::all(client.clone()).patch_metadata(name, &params, patch))
         .await
-        .map(drop)
+        .map(|object| object.metadata)
 }

@@ -13,7 +13,10 @@ mod report;
 mod status;
 mod validate;
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use jiff::Timestamp;
 use kube::{
@@ -31,12 +34,16 @@ use crate::{
     runtime::{
         backoff::{Backoff, spread},
         client::ApiError,
+        freshness::Freshness,
         metrics::Metrics,
     },
 };
 
 pub use build::ServiceAccount;
 pub use controller::run;
+
+/// How long the cache is given to show our own last write before it is looked at again. Seen: milliseconds.
+const CACHE_LAG: Duration = Duration::from_millis(20);
 
 /// Kind, as a metric label.
 pub const KIND: &str = "Tenant";
@@ -55,6 +62,8 @@ pub struct Context {
     pub metrics: Metrics,
     /// When failing tenants are tried again, by uid.
     pub backoff: Backoff<String>,
+    /// What the operator wrote to Tenants and has not seen in its cache yet.
+    pub freshness: Freshness,
     /// Who the operator is, for the bindings that it gives itself.
     pub account: ServiceAccount,
 }
@@ -149,6 +158,9 @@ pub fn error_policy(guard: &Arc<DeserializeGuard<Tenant>>, error: &Error, ctx: &
 async fn pass(guard: &DeserializeGuard<Tenant>, ctx: &Context) -> Result<(Action, &'static str), Error> {
     let uid = guard.meta().uid.clone().unwrap_or_default();
     let generation = guard.meta().generation.unwrap_or_default();
+    if ctx.freshness.is_stale(guard.meta()) {
+        return Ok((Action::requeue(CACHE_LAG), "stale"));
+    }
     let tenant = match &guard.0 {
         Ok(tenant) => tenant,
         Err(invalid) => return undecodable(invalid, ctx).await,
@@ -161,6 +173,7 @@ async fn pass(guard: &DeserializeGuard<Tenant>, ctx: &Context) -> Result<(Action
     match pass {
         Pass::Gone => {
             ctx.backoff.forget(&uid);
+            ctx.freshness.forget(&uid);
             Ok((Action::await_change(), "gone"))
         }
         Pass::Deleting(outcome) => {
@@ -172,7 +185,11 @@ async fn pass(guard: &DeserializeGuard<Tenant>, ctx: &Context) -> Result<(Action
             let worst = findings.worst();
             let (due, action) = if worst.is_none() {
                 ctx.backoff.forget(&uid);
-                let resync = spread(ctx.platform.resync_interval, rand::random());
+                let resync = if findings.is_untried() {
+                    Duration::ZERO
+                } else {
+                    spread(ctx.platform.resync_interval, rand::random())
+                };
                 (None, Action::requeue(resync))
             } else {
                 let (due, action) = retry(ctx, &uid, generation);
@@ -190,7 +207,7 @@ async fn live(tenant: &Tenant, ctx: &Context) -> Result<Pass, Error> {
         Ok(valid) => valid,
         Err(outcome) => return Ok(Pass::refused(outcome)),
     };
-    finalizer::hold(tenant, &ctx.client).await?;
+    finalizer::hold(tenant, ctx).await?;
     let placement = match placement::place(&valid, ctx).await {
         Ok(placement) => placement,
         Err(outcome) => return Ok(Pass::refused(outcome)),

@@ -238,7 +238,12 @@ async fn patch_status(meta: &ObjectMeta, mut patch: Value, ctx: &Context) -> Res
         .patch_subresource("status", name, &params, &Patch::Merge(patch))
         .map_err(|error| Error::Status(ApiError::Kube(Box::new(kube::Error::BuildRequest(error)))))?;
     match within(api.into_client().request::<Value>(request)).await {
-        Ok(_) => Ok(()),
+        Ok(object) => {
+            let written = &object["metadata"];
+            ctx.freshness
+                .wrote(written["uid"].as_str(), written["resourceVersion"].as_str());
+            Ok(())
+        }
         Err(error) if error.status().is_some_and(kube::core::Status::is_not_found) => Ok(()),
         Err(error) => Err(Error::Status(error)),
     }

@@ -53,17 +53,23 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// All outcomes, in the order in which they explain the whole.
+    /// All outcomes that decide whether the tenant is Ready, in the order in which they explain it. That isolation has
+    /// not been tried yet is no reason not to be: a breach is.
     pub fn outcomes(&self) -> impl Iterator<Item = &Outcome> {
         [
-            &self.namespace,
-            &self.database,
-            &self.identity,
-            &self.storage,
-            &self.isolation,
-            &self.registry,
+            Some(&self.namespace),
+            Some(&self.database),
+            Some(&self.identity),
+            Some(&self.storage),
+            Some(&self.isolation).filter(|_| !self.is_untried()),
+            Some(&self.registry),
         ]
         .into_iter()
+        .flatten()
+    }
+
+    fn is_untried(&self) -> bool {
+        matches!(self.isolation, Outcome::Waiting(Reason::NotYetVerified, _))
     }
 }
 
@@ -83,6 +89,11 @@ impl Findings {
             Self::Refused(outcome) => Box::new(iter::once(outcome)),
             Self::Applied(parts) => Box::new(parts.outcomes()),
         }
+    }
+
+    /// Whether another pass must follow at once, to try isolation.
+    pub fn is_untried(&self) -> bool {
+        matches!(self, Self::Applied(parts) if parts.is_untried())
     }
 
     /// What explains that the tenant is not ready: the first that is blocked, else the first that waits.

@@ -2,7 +2,7 @@
 
 use plexica_crds::tenant::conditions::{Outcome, Reason};
 
-use super::{Job, NamespacePart, Part, secret, verdict};
+use super::{Job, NamespacePart, Part, not_yet, secret, verdict};
 use crate::{
     backends::{Credential, Observed, postgres::DatabaseBackend},
     controllers::tenant::{
@@ -87,7 +87,9 @@ async fn provision(
             DATABASE_SECRET
         ))
     };
-    if job.verify || renewed {
+    if renewed {
+        part.isolation = Some(not_yet());
+    } else if job.verify {
         let [username, _] = job.tenant.slug.login_roles();
         let tried = pool
             .call(Verb::VerifyIsolation, |backend| {

@@ -2,7 +2,7 @@
 
 use plexica_crds::tenant::conditions::{Outcome, Reason};
 
-use super::{Job, NamespacePart, Part, database::wait_for, secret, verdict};
+use super::{Job, NamespacePart, Part, database::wait_for, not_yet, secret, verdict};
 use crate::{
     backends::{
         Observed,
@@ -44,6 +44,7 @@ async fn provision(
         Observed::Absent
     };
     let mut corrected = vec![];
+    let made = observed == Observed::Absent;
     match observed {
         Observed::Foreign(what) => return Err(report::not_owned(&what)),
         Observed::Absent => {
@@ -60,6 +61,9 @@ async fn provision(
         }
     }
     let verify = async {
+        if made {
+            return Some(not_yet());
+        }
         if !job.verify {
             return None;
         }

@@ -2,7 +2,7 @@
 
 use plexica_crds::tenant::conditions::Outcome;
 
-use super::{Job, NamespacePart, Part, database::wait_for, secret, verdict};
+use super::{Job, NamespacePart, Part, database::wait_for, not_yet, secret, verdict};
 use crate::{
     backends::{Credential, Observed, s3::StorageBackend},
     controllers::tenant::{
@@ -87,7 +87,9 @@ async fn provision(
             STORAGE_SECRET
         ))
     };
-    if job.verify || renewed {
+    if renewed {
+        part.isolation = Some(not_yet());
+    } else if job.verify {
         let [user, _] = job.tenant.slug.storage_users();
         let tried = pool
             .call(Verb::VerifyIsolation, |backend| {
