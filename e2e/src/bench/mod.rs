@@ -28,12 +28,12 @@ struct Benchmark {
 const BENCHMARKS: [Benchmark; 2] = [
     Benchmark {
         name: "tenant-ready",
-        about: "from the POST of a Tenant to Ready, against the raw calls, with 0 and 50 tenants present (about 8 min)",
+        about: "from the POST of a Tenant to Ready, against the raw calls, with 0 and 50 tenants present (about 5 min)",
         run: |env, name| Box::pin(tenant_ready::run(env, name, &[0, 50])),
     },
     Benchmark {
         name: "tenant-ready-300",
-        about: "the same with 300 tenants present (about 12 min)",
+        about: "the same with 300 tenants present (about 10 min)",
         run: |env, name| Box::pin(tenant_ready::run(env, name, &[300])),
     },
 ];
