@@ -15,7 +15,7 @@ use super::{
         database::{self, INSUFFICIENT_PRIVILEGE},
         storage,
     },
-    env::{Env, condition_of, unique},
+    env::{Env, unique},
 };
 
 /// See the file's description.
