@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use kube::api::DeleteParams;
 use plexica_crds::{
     Tenant,
@@ -212,14 +212,14 @@ async fn deletion(env: &Env, backend: Backend) -> Result<()> {
     let tenant = env.ready(&name).await?;
     turn.set(Mode::Refuse);
     env.tenants().delete(&name, &DeleteParams::default()).await?;
+    env.until(&name, "PendingDeletion", |tenant| {
+        tenant
+            .status
+            .as_ref()
+            .is_some_and(|status| status.phase == Some(Phase::PendingDeletion))
+    })
+    .await?;
     says_what_it_waits_for(env, &name, backend).await?;
-    let waiting = env.tenants().get(&name).await?;
-    let status = waiting.status.as_ref().context("no status")?;
-    ensure!(
-        status.phase == Some(Phase::PendingDeletion),
-        "the phase is {:?}",
-        status.phase
-    );
     turn.set(Mode::Forward);
     env.gone(&tenant).await?;
     let left = database::remains(env, &TenantSlug::parse(&name)?).await?;

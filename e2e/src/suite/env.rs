@@ -166,9 +166,12 @@ impl Env {
         )
     }
 
-    /// Waits until the tenant is Ready in its present generation.
+    /// Waits until the tenant is Ready in its present generation and its isolation was tried: the operator is at rest.
     pub async fn ready(&self, name: &str) -> Result<Tenant> {
-        self.until(name, "Ready", is_ready).await
+        self.until(name, "Ready and verified", |tenant| {
+            is_ready(tenant) && is_verified(tenant)
+        })
+        .await
     }
 
     /// Waits until a condition gives this reason, and returns it.
@@ -262,6 +265,11 @@ impl Env {
         }
         lines.iter().flat_map(|line| ["        | ", line, "\n"]).collect()
     }
+}
+
+/// Whether the tenant's isolation was tried and holds: what the pass after the one that makes says.
+fn is_verified(tenant: &Tenant) -> bool {
+    condition_of(tenant, Type::IsolationVerified).is_some_and(|said| said.status == "True")
 }
 
 /// Whether the tenant is Ready in its present generation.
