@@ -1,4 +1,4 @@
-//! Realm `tenant-<slug>` is as other services expect it: /work/shared/data-model.md, "Realm".
+//! Realm `tenant-<slug>` is as other services expect it: data-model.md, "Realm".
 
 use std::collections::BTreeSet;
 

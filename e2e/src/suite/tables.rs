@@ -1,4 +1,4 @@
-//! Schema `tenant_<slug>` and the registry are as other services expect them: /work/shared/data-model.md.
+//! Schema `tenant_<slug>` and the registry are as other services expect them: data-model.md.
 
 use anyhow::{Result, ensure};
 use plexica_crds::names::TenantSlug;
