@@ -1,0 +1,96 @@
+use super::*;
+use secrecy::ExposeSecret;
+
+/// A folder with credentials of all kinds, and the text of a valid file that names it.
+fn fixture() -> (PathBuf, String) {
+    let folder = std::env::temp_dir().join(format!("plexica-platform-{}", uuid::Uuid::new_v4()));
+    fs::create_dir_all(&folder).unwrap();
+    for key in [
+        "username",
+        "password",
+        "clientId",
+        "clientSecret",
+        "accessKeyId",
+        "secretAccessKey",
+    ] {
+        fs::write(folder.join(key), format!("the-{key}\n")).unwrap();
+    }
+    let at = folder.display();
+    let text = format!(
+        "installationId: prod-eu\nbaseDomain: plexica.example.com\nregistry: blue\npostgres:\n- name: blue\n  capacity: 10\n  credentials: {at}\n  host: db\n  database: plexica\n  tls: VerifyFull\nkeycloak:\n- name: green\n  capacity: 10\n  credentials: {at}\n  url: https://id.example.com\ns3:\n- name: red\n  capacity: 10\n  credentials: {at}\n  driver: Minio\n  endpoint: https://s3.example.com\n"
+    );
+    (folder, text)
+}
+
+fn refusal(change: impl Fn(&str) -> String) -> String {
+    let (_folder, text) = fixture();
+    Reader {
+        path: Path::new("platform.yaml"),
+    }
+    .parse(&change(&text))
+    .unwrap_err()
+    .to_string()
+}
+
+#[test]
+fn a_valid_file_is_read_with_its_credentials() {
+    let (_folder, text) = fixture();
+    let platform = Reader {
+        path: Path::new("platform.yaml"),
+    }
+    .parse(&text)
+    .unwrap();
+    assert_eq!(platform.postgres[0].password.expose_secret(), "the-password");
+    assert_eq!(platform.keycloak[0].issuer_url.as_str(), "https://id.example.com/");
+    assert!(!format!("{platform:?}").contains("the-password"));
+}
+
+#[test]
+fn a_wrong_file_is_refused_with_line_and_reason() {
+    for (from, to, expected) in [
+        (
+            "registry: blue",
+            "registry: purple",
+            "line 3: registry names a postgres pool",
+        ),
+        ("prod-eu", "Prod EU", "line 1: installationId has"),
+        (
+            "https://id.example.com",
+            "id.example.com",
+            "line 15: `id.example.com` is no http",
+        ),
+        ("database: plexica", "database: plexica\n  databse: x", "databse"),
+        (
+            "baseDomain: plexica.example.com",
+            "baseDomain: https://x.y/",
+            "line 2: baseDomain is a domain",
+        ),
+        ("capacity: 10", "capacity: many", "line 6"),
+    ] {
+        let text = refusal(|file| file.replacen(from, to, 1));
+        assert!(text.contains(expected), "{expected} is missing in: {text}");
+    }
+}
+
+#[test]
+fn a_pool_named_twice_is_refused_where_it_is_named_again() {
+    let text = refusal(|file| {
+        let at = file.find("- name: blue").unwrap();
+        let end = file.find("keycloak:").unwrap();
+        format!("{}{}{}", &file[..end], &file[at..end], &file[end..])
+    });
+    assert!(text.contains("line 11: postgres pool `blue` is named twice"), "{text}");
+}
+
+#[test]
+fn a_missing_credential_is_named() {
+    let (folder, text) = fixture();
+    fs::remove_file(folder.join("clientSecret")).unwrap();
+    let error = Reader {
+        path: Path::new("platform.yaml"),
+    }
+    .parse(&text)
+    .unwrap_err()
+    .to_string();
+    assert!(error.contains("line 14") && error.contains("clientSecret"), "{error}");
+}
