@@ -1,10 +1,7 @@
 //! A backend that is down or stuck costs its own part of its own tenants, says so, and heals without help:
 //! design.md sections 1 and 3.
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::collections::BTreeMap;
 
 use anyhow::{Result, ensure};
 use kube::api::DeleteParams;
@@ -21,9 +18,6 @@ use super::{
     env::{Env, condition_of, contains, unique},
     fault_proxy::{Backend, Mode},
 };
-
-/// Longest time to Ready for a tenant whose backends are well, beside others and their tests.
-const AS_FAST_AS_EVER: Duration = Duration::from_secs(10);
 
 /// See the file's description. Tests of one backend wait for each other: they come in turns here.
 pub fn cases() -> Vec<Case> {
@@ -159,15 +153,11 @@ async fn outage(env: &Env, backend: Backend, mode: Mode) -> Result<()> {
     );
 
     let neighbour = unique("neighbour");
-    let began = Instant::now();
     env.create(&neighbour, json!({})).await?;
     env.ready(&neighbour).await?;
-    let took = began.elapsed();
-    ensure!(
-        took < AS_FAST_AS_EVER,
-        "a tenant of other pools took {:.1} s",
-        took.as_secs_f32()
-    );
+    // It did not have to wait for the broken backend, which is broken still. How fast it is, benchmarks tell.
+    let tenant = env.tenants().get(&name).await?;
+    ensure!(says(&tenant, broken) == Some(("False", "BackendUnavailable")));
 
     turn.set(Mode::Forward);
     let tenant = env.ready(&name).await?;
