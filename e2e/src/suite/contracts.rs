@@ -14,7 +14,8 @@ use crate::{cases, credentials::OPERATOR_ROLE};
 
 /// The cases of this file.
 pub fn cases() -> Vec<Case> {
-    cases![false;
+    // Alone: a contract bears no error that goes by, such as the 500 of a Keycloak that makes several realms at once.
+    cases![true;
         postgresql_keeps_the_contract_of_databases,
         keycloak_keeps_the_contract_of_identities,
         minio_keeps_the_contract_of_storages,
