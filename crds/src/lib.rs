@@ -10,6 +10,7 @@ pub mod ownership;
 pub mod period;
 pub mod quantity;
 pub mod tenant;
+pub mod version_range;
 
 pub use tenant::{Tenant, TenantSpec, TenantStatus};
 
