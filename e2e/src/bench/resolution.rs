@@ -57,7 +57,7 @@ const KINDS: [Kind; 7] = [
         registries: REGISTRIES,
     },
     Kind {
-        name: "dependencies at random, many refused",
+        name: "dependencies at random",
         counts: false,
         generate: |random| worlds::at_random(random, LARGE),
         registries: REGISTRIES,

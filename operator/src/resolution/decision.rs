@@ -16,7 +16,7 @@ use super::{
     core::{Trial, facts, restriction},
     explanation::Explanation,
     problem::{Problem, Variable},
-    solver::{Budget, Failure, Package, search},
+    solver::{Budget, Failure, Order, Package, search},
     values::{Value, Values},
 };
 
@@ -66,37 +66,34 @@ impl<'p, 'a> Decider<'p, 'a> {
         }
         rest.sort_by_key(|place| !variables[*place].runs());
         let mut rest = rest.as_slice();
-        loop {
-            match self.search(&with(&granted, rest), None) {
-                Ok(values) => {
-                    granted = with(&granted, rest);
-                    return Decision {
-                        granted,
-                        values,
-                        refused,
-                    };
-                }
-                Err(_) if rest.is_empty() => return self.as_found(refused),
-                Err(_) => {}
-            }
+        while !rest.is_empty() {
             let goes = self.how_many_go(&granted, rest);
             granted = with(&granted, &rest[..goes]);
-            let variable = rest[goes];
-            let explanation = self.explain(&granted, variable, None);
-            refused.insert(variables[variable].plugin.clone(), explanation);
+            let Some(variable) = rest.get(goes) else { break };
+            let explanation = self.explain(&granted, *variable, None);
+            refused.insert(variables[*variable].plugin.clone(), explanation);
             rest = &rest[goes + 1..];
+        }
+        match self.search(&granted, None, Order::Preference) {
+            Ok(values) => Decision {
+                granted,
+                values,
+                refused,
+            },
+            Err(_) => self.as_found(refused),
         }
     }
 
-    /// Of wishes that do not go together, how many of the first do.
+    /// How many of the first wishes go together.
     fn how_many_go(&self, granted: &[bool], wishes: &[usize]) -> usize {
-        let (mut goes, mut too_many) = (0, wishes.len());
-        while too_many - goes > 1 {
-            let middle = goes + (too_many - goes) / 2;
-            match self.search(&with(granted, &wishes[..middle]), None) {
-                Ok(_) => goes = middle,
-                Err(_) => too_many = middle,
+        let (mut goes, mut too_many) = (0, wishes.len() + 1);
+        let mut next = wishes.len();
+        while goes + 1 < too_many {
+            match self.search(&with(granted, &wishes[..next]), None, Order::Trouble) {
+                Ok(_) => goes = next,
+                Err(_) => too_many = next,
             }
+            next = goes + (too_many - goes) / 2;
         }
         goes
     }
@@ -109,7 +106,7 @@ impl<'p, 'a> Decider<'p, 'a> {
         let trial = value
             .or_else(|| tried.wish.first())
             .map(|value| Trial { variable, value });
-        let failure = trial.map(|trial| (trial, self.search(&granted, Some(trial))));
+        let failure = trial.map(|trial| (trial, self.search(&granted, Some(trial), Order::Trouble)));
         match (failure, tried.installation) {
             (Some((trial, Err(Failure::Contradiction(clauses)))), Some(installation)) => {
                 let fitting = tried.wish.below(tried.states.len()).count();
@@ -128,8 +125,8 @@ impl<'p, 'a> Decider<'p, 'a> {
         }
     }
 
-    /// The best values if these wishes are granted, and the others may be.
-    pub(super) fn search(&self, granted: &[bool], trial: Option<Trial>) -> Result<Vec<Value>, Failure> {
+    /// Values if these wishes are granted, and the others may be.
+    pub(super) fn search(&self, granted: &[bool], trial: Option<Trial>, order: Order) -> Result<Vec<Value>, Failure> {
         let problem = self.problem;
         let rules = problem.variables.iter().enumerate().map(|(place, variable)| {
             let values = match trial {
@@ -146,7 +143,7 @@ impl<'p, 'a> Decider<'p, 'a> {
         };
         let steps = self.left.get().min(STEPS);
         let budget = Budget::new(steps);
-        let found = search(&rules.collect::<Vec<_>>(), demands, &budget);
+        let found = search(&rules.collect::<Vec<_>>(), demands, order, &budget);
         self.left.set(self.left.get() - (steps - budget.left()));
         let mut values: Vec<_> = problem.variables.iter().map(|variable| variable.present).collect();
         for (variable, value) in found? {
@@ -158,7 +155,7 @@ impl<'p, 'a> Decider<'p, 'a> {
         Ok(values)
     }
 
-    /// When the steps are used up: what was found until then, or else that all stays as it is.
+    /// When the steps are used up before the best is known: what was found until then, or else that all stays as it is.
     fn as_found(&self, mut refused: BTreeMap<PluginId, Explanation>) -> Decision {
         let variables = &self.problem.variables;
         let as_it_is = || variables.iter().map(|variable| variable.present).collect();

@@ -90,7 +90,7 @@ pub fn one_refused(random: &mut StdRng, size: Size) -> World {
     world
 }
 
-/// Nothing runs, and releases need any major release of others: most wishes contradict each other.
+/// Nothing runs, and releases need any major release of others: few combinations go.
 pub fn at_random(random: &mut StdRng, size: Size) -> World {
     let ids = ids(size.plugins);
     let majors = size.releases.div_ceil(MINORS);

@@ -119,6 +119,7 @@ proptest! {
             if let Reason::HeldBack { by, .. } | Reason::Needed { by } = &step.reason {
                 prop_assert!(is_true(by, tenant, registry), "{step}");
             }
+            prop_assert!(!matches!(step.reason, Reason::Found { .. }), "{step}");
             let better = |best: &semver::Version| *best > step.to || registry.release(&step.plugin, &step.to).unwrap().deprecated;
             if let Reason::HeldBack { best, .. } = &step.reason {
                 prop_assert!(better(best), "{step}");
