@@ -49,8 +49,8 @@ pub fn dependants(tenant: &Tenant, registry: &Registry, plugin: &PluginId) -> Ve
 }
 
 /// The installations of the tenant that a release of this plugin can concern: those that can want it for themselves, that
-/// may add it, or whose refusal may name it. If there is none, neither plan nor refusals change; else all of the tenant
-/// is to be resolved again, since others may move along.
+/// may add it, or whose refusal may name it. If there is none, the plan stays, and what was said of refusals is true; else
+/// all of the tenant is to be resolved again, since others may move along.
 pub fn affected(tenant: &Tenant, registry: &Registry, plugin: &PluginId, version: &Version) -> BTreeSet<PluginId> {
     let concerned = tenant.iter().filter(|(other, installation)| {
         if *other == plugin {

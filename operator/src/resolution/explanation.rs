@@ -208,20 +208,21 @@ fn restriction<'a>(plugin: &PluginId, is_subject: bool, facts: impl Iterator<Ite
     let Some(running) = facts.iter().find_map(|fact| fact.running()).filter(|_| !is_subject) else {
         return facts.iter().map(ToString::to_string).collect();
     };
-    let (mut reasons, mut wants, mut others) = (vec![], String::new(), vec![]);
+    let (mut reasons, mut besides, mut others) = (vec![], vec![], vec![]);
     for fact in facts {
         match (fact.as_reason_for(running), fact) {
             (Some(reason), _) => reasons.push(reason),
             (None, Fact::Present { .. }) => {}
-            (None, Fact::Wanted { range, .. }) => wants = format!(" and its installation wants {range}"),
+            (None, Fact::Wanted { range, .. }) => besides.push(format!(" and its installation wants {range}")),
+            (None, Fact::NotBack { .. }) => {
+                besides.push(" and goes back only to a version that its installation names".into());
+            }
             (None, _) => others.push(fact.to_string()),
         }
     }
     let because = if reasons.is_empty() { "" } else { " because " };
-    let first = format!(
-        "{plugin} {running} is installed{because}{}{wants}",
-        reasons.join(" and ")
-    );
+    let (reasons, besides) = (reasons.join(" and "), besides.concat());
+    let first = format!("{plugin} {running} is installed{because}{reasons}{besides}");
     std::iter::once(first).chain(others).collect()
 }
 

@@ -173,9 +173,12 @@ impl Fact {
             Self::Wanted { range, .. } => range
                 .matches(running)
                 .then(|| format!("its installation wants {range}")),
-            Self::NotBack { .. } => Some("it goes back only if its installation names the version".into()),
             Self::Held { .. } => Some("its updatePolicy is Manual".into()),
-            Self::Unregistered { .. } | Self::Exists { .. } | Self::NotInstalled { .. } | Self::Present { .. } => None,
+            Self::Unregistered { .. }
+            | Self::Exists { .. }
+            | Self::NotInstalled { .. }
+            | Self::Present { .. }
+            | Self::NotBack { .. } => None,
         }
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! Each decision is for the best value that is left. Where decisions are made in the order of the variables, whatever the
 //! solver rules out follows from earlier decisions, so that the first solution is the best in lexicographic order. Where
-//! any solution will do, or a proof that there is none, variables that met conflicts are decided first: then a conflict
-//! at the end of the order does not throw away all decisions before it again and again.
+//! any solution will do, or a proof that there is none, variables are decided first that met conflicts or have few values
+//! left: then a conflict at the end of the order does not throw away all decisions before it again and again.
 
 use std::{cell::Cell, cmp::Reverse, collections::HashSet, fmt, sync::Arc};
 
@@ -53,7 +53,7 @@ pub(super) struct Clause {
 pub(super) enum Order {
     /// As they stand: the solution is the best one.
     Preference,
-    /// What met most conflicts first: quick, and the solution is any.
+    /// What met most conflicts first, then what has the fewest values left: quick, and the solution is any.
     Trouble,
 }
 
@@ -92,20 +92,20 @@ impl<D: Fn(usize, Value) -> Vec<Restriction>> DependencyProvider for Provider<'_
     type P = Package;
     type V = Value;
     type VS = Values;
-    /// Conflicts that count, then the place.
-    type Priority = (u32, Reverse<usize>);
+    /// Conflicts and values left, if they count; then the place.
+    type Priority = (u32, Reverse<u32>, Reverse<usize>);
     type M = &'static str;
     type Err = OutOfSteps;
 
-    fn prioritize(&self, package: &Package, _: &Values, seen: &PackageResolutionStatistics) -> Self::Priority {
-        let conflicts = match self.order {
-            Order::Preference => 0,
-            Order::Trouble => seen.conflict_count(),
+    fn prioritize(&self, package: &Package, values: &Values, seen: &PackageResolutionStatistics) -> Self::Priority {
+        let (conflicts, left) = match self.order {
+            Order::Preference => (0, 0),
+            Order::Trouble => (seen.conflict_count(), values.count()),
         };
         match package {
-            Package::Root => (u32::MAX, Reverse(0)),
-            Package::Plugin(variable) => (conflicts, Reverse(*variable)),
-            Package::Nobody => (0, Reverse(usize::MAX)),
+            Package::Root => (u32::MAX, Reverse(0), Reverse(0)),
+            Package::Plugin(variable) => (conflicts, Reverse(left), Reverse(*variable)),
+            Package::Nobody => (0, Reverse(u32::MAX), Reverse(usize::MAX)),
         }
     }
 

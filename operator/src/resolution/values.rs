@@ -24,6 +24,11 @@ impl Values {
         Some(u32::try_from(found).ok()? * BITS + self.word(found).trailing_zeros())
     }
 
+    /// How many they are, without what lies beyond.
+    pub(super) fn count(&self) -> u32 {
+        self.words.iter().map(|word| word.count_ones()).sum()
+    }
+
     /// The values below a limit.
     pub(super) fn below(&self, limit: usize) -> impl Iterator<Item = Value> + '_ {
         (0..u32::try_from(limit).unwrap_or(u32::MAX)).filter(|value| self.contains(value))
@@ -154,6 +159,7 @@ mod tests {
             prop_assert_eq!(model(&a.union(&b)), &x | &y);
             prop_assert_eq!(model(&a.complement()), (0..LIMIT).filter(|value| !x.contains(value)).collect());
             prop_assert_eq!(a.complement().complement(), a.clone());
+            prop_assert!(a.beyond || a.count() as usize == x.len());
             prop_assert_eq!(a.is_disjoint(&b), a.intersection(&b) == Values::empty());
             prop_assert_eq!(a.subset_of(&b), a.intersection(&b) == a);
             prop_assert_eq!(a.union(&b), a.complement().intersection(&b.complement()).complement());

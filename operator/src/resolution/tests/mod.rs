@@ -2,6 +2,7 @@
 
 mod oracle;
 mod properties;
+mod questions;
 mod rules;
 
 use plexica_crds::names::PluginId;

@@ -171,15 +171,23 @@ proptest! {
         if affected(&world.tenant, &world.registry, &plugin, &number).is_empty() {
             let (before, after) = (resolve(&world.tenant, &before), resolve(&world.tenant, &world.registry));
             prop_assert_eq!(before.plan, after.plan);
-            // That a plugin is unknown is told with a list of those that are not.
-            let texts = |refused: &BTreeMap<PluginId, Explanation>| -> Vec<_> {
-                let text = |one: &Explanation| match one {
-                    Explanation::Unregistered { plugin, .. } => plugin.to_string(),
-                    _ => one.to_string(),
+            prop_assert!(before.refused.keys().eq(after.refused.keys()));
+            // What was said stays true.
+            let releases = |plugin| world.registry.releases(plugin).keys();
+            for explanation in before.refused.values() {
+                let is_true = match explanation {
+                    Explanation::Unregistered { plugin, .. } => releases(plugin).next().is_none(),
+                    Explanation::NothingFits { plugin, versions, .. } => releases(plugin).eq(versions),
+                    Explanation::OnlyOlder { plugin, range, newest, .. } => {
+                        releases(plugin).filter(|version| range.matches(version)).max() == Some(newest)
+                    }
+                    Explanation::Conflict { facts, .. } => {
+                        facts.iter().all(|fact| is_true(fact, &world.tenant, &world.registry))
+                    }
+                    Explanation::Undecided { .. } => false,
                 };
-                refused.values().map(text).collect()
-            };
-            prop_assert_eq!(texts(&before.refused), texts(&after.refused));
+                prop_assert!(is_true, "{explanation}");
+            }
         }
     }
 

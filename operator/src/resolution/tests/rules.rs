@@ -208,6 +208,20 @@ fn a_missing_dependency_is_refused_with_what_to_install_or_installed() {
 }
 
 #[test]
+fn a_dependant_cannot_make_a_plugin_go_back() {
+    let world = world()
+        .releases("contacts", "1.0.0 2.0.0")
+        .release("crm 1.0.0: contacts ^1")
+        .installed("contacts * at 2.0.0")
+        .installed("crm *");
+    assert_eq!(
+        world.refusal("crm"),
+        "crm 1.0.0 needs contacts ^1, contacts 2.0.0 is installed and goes back only to a version that its installation \
+         names"
+    );
+}
+
+#[test]
 fn what_is_added_brings_what_it_needs_and_nothing_else() {
     let world = world()
         .release("crm 1.0.0: contacts *")
@@ -308,7 +322,7 @@ fn of_two_new_ones_that_exclude_each_other_the_smaller_id_is_installed() {
 /// One plugin more than places, and no two in one place: a search of this kind needs exponentially many steps.
 #[test]
 fn a_search_that_takes_too_long_is_given_up_and_says_so() {
-    const PLACES: usize = 14;
+    const PLACES: usize = 12;
     let mut world = world().releases("zzz", "1.0.0 1.1.0").installed("zzz * at 1.0.0");
     for plugin in 0..=PLACES {
         for place in 1..=PLACES {
@@ -326,67 +340,4 @@ fn a_search_that_takes_too_long_is_given_up_and_says_so() {
     }
     assert_eq!(plan.step(&id("zzz")).unwrap().to, version("1.1.0"));
     assert_eq!(plan.steps.len(), PLACES + 1);
-}
-
-#[test]
-fn why_not_says_what_is_in_the_way_of_a_version() {
-    let world = world()
-        .releases("contacts", "1.0.0 1.4.0 2.0.0 3.0.0-rc.1")
-        .release("billing 1.0.0: contacts ^1")
-        .installed("billing * at 1.0.0")
-        .installed("contacts * at 1.4.0");
-    let why = |number: &str| why_not(&world.tenant, &world.registry, &id("contacts"), &version(number)).to_string();
-    assert_eq!(why("1.4.0"), "it is the version that was chosen");
-    assert_eq!(why("2.0.0"), "billing 1.0.0 needs contacts ^1");
-    assert_eq!(
-        why("1.0.0"),
-        "1.4.0 runs, and the installation goes back only to a version that it names exactly"
-    );
-    assert_eq!(
-        why("3.0.0-rc.1"),
-        "the installation wants *, which names no pre-release of this version"
-    );
-    assert_eq!(
-        why("7.0.0"),
-        "there is no such release, only 1.0.0, 1.4.0, 2.0.0 and 3.0.0-rc.1"
-    );
-}
-
-#[test]
-fn who_needs_a_plugin_is_named() {
-    let world = world()
-        .releases("contacts", "1.0.0")
-        .release("billing 1.0.0: contacts ^1")
-        .release("crm 1.0.0: contacts? ^1")
-        .installed("billing * at 1.0.0")
-        .installed("crm * at 1.0.0")
-        .installed("contacts * at 1.0.0");
-    let needed: Vec<_> = dependants(&world.tenant, &world.registry, &id("contacts"))
-        .iter()
-        .map(ToString::to_string)
-        .collect();
-    assert_eq!(needed, ["billing 1.0.0 needs contacts ^1"]);
-}
-
-#[test]
-fn a_release_concerns_only_who_can_want_it() {
-    let world = world()
-        .release("crm 1.1.0: contacts *")
-        .installed("crm ^1 at 1.0.0 auto")
-        .installed("erp ^1 at 1.5.0")
-        .installed("hrm * at 1.0.0 manual");
-    let concerned = |plugin: &str, number: &str| {
-        let plugins = affected(&world.tenant, &world.registry, &id(plugin), &version(number));
-        plugins
-            .iter()
-            .map(|plugin| plugin.as_str().to_owned())
-            .collect::<Vec<_>>()
-            .join(" ")
-    };
-    assert_eq!(concerned("crm", "1.2.0"), "crm");
-    assert_eq!(concerned("crm", "2.0.0"), "");
-    assert_eq!(concerned("erp", "1.4.0"), "");
-    assert_eq!(concerned("hrm", "2.0.0"), "");
-    assert_eq!(concerned("contacts", "1.0.0"), "crm");
-    assert_eq!(concerned("other", "1.0.0"), "");
 }

@@ -1,0 +1,70 @@
+//! Questions beside the plan: why not another version, who needs a plugin, whom a release concerns.
+
+use super::{super::*, World, id, version};
+
+fn world() -> World {
+    World::default()
+}
+
+#[test]
+fn why_not_says_what_is_in_the_way_of_a_version() {
+    let world = world()
+        .releases("contacts", "1.0.0 1.4.0 2.0.0 3.0.0-rc.1")
+        .release("billing 1.0.0: contacts ^1")
+        .installed("billing * at 1.0.0")
+        .installed("contacts * at 1.4.0");
+    let why = |number: &str| why_not(&world.tenant, &world.registry, &id("contacts"), &version(number)).to_string();
+    assert_eq!(why("1.4.0"), "it is the version that was chosen");
+    assert_eq!(why("2.0.0"), "billing 1.0.0 needs contacts ^1");
+    assert_eq!(
+        why("1.0.0"),
+        "1.4.0 runs, and the installation goes back only to a version that it names exactly"
+    );
+    assert_eq!(
+        why("3.0.0-rc.1"),
+        "the installation wants *, which names no pre-release of this version"
+    );
+    assert_eq!(
+        why("7.0.0"),
+        "there is no such release, only 1.0.0, 1.4.0, 2.0.0 and 3.0.0-rc.1"
+    );
+}
+
+#[test]
+fn who_needs_a_plugin_is_named() {
+    let world = world()
+        .releases("contacts", "1.0.0")
+        .release("billing 1.0.0: contacts ^1")
+        .release("crm 1.0.0: contacts? ^1")
+        .installed("billing * at 1.0.0")
+        .installed("crm * at 1.0.0")
+        .installed("contacts * at 1.0.0");
+    let needed: Vec<_> = dependants(&world.tenant, &world.registry, &id("contacts"))
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(needed, ["billing 1.0.0 needs contacts ^1"]);
+}
+
+#[test]
+fn a_release_concerns_only_who_can_want_it() {
+    let world = world()
+        .release("crm 1.1.0: contacts *")
+        .installed("crm ^1 at 1.0.0 auto")
+        .installed("erp ^1 at 1.5.0")
+        .installed("hrm * at 1.0.0 manual");
+    let concerned = |plugin: &str, number: &str| {
+        let plugins = affected(&world.tenant, &world.registry, &id(plugin), &version(number));
+        plugins
+            .iter()
+            .map(|plugin| plugin.as_str().to_owned())
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    assert_eq!(concerned("crm", "1.2.0"), "crm");
+    assert_eq!(concerned("crm", "2.0.0"), "");
+    assert_eq!(concerned("erp", "1.4.0"), "");
+    assert_eq!(concerned("hrm", "2.0.0"), "");
+    assert_eq!(concerned("contacts", "1.0.0"), "crm");
+    assert_eq!(concerned("other", "1.0.0"), "");
+}
