@@ -98,6 +98,32 @@ pub fn statements(script: &str) -> Result<Vec<Statement<'_>>, Unreadable> {
     Ok(found)
 }
 
+/// The names in double braces outside of quotes and comments: `{{schema}}`. In a string they are text.
+pub fn placeholders(script: &str) -> impl Iterator<Item = &str> {
+    let mut end = 0;
+    let tokens: Vec<_> = tokenize(script)
+        .map(|token| {
+            let start = end;
+            end += token.len as usize;
+            (token.kind, &script[start..end])
+        })
+        .collect();
+    let found: Vec<_> = tokens
+        .windows(5)
+        .filter_map(|window| match window {
+            [
+                (TokenKind::OpenCurly, _),
+                (TokenKind::OpenCurly, _),
+                (TokenKind::Ident, name),
+                (TokenKind::CloseCurly, _),
+                (TokenKind::CloseCurly, _),
+            ] => Some(*name),
+            _ => None,
+        })
+        .collect();
+    found.into_iter()
+}
+
 /// A statement that is being read.
 #[derive(Default)]
 struct Open {
@@ -185,6 +211,9 @@ mod tests {
             ("SELECT ';', \";\"; ", &["SELECT ';', \";\""]),
             ("SELECT 'it''s; fine';", &["SELECT 'it''s; fine'"]),
             ("SELECT E'a\\';b';", &["SELECT E'a\\';b'"]),
+            ("SELECT '\\'; SELECT 2;", &["SELECT '\\'", "SELECT 2"]),
+            ("SELECT a->>'b' ? 'c' AS größe;", &["SELECT a->>'b' ? 'c' AS größe"]),
+            ("SELECT $1, a$b, $x$;$x$;", &["SELECT $1, a$b, $x$;$x$"]),
             ("/* a; /* b; */ c; */ SELECT 1; -- d;", &["SELECT 1"]),
             ("DO $x$ BEGIN; $$ ; $$ END; $x$;", &["DO $x$ BEGIN; $$ ; $$ END; $x$"]),
             (

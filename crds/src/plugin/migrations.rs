@@ -10,8 +10,8 @@ use crate::{
 /// What may stand in double braces (design: `{{schema}}` and `{{tenant_schema}}` become quoted identifiers).
 pub const PLACEHOLDERS: [&str; 2] = ["schema", "tenant_schema"];
 
-/// Statements that PostgreSQL refuses inside a transaction: their first words, and the word that makes them so.
-/// Source: `PreventInTransactionBlock` in PostgreSQL 16.
+/// Statements that PostgreSQL refuses inside a transaction: their first words, and the word that makes them so (it is a
+/// keyword that names no column). Source: `PreventInTransactionBlock` in PostgreSQL 16.
 const OUTSIDE_TRANSACTIONS: [(&[&str], Option<&str>); 6] = [
     (&["CREATE"], Some("CONCURRENTLY")),
     (&["DROP"], Some("CONCURRENTLY")),
@@ -22,7 +22,7 @@ const OUTSIDE_TRANSACTIONS: [(&[&str], Option<&str>); 6] = [
 ];
 
 /// First words of statements that begin or end a transaction. Each migration is in one already, with its record.
-const TRANSACTIONS: [&[&str]; 8] = [
+const TRANSACTIONS: [&[&str]; 9] = [
     &["BEGIN"],
     &["START", "TRANSACTION"],
     &["COMMIT"],
@@ -30,6 +30,7 @@ const TRANSACTIONS: [&[&str]; 8] = [
     &["ROLLBACK"],
     &["ABORT"],
     &["SAVEPOINT"],
+    &["RELEASE"],
     &["PREPARE", "TRANSACTION"],
 ];
 
@@ -102,7 +103,8 @@ pub fn script_violations(field: &str, migration: &Migration, script: &str) -> Ve
                 .map(|problem| Violation::new(field, format!("`{name}`, line {}: {problem}", statement.line)))
         })
         .collect();
-    found.extend(unknown_placeholders(script).map(|placeholder| {
+    let unknown = sql::placeholders(script).filter(|placeholder| !PLACEHOLDERS.contains(placeholder));
+    found.extend(unknown.map(|placeholder| {
         Violation::new(
             field,
             format!(
@@ -125,7 +127,7 @@ pub fn script_violations(field: &str, migration: &Migration, script: &str) -> Ve
 fn statement_problem(statement: &Statement<'_>, transactional: bool) -> Option<String> {
     let alone = OUTSIDE_TRANSACTIONS
         .iter()
-        .any(|(words, mark)| statement.begins(words) && mark.is_none_or(|mark| is_option(statement, mark)));
+        .any(|(words, mark)| statement.begins(words) && mark.is_none_or(|mark| statement.has(mark)));
     if TRANSACTIONS.iter().any(|words| statement.begins(words)) {
         return Some("it begins or ends a transaction: leave it out, a migration has its own".into());
     }
@@ -137,17 +139,6 @@ fn statement_problem(statement: &Statement<'_>, transactional: bool) -> Option<S
     })
 }
 
-/// Whether the word stands among the first of the statement, where options do, and is no column's name further on.
-fn is_option(statement: &Statement<'_>, word: &str) -> bool {
-    let first = match statement.words.first().map(String::as_str) {
-        // ALTER TABLE a DETACH PARTITION b CONCURRENTLY; REINDEX (VERBOSE) TABLE CONCURRENTLY a.
-        Some("ALTER" | "REINDEX") => statement.words.len(),
-        // CREATE UNIQUE INDEX CONCURRENTLY; DROP INDEX CONCURRENTLY.
-        _ => 4,
-    };
-    statement.words.iter().take(first).any(|found| found == word)
-}
-
 fn is_name(name: &str) -> bool {
     let Some((digits, what)) = name.split_once('_') else {
         return false;
@@ -157,20 +148,6 @@ fn is_name(name: &str) -> bool {
         && what
             .split('_')
             .all(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()))
-}
-
-/// Names in double braces that stand for nothing. `{{1,2},{3,4}}` is an array of PostgreSQL and no placeholder.
-fn unknown_placeholders(script: &str) -> impl Iterator<Item = &str> {
-    script
-        .split("{{")
-        .skip(1)
-        .filter_map(|rest| rest.split_once("}}").map(|(name, _)| name))
-        .filter(|name| {
-            let trimmed = name.trim();
-            !PLACEHOLDERS.contains(name)
-                && trimmed.starts_with(|c: char| c.is_ascii_alphabetic())
-                && trimmed.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-        })
 }
 
 #[cfg(test)]
@@ -202,7 +179,8 @@ mod tests {
             json!({"name": "0002_index", "sql": "CREATE INDEX CONCURRENTLY i ON {{schema}}.contacts (owner)", "transactional": false}),
             json!({"name": "0010_large", "configMapRef": {"name": "crm-1.4.0", "key": "0010.sql"}, "phase": "Contract"}),
             json!({"name": "0011_function", "sql": "CREATE FUNCTION {{schema}}.f() RETURNS void LANGUAGE plpgsql AS $$ BEGIN COMMIT; END $$"}),
-            json!({"name": "0012_column", "sql": "ALTER TABLE {{schema}}.contacts ADD COLUMN concurrently_edited bool"}),
+            json!({"name": "0012_texts", "sql": "INSERT INTO {{schema}}.texts VALUES ('Hello {{name}}')"}),
+            json!({"name": "0013_column", "sql": "ALTER TABLE {{schema}}.contacts ADD COLUMN concurrently_edited bool"}),
         ];
         assert_eq!(messages(&list), "");
     }
