@@ -105,6 +105,7 @@ impl Type {
                 R::Provisioned,
                 R::Provisioning,
                 R::NotWanted,
+                R::SuspendRequested,
                 R::BackendUnavailable,
                 R::BackendRefused,
                 R::BackendUnexpected,

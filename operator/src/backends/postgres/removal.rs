@@ -15,7 +15,7 @@ use crate::backends::BackendError;
 /// tables at once overflows the lock table (anchors/tenancy.md section 5).
 const DROP_BATCH: i64 = 500;
 /// Dropping a batch may wait for the disk.
-const DROP_TIMEOUT: Duration = Duration::from_mins(5);
+const DROP_TIMEOUT: Duration = Duration::from_mins(2);
 /// How often sessions are looked for again: one may have been logging in while the role was shut.
 const TERMINATE_ROUNDS: usize = 3;
 /// How long the server waits for a session to end.
@@ -60,7 +60,7 @@ async fn terminate(database: &Database, roles: &[String]) -> Result<(), BackendE
         }
     }
     Err(BackendError::Unavailable(
-        "sessions of the tenant do not end; retrying".to_owned(),
+        "sessions of the tenant do not end".to_owned(),
     ))
 }
 

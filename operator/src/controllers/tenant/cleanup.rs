@@ -37,10 +37,10 @@ use uuid::Uuid;
 use super::{
     Context, Error, Pass,
     build::{ANNOTATION_ORIGIN, DATABASE_SECRET, IDENTITY_SECRET, Origin, STORAGE_SECRET, owned_name},
+    closing::{self, Closing},
     finalizer, report,
 };
 use crate::{
-    backends::postgres::registry::Placement,
     pools::Verb,
     runtime::{apply::FieldManager, client::within},
 };
@@ -66,7 +66,7 @@ pub async fn finalize(tenant: &Tenant, ctx: &Context) -> Result<Pass, Error> {
     ) {
         (DeletionPolicy::Delete, true) => Fate::Drop,
         (DeletionPolicy::Delete, false) => {
-            unconfirmed(tenant, ctx).await;
+            unconfirmed(tenant, ctx);
             Fate::Keep(Timestamp::now() + tenant.spec.retention.value())
         }
         (DeletionPolicy::Retain, _) => Fate::Keep(Timestamp::now() + tenant.spec.retention.value()),
@@ -87,7 +87,7 @@ fn is_confirmed(annotations: &BTreeMap<String, String>, name: &str) -> bool {
         .is_some_and(|value| value == name)
 }
 
-async fn unconfirmed(tenant: &Tenant, ctx: &Context) {
+fn unconfirmed(tenant: &Tenant, ctx: &Context) {
     let event = Event {
         type_: EventType::Warning,
         reason: "DeleteNotConfirmed".to_owned(),
@@ -98,8 +98,7 @@ async fn unconfirmed(tenant: &Tenant, ctx: &Context) {
         )),
         secondary: None,
     };
-    // Best effort, as all events.
-    let _ = ctx.recorder.publish(&event, &tenant.object_ref(&())).await;
+    report::publish(tenant, vec![event], ctx);
 }
 
 async fn end(meta: &ObjectMeta, known_id: Option<Uuid>, fate: Fate, ctx: &Context) -> Result<Pass, Error> {
@@ -136,7 +135,11 @@ async fn close(slug: &TenantSlug, owner: &Owner, fate: Fate, ctx: &Context) -> R
     let Some(row) = row.filter(|row| row.id == owner.tenant_id) else {
         return Ok(());
     };
-    close_backends(slug, owner, &row.pools, fate, ctx).await?;
+    let how = match fate {
+        Fate::Keep(_) => Closing::Revoke,
+        Fate::Drop => Closing::Drop,
+    };
+    closing::close(slug, owner, &row.pools, how, ctx).await.all()?;
     close_namespace(slug, owner, fate, ctx).await?;
     let verb = if fate == Fate::Drop { Verb::Delete } else { Verb::Revoke };
     registry
@@ -148,50 +151,6 @@ async fn close(slug: &TenantSlug, owner: &Owner, fate: Fate, ctx: &Context) -> R
         })
         .await
         .map_err(failed)
-}
-
-/// Shuts or drops schema, realm and bucket at once; all are tried even if one fails.
-async fn close_backends(
-    slug: &TenantSlug,
-    owner: &Owner,
-    pools: &Placement,
-    fate: Fate,
-    ctx: &Context,
-) -> Result<(), Outcome> {
-    macro_rules! close {
-        ($kind:literal, $pools:expr, $name:expr) => {
-            async {
-                let pool = $pools.get($name).ok_or_else(|| report::no_pool($kind, $name))?;
-                let closed = match fate {
-                    Fate::Keep(_) => {
-                        pool.call(Verb::Revoke, |backend| async move {
-                            backend.revoke(owner, slug).await
-                        })
-                        .await
-                    }
-                    Fate::Drop => {
-                        pool.call(Verb::Delete, |backend| async move {
-                            backend.delete(owner, slug).await
-                        })
-                        .await
-                    }
-                };
-                closed.map_err(|error| report::outcome(&error, pool))
-            }
-        };
-    }
-    let identity = async {
-        match &pools.keycloak {
-            Some(name) => close!("keycloak", ctx.backends.keycloak, name).await,
-            None => Ok(()),
-        }
-    };
-    let (database, identity, storage) = tokio::join!(
-        close!("postgres", ctx.backends.postgres, &pools.postgres),
-        identity,
-        close!("s3", ctx.backends.s3, &pools.s3),
-    );
-    database.and(identity).and(storage)
 }
 
 /// A namespace that the operator made goes with the data or is kept with it; an adopted one only loses what is ours.
@@ -246,8 +205,10 @@ async fn leave_adopted(namespace: &str, ctx: &Context) -> Result<(), Outcome> {
     // Last: it is what permits the rest.
     remove::<RoleBinding>(namespace, owned_name::<RoleBinding>(), ctx).await?;
     let api: Api<Namespace> = Api::all(ctx.client.clone());
-    let patch =
-        json!({ "metadata": { "labels": { LABEL_TENANT_ID: null }, "annotations": { ANNOTATION_ORIGIN: null } } });
+    let patch = json!({ "metadata": {
+        "labels": { LABEL_TENANT_ID: null, LABEL_RETAINED: null },
+        "annotations": { ANNOTATION_ORIGIN: null },
+    }});
     let params = PatchParams {
         field_manager: Some(FieldManager::Objects.as_ref().to_owned()),
         ..PatchParams::default()

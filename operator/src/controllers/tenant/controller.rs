@@ -6,7 +6,7 @@
 
 use std::{fmt::Debug, sync::Arc, time::Duration};
 
-use futures::{Stream, StreamExt, future, stream};
+use futures::{FutureExt, Stream, StreamExt, future, stream};
 use k8s_openapi::{
     api::{
         core::v1::{LimitRange, Namespace, ResourceQuota},
@@ -34,7 +34,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
-use super::{Context, Error, KIND, error_policy, reconcile};
+use super::{Context, Error, KIND, error_policy, forget, reconcile};
 use crate::runtime::{
     apply::FieldManager,
     client::within,
@@ -52,23 +52,27 @@ type Root = DeserializeGuard<Tenant>;
 /// Runs until `shutdown` resolves, then finishes the passes that run.
 pub async fn run(ctx: Arc<Context>, readiness: Readiness, shutdown: impl Future<Output = ()> + Send + 'static) {
     let client = ctx.client.clone();
-    wait_for_crds(&client).await;
-    readiness.open(Gate::Crds);
+    let shutdown = shutdown.shared();
+    tokio::select! {
+        () = shutdown.clone() => return,
+        () = wait_for_crds(&client) => readiness.open(Gate::Crds),
+    }
 
     let (reader, writer) = reflector::store::<Root>();
-    let shutdown = future::FutureExt::shared(shutdown);
     let gauges = tokio::spawn(fill_gauges(Arc::clone(&ctx), reader.clone()));
 
+    let memory = Arc::clone(&ctx);
     let root = watcher(Api::<Root>::all(client.clone()), watcher::Config::default())
         .default_backoff()
         .modify(|tenant| tenant.managed_fields_mut().clear())
         .reflect(writer)
         // Not `Store::wait_until_ready`: of two tasks that wait for it, kube 5.0 wakes only the last (its oneshot
         // receiver keeps one waker), and the applier is one.
-        .inspect(move |event| {
-            if matches!(event, Ok(Event::InitDone)) {
-                readiness.open(Gate::TenantCache);
-            }
+        .inspect(move |event| match event {
+            Ok(Event::InitDone) => readiness.open(Gate::TenantCache),
+            // Also of those that no pass has let go, since none had held them.
+            Ok(Event::Delete(gone)) => forget(&memory, gone.meta().uid.as_deref().unwrap_or_default()),
+            Ok(Event::Init | Event::InitApply(_) | Event::Apply(_)) | Err(_) => {}
         })
         .touched_objects()
         // Our own writes of finalizer and status need no further pass: the pass that sets the finalizer goes on. A

@@ -1,11 +1,13 @@
 //! The Tenant's reconciler.
 //!
 //! A pass reads like its description: validate (pure) → hold (finalizer, before anything is written outside)
-//! → place → apply → status. Only `placement`, `apply`, `cleanup` and `report` talk to anything.
+//! → place → apply → status; at its end, `cleanup`. `validate`, `build` and `status` are pure, the others talk to
+//! Kubernetes or to backends.
 
 mod apply;
 mod build;
 mod cleanup;
+mod closing;
 mod controller;
 mod finalizer;
 mod placement;
@@ -20,11 +22,14 @@ use std::{
 
 use jiff::Timestamp;
 use kube::{
-    Client, Resource, ResourceExt,
+    Client, Resource,
     core::DeserializeGuard,
     runtime::{controller::Action, events::Recorder},
 };
-use plexica_crds::{Tenant, TenantStatus, tenant::conditions::Outcome};
+use plexica_crds::{
+    Tenant, TenantStatus, condition,
+    tenant::conditions::{Outcome, Reason, Type},
+};
 use tokio::sync::Notify;
 use tracing::{Instrument, info, info_span, warn};
 
@@ -172,8 +177,7 @@ async fn pass(guard: &DeserializeGuard<Tenant>, ctx: &Context) -> Result<(Action
     };
     match pass {
         Pass::Gone => {
-            ctx.backoff.forget(&uid);
-            ctx.freshness.forget(&uid);
+            forget(ctx, &uid);
             Ok((Action::await_change(), "gone"))
         }
         Pass::Deleting(outcome) => {
@@ -183,17 +187,16 @@ async fn pass(guard: &DeserializeGuard<Tenant>, ctx: &Context) -> Result<(Action
         }
         Pass::Reconciled { written, findings } => {
             let worst = findings.worst();
-            let (due, action) = if worst.is_none() {
-                ctx.backoff.forget(&uid);
-                let resync = if findings.is_untried() {
-                    Duration::ZERO
-                } else {
-                    spread(ctx.platform.resync_interval, rand::random())
-                };
-                (None, Action::requeue(resync))
-            } else {
+            let (due, action) = if worst.is_some() {
                 let (due, action) = retry(ctx, &uid, generation);
                 (Some(due), action)
+            } else if findings.is_untried() && waits_for_isolation(tenant) {
+                (None, retry(ctx, &uid, generation).1)
+            } else {
+                ctx.backoff.forget(&uid);
+                let resync = spread(ctx.platform.resync_interval, rand::random());
+                let next = if findings.is_untried() { Duration::ZERO } else { resync };
+                (None, Action::requeue(next))
             };
             report::findings(tenant, written.map(|status| *status), &findings, due, ctx).await?;
             Ok((action, worst.map_or("ok", report::label)))
@@ -234,19 +237,43 @@ async fn undecodable(
     ctx: &Context,
 ) -> Result<(Action, &'static str), Error> {
     let meta = &invalid.metadata;
-    if meta.deletion_timestamp.is_some() {
-        if let Pass::Deleting(outcome) = cleanup::retain(meta, ctx).await? {
-            let due = retry(
-                ctx,
-                meta.uid.as_deref().unwrap_or_default(),
-                meta.generation.unwrap_or_default(),
-            );
-            return Ok((due.1, report::label(&outcome)));
-        }
-        return Ok((Action::await_change(), "gone"));
+    if meta.deletion_timestamp.is_none() {
+        report::undecodable(meta, &invalid.error, ctx).await?;
+        return Ok((Action::await_change(), "Undecodable"));
     }
-    report::undecodable(meta, &invalid.error, ctx).await?;
-    Ok((Action::await_change(), "Undecodable"))
+    let uid = meta.uid.clone().unwrap_or_default();
+    match cleanup::retain(meta, ctx).await? {
+        Pass::Deleting(outcome) => {
+            let (due, action) = retry(ctx, &uid, meta.generation.unwrap_or_default());
+            report::undecodable_deletion(meta, &outcome, due, ctx).await?;
+            Ok((action, report::label(&outcome)))
+        }
+        Pass::Gone | Pass::Reconciled { .. } => {
+            forget(ctx, &uid);
+            Ok((Action::await_change(), "gone"))
+        }
+    }
+}
+
+/// Whether this pass came to try isolation: the one before had left everything else done.
+fn waits_for_isolation(tenant: &Tenant) -> bool {
+    let conditions = tenant
+        .status
+        .as_ref()
+        .map(|status| status.conditions.as_slice())
+        .unwrap_or_default();
+    condition::is_true(
+        conditions,
+        Type::Ready.into(),
+        tenant.metadata.generation.unwrap_or_default(),
+    ) && condition::find(conditions, Type::IsolationVerified.into())
+        .is_some_and(|found| found.reason == Reason::NotYetVerified.as_ref())
+}
+
+/// Forgets what is kept in memory of an object that is gone.
+fn forget(ctx: &Context, uid: &str) {
+    ctx.backoff.forget(&uid.to_owned());
+    ctx.freshness.forget(uid);
 }
 
 fn retry(ctx: &Context, uid: &str, generation: i64) -> (Timestamp, Action) {
@@ -254,9 +281,4 @@ fn retry(ctx: &Context, uid: &str, generation: i64) -> (Timestamp, Action) {
     let due = ctx.backoff.failed(&uid.to_owned(), generation, now, rand::random());
     let delay = due.duration_since(now).unsigned_abs();
     (due, Action::requeue(delay))
-}
-
-/// Names of a tenant for logs when only metadata is at hand.
-fn name(tenant: &Tenant) -> String {
-    tenant.name_any()
 }

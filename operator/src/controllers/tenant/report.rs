@@ -11,10 +11,9 @@ use kube::{
 };
 use plexica_crds::{
     Tenant, condition,
-    condition::Status,
     tenant::{
         Phase, TenantStatus,
-        conditions::{Outcome, Reason, Type},
+        conditions::{self, Outcome, Reason, Type},
     },
 };
 use serde_json::{Value, json};
@@ -24,7 +23,6 @@ use tracing::{Instrument, debug};
 use super::{
     Context, Error, KIND,
     apply::Progress,
-    name,
     status::{self, Findings, Moment},
     validate::ValidatedTenant,
 };
@@ -198,22 +196,42 @@ async fn locate(meta: &ObjectMeta, ctx: &Context) -> Option<String> {
     Some(format!("{}: {}", error.path(), error.inner()))
 }
 
-/// Says on an object that does not decode what is wrong with it. Its other conditions are not known here and go.
+/// Says on an object that does not decode what is wrong with it.
 pub async fn undecodable(meta: &ObjectMeta, error: &str, ctx: &Context) -> Result<(), Error> {
-    let generation = meta.generation.unwrap_or_default();
     let error = locate(meta, ctx).await.unwrap_or_else(|| error.to_owned());
     let message =
         format!("the object does not decode: {error}; correct it, or install the CRDs of this operator's version");
+    explain(meta, &Outcome::Blocked(Reason::Undecodable, message), None, ctx).await
+}
+
+/// Says on an object in deletion that does not decode why it is still there.
+pub async fn undecodable_deletion(
+    meta: &ObjectMeta,
+    outcome: &Outcome,
+    due: Timestamp,
+    ctx: &Context,
+) -> Result<(), Error> {
+    explain(
+        meta,
+        &status::with_due(outcome, Some(due)),
+        Some(Phase::PendingDeletion),
+        ctx,
+    )
+    .await
+}
+
+/// Writes one outcome as the whole status of an object of which only metadata is known: its other conditions go.
+async fn explain(meta: &ObjectMeta, outcome: &Outcome, phase: Option<Phase>, ctx: &Context) -> Result<(), Error> {
+    let generation = meta.generation.unwrap_or_default();
+    let (statements, summary) = conditions::summarize([outcome]);
     let mut conditions = vec![];
-    for statement in [
-        Type::Ready.says(Status::False, Reason::Undecodable, message.as_str()),
-        Type::Stalled.says(Status::True, Reason::Undecodable, message.as_str()),
-    ] {
+    for statement in statements {
         condition::set(&mut conditions, statement, generation, Timestamp::now());
     }
-    let patch =
-        json!({ "status": { "observedGeneration": generation, "phase": Phase::Failed, "conditions": conditions } });
-    patch_status(meta, patch, ctx).await
+    let status = json!({
+        "observedGeneration": generation, "phase": phase.unwrap_or(summary), "conditions": conditions,
+    });
+    patch_status(meta, json!({ "status": status }), ctx).await
 }
 
 async fn write(meta: &ObjectMeta, before: &TenantStatus, after: &TenantStatus, ctx: &Context) -> Result<(), Error> {
@@ -270,22 +288,26 @@ fn merge_patch(before: &Value, after: &Value) -> Value {
     Value::Object(changed.chain(removed).collect())
 }
 
-/// Tells by events what changed between two lists of conditions. Best effort: no pass waits for it or fails by it.
+/// Tells by events what changed between two lists of conditions.
 fn tell(tenant: &Tenant, before: &[Condition], after: &[Condition], ctx: &Context) {
     let events: Vec<Event> = after
         .iter()
         .filter_map(|now| event(condition::find(before, &now.type_), now))
         .collect();
+    publish(tenant, events, ctx);
+}
+
+/// Publishes events. Best effort: no pass waits for it or fails by it.
+pub fn publish(tenant: &Tenant, events: Vec<Event>, ctx: &Context) {
     if events.is_empty() {
         return;
     }
-    let reference = tenant.object_ref(&());
-    let (recorder, name) = (ctx.recorder.clone(), name(tenant));
+    let (recorder, reference) = (ctx.recorder.clone(), tenant.object_ref(&()));
     tokio::spawn(
         async move {
             for event in events {
-                if let Err(error) = recorder.publish(&event, &reference).await {
-                    debug!(tenant = name, %error, "an event was lost");
+                if let Err(error) = within(recorder.publish(&event, &reference)).await {
+                    debug!(%error, "an event was lost");
                 }
             }
         }
