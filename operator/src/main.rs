@@ -4,17 +4,20 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Du
 
 use clap::{Parser, Subcommand};
 use futures::FutureExt;
-use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::{
+    events::{Recorder, Reporter},
+    reflector,
+};
 use plexica_operator::{
     controllers::tenant::{self, ServiceAccount},
     platform::Platform,
     pools::{Backends, Verb},
     runtime::{
-        backoff::{self, Backoff},
-        client,
-        freshness::Freshness,
+        backoff, client,
+        controller::{self, Reconciler as _},
         logging,
         metrics::Metrics,
+        objects::Objects,
         server::{self, Gate, Readiness},
     },
     wiring,
@@ -82,7 +85,11 @@ async fn run(platform: PathBuf, listen: SocketAddr) -> Result<(), AnyError> {
         "the platform file is valid"
     );
     let (metrics, registry) = Metrics::new();
-    let readiness = Readiness::waiting_for([Gate::Crds, Gate::Registry, Gate::TenantCache]);
+    let readiness = Readiness::waiting_for([
+        Gate::Crd(tenant::Context::KIND),
+        Gate::Cache(tenant::Context::KIND),
+        Gate::Registry,
+    ]);
     let server = tokio::spawn(server::serve(listen, readiness.clone(), registry));
 
     let client = client::connect().await?;
@@ -90,14 +97,11 @@ async fn run(platform: PathBuf, listen: SocketAddr) -> Result<(), AnyError> {
         controller: "plexica-operator".to_owned(),
         instance: std::env::var("POD_NAME").ok(),
     };
+    let recorder = Recorder::new(client.clone(), reporter);
     let context = Arc::new(tenant::Context {
-        recorder: Recorder::new(client.clone(), reporter),
-        client,
         backends: wiring::backends(&platform, &metrics)?,
+        objects: Objects::new(client, recorder, metrics),
         platform,
-        metrics,
-        backoff: Backoff::default(),
-        freshness: Freshness::default(),
         account: ServiceAccount::from_env(),
     });
     let reconciling = async {
@@ -106,7 +110,8 @@ async fn run(platform: PathBuf, listen: SocketAddr) -> Result<(), AnyError> {
             () = shutdown.clone() => return,
             () = prepare_registry(&context, &readiness) => {}
         }
-        tenant::run(context, readiness, shutdown).await;
+        let (_, tenants) = reflector::store();
+        controller::run(context, tenants, readiness, shutdown).await;
     };
     tokio::select! {
         () = reconciling => Ok(()),

@@ -21,7 +21,7 @@ use kube::{
     runtime::events::{Event, EventType},
 };
 use plexica_crds::{
-    ANNOTATION_CONFIRM_DELETE, FINALIZER, LABEL_RETAINED, LABEL_TENANT_ID, Tenant,
+    ANNOTATION_CONFIRM_DELETE, LABEL_RETAINED, LABEL_TENANT_ID, Tenant,
     names::TenantSlug,
     ownership::Owner,
     tenant::{
@@ -35,14 +35,18 @@ use tracing::info;
 use uuid::Uuid;
 
 use super::{
-    Context, Error, Pass,
+    Context, Pass,
     build::{ANNOTATION_ORIGIN, DATABASE_SECRET, IDENTITY_SECRET, Origin, STORAGE_SECRET, owned_name},
     closing::{self, Closing},
-    finalizer, report,
+    report,
 };
 use crate::{
     pools::Verb,
-    runtime::{apply::FieldManager, client::within},
+    runtime::{
+        apply::FieldManager,
+        client::within,
+        objects::{Error, holds},
+    },
 };
 
 /// How long data of an object that does not decode is kept: the default of `spec.retention`.
@@ -98,13 +102,14 @@ fn unconfirmed(tenant: &Tenant, ctx: &Context) {
         )),
         secondary: None,
     };
-    report::publish(tenant, vec![event], ctx);
+    ctx.objects.publish(tenant, vec![event]);
 }
 
 async fn end(meta: &ObjectMeta, known_id: Option<Uuid>, fate: Fate, ctx: &Context) -> Result<Pass, Error> {
-    let held = meta.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER);
     let name = meta.name.as_deref().unwrap_or_default();
-    if held && let Ok(slug) = TenantSlug::parse(name) {
+    if holds(meta)
+        && let Ok(slug) = TenantSlug::parse(name)
+    {
         let own_id = || {
             meta.uid
                 .as_deref()
@@ -120,7 +125,7 @@ async fn end(meta: &ObjectMeta, known_id: Option<Uuid>, fate: Fate, ctx: &Contex
         }
         info!(fate = ?fate, "the tenant's end is reached");
     }
-    finalizer::release(meta, &ctx.client).await?;
+    ctx.objects.release(meta).await?;
     Ok(Pass::Gone)
 }
 
@@ -155,7 +160,7 @@ async fn close(slug: &TenantSlug, owner: &Owner, fate: Fate, ctx: &Context) -> R
 
 /// A namespace that the operator made goes with the data or is kept with it; an adopted one only loses what is ours.
 async fn close_namespace(slug: &TenantSlug, owner: &Owner, fate: Fate, ctx: &Context) -> Result<(), Outcome> {
-    let api: Api<Namespace> = Api::all(ctx.client.clone());
+    let api: Api<Namespace> = Api::all(ctx.objects.client.clone());
     let name = slug.namespace().to_string();
     let failed = |error| report::api_outcome(&error);
     let Some(live) = within(api.get_opt(&name)).await.map_err(failed)? else {
@@ -204,7 +209,7 @@ async fn leave_adopted(namespace: &str, ctx: &Context) -> Result<(), Outcome> {
     remove::<NetworkPolicy>(namespace, owned_name::<NetworkPolicy>(), ctx).await?;
     // Last: it is what permits the rest.
     remove::<RoleBinding>(namespace, owned_name::<RoleBinding>(), ctx).await?;
-    let api: Api<Namespace> = Api::all(ctx.client.clone());
+    let api: Api<Namespace> = Api::all(ctx.objects.client.clone());
     let patch = json!({ "metadata": {
         "labels": { LABEL_TENANT_ID: null, LABEL_RETAINED: null },
         "annotations": { ANNOTATION_ORIGIN: null },
@@ -223,7 +228,7 @@ async fn remove<K>(namespace: &str, name: &str, ctx: &Context) -> Result<(), Out
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
 {
-    let api: Api<K> = Api::namespaced(ctx.client.clone(), namespace);
+    let api: Api<K> = Api::namespaced(ctx.objects.client.clone(), namespace);
     match within(api.delete(name, &DeleteParams::default())).await {
         Ok(_) => Ok(()),
         Err(error) if error.status().is_some_and(kube::core::Status::is_not_found) => Ok(()),

@@ -14,7 +14,7 @@ use plexica_crds::{
 use uuid::Uuid;
 
 use super::build::{DATABASE_SECRET, IDENTITY_SECRET, STORAGE_SECRET};
-use crate::backends::postgres::registry::Placement;
+use crate::{backends::postgres::registry::Placement, runtime::objects::due_text};
 
 /// What a pass found.
 #[derive(Debug, Clone)]
@@ -130,10 +130,7 @@ pub struct Moment {
 /// Says when a waiting part is tried again.
 pub fn with_due(outcome: &Outcome, due: Option<Timestamp>) -> Outcome {
     match (outcome, due) {
-        (Outcome::Waiting(reason, message), Some(due)) => Outcome::Waiting(
-            *reason,
-            format!("{message}; tried again at {}", due.strftime("%H:%M:%SZ")),
-        ),
+        (Outcome::Waiting(reason, message), Some(due)) => Outcome::Waiting(*reason, due_text(message, due)),
         _ => outcome.clone(),
     }
 }

@@ -33,7 +33,7 @@ pub async fn apply(job: &Job<'_>) -> Part {
 }
 
 async fn provision(job: &Job<'_>) -> Result<Part, Outcome> {
-    let client = &job.ctx.client;
+    let client = &job.ctx.objects.client;
     let api: Api<Namespace> = Api::all(client.clone());
     let name = job.tenant.slug.namespace().to_string();
     let live = within(api.get_opt(&name))
@@ -122,7 +122,7 @@ where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Serialize + DeserializeOwned,
 {
     let name = build::owned_name::<K>();
-    let api: Api<K> = Api::namespaced(job.ctx.client.clone(), job.tenant.slug.namespace().as_str());
+    let api: Api<K> = Api::namespaced(job.ctx.objects.client.clone(), job.tenant.slug.namespace().as_str());
     once_permitted(|| async {
         match &declared {
             Some(declared) => objects::apply(&api, name, declared).await,
