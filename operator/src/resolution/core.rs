@@ -59,7 +59,7 @@ pub(super) fn facts(problem: &Problem<'_>, trial: Trial, granted: &[bool], claus
             }
         }
     }
-    tell(problem, trial, &premises)
+    tell(problem, trial, granted, &premises)
 }
 
 fn premises<'a>(problem: &Problem<'a>, trial: Trial, granted: &[bool], clauses: &[Clause]) -> Vec<Premise<'a>> {
@@ -84,9 +84,10 @@ fn premises<'a>(problem: &Problem<'a>, trial: Trial, granted: &[bool], clauses: 
                 }
             }
             (Package::Root, Package::Plugin(on)) if on != trial.variable => {
-                for (rule, values) in problem.rules(on, granted[on]) {
-                    rules.insert((on, rule), values);
-                }
+                let all = problem.variables[on].which(|_| true);
+                let rules_of = problem.rules(on, granted[on]).into_iter();
+                let restricting = rules_of.filter(|(_, values)| *values != all);
+                rules.extend(restricting.map(|(rule, values)| ((on, rule), values)));
             }
             (Package::Root | Package::Nobody, _) => {}
         }
@@ -154,14 +155,14 @@ impl<'a> Statement<'a> {
     }
 }
 
-fn tell(problem: &Problem<'_>, trial: Trial, premises: &[Premise<'_>]) -> Vec<Fact> {
+fn tell(problem: &Problem<'_>, trial: Trial, granted: &[bool], premises: &[Premise<'_>]) -> Vec<Fact> {
     let mut facts = vec![];
     let mut introduced = BTreeSet::from([trial.variable]);
     for premise in premises {
         match premise {
             Premise::Rule { on, rule, values: _ } => {
                 introduced.insert(*on);
-                facts.extend(rule_as_fact(problem, *on, *rule));
+                facts.extend(rule_as_fact(problem, *on, *rule, granted[*on]));
             }
             Premise::Demand(by_version) => {
                 let possible = possible(problem, by_version.source, premises);
@@ -173,7 +174,7 @@ fn tell(problem: &Problem<'_>, trial: Trial, premises: &[Premise<'_>]) -> Vec<Fa
     for on in premises.iter().filter_map(Premise::on) {
         let runs = problem.variables[on].runs();
         if runs && introduced.insert(on) {
-            facts.extend(rule_as_fact(problem, on, Rule::Present));
+            facts.extend(rule_as_fact(problem, on, Rule::Present, granted[on]));
         }
     }
     facts
@@ -188,7 +189,7 @@ fn possible(problem: &Problem<'_>, variable: usize, premises: &[Premise<'_>]) ->
     })
 }
 
-fn rule_as_fact(problem: &Problem<'_>, on: usize, rule: Rule) -> Option<Fact> {
+fn rule_as_fact(problem: &Problem<'_>, on: usize, rule: Rule, granted: bool) -> Option<Fact> {
     let variable = &problem.variables[on];
     let installation = variable.installation?;
     let plugin = variable.plugin.clone();
@@ -199,6 +200,7 @@ fn rule_as_fact(problem: &Problem<'_>, on: usize, rule: Rule) -> Option<Fact> {
             plugin,
             range: installation.range.clone(),
             running,
+            granted,
         },
         Rule::NotBack => Fact::NotBack {
             plugin,

@@ -133,6 +133,8 @@ pub enum Fact {
         range: VersionRange,
         /// What runs.
         running: Option<Version>,
+        /// It is to get a version in the range; else it may also stay what it is.
+        granted: bool,
     },
     /// It does not go back, since its installation names no exact version.
     NotBack {
@@ -195,36 +197,36 @@ impl Fact {
         }
     }
 
-    /// What its source says, where the target is known from before.
-    fn as_reason(&self) -> Option<String> {
+    /// Why the target can be at the version that runs, in the words of the source.
+    fn as_reason_for(&self, running: &Version) -> Option<String> {
         match self {
             Self::Needs {
                 plugin,
                 versions,
                 range,
-                ..
+                on: _,
             }
             | Self::GoesWith {
                 plugin,
                 versions,
                 range,
-                ..
-            } => Some(format!(
-                "{plugin} {} {} {range}",
-                list(versions),
-                verb(versions, "want")
-            )),
+                on: _,
+            } => {
+                let wants = format!("{plugin} {} {} {range}", list(versions), verb(versions, "want"));
+                range.matches(running).then_some(wants)
+            }
             Self::Excludes {
                 plugin,
                 versions,
                 range,
-                ..
-            } => Some(format!(
-                "{plugin} {} {} {range}",
-                list(versions),
-                verb(versions, "exclude")
-            )),
-            Self::Wanted { range, .. } => Some(format!("its installation wants {range}")),
+                other: _,
+            } => {
+                let excludes = format!("{plugin} {} {} {range}", list(versions), verb(versions, "exclude"));
+                (!range.covers(running)).then_some(excludes)
+            }
+            Self::Wanted { range, .. } => range
+                .matches(running)
+                .then(|| format!("its installation wants {range}")),
             Self::NotBack { .. } => Some("it goes back only if its installation names the version".into()),
             Self::Held { .. } => Some("its updatePolicy is Manual".into()),
             Self::Unregistered { .. } | Self::Exists { .. } | Self::NotInstalled { .. } | Self::Present { .. } => None,
@@ -273,6 +275,7 @@ impl fmt::Display for Fact {
                 plugin,
                 range,
                 running: _,
+                granted: _,
             } => write!(f, "the installation of {plugin} wants {range}"),
             Self::NotBack { plugin, running } => {
                 write!(
@@ -423,17 +426,24 @@ fn goes_without_saying(fact: &Fact, facts: &[Fact]) -> bool {
 /// What restricts a plugin: `contacts 1.4.0 is installed because billing 1.0.0 wants ^1`.
 fn restriction<'a>(plugin: &PluginId, is_subject: bool, facts: impl Iterator<Item = &'a Fact>) -> Vec<String> {
     let facts: Vec<_> = facts.collect();
-    let running = facts.iter().find_map(|fact| fact.running());
-    let reasons: Vec<_> = facts.iter().filter_map(|fact| fact.as_reason()).collect();
-    match running {
-        Some(running) if !is_subject && !reasons.is_empty() => {
-            vec![format!(
-                "{plugin} {running} is installed because {}",
-                reasons.join(" and ")
-            )]
+    let Some(running) = facts.iter().find_map(|fact| fact.running()).filter(|_| !is_subject) else {
+        return facts.iter().map(ToString::to_string).collect();
+    };
+    let (mut reasons, mut wants, mut others) = (vec![], String::new(), vec![]);
+    for fact in facts {
+        match (fact.as_reason_for(running), fact) {
+            (Some(reason), _) => reasons.push(reason),
+            (None, Fact::Present { .. }) => {}
+            (None, Fact::Wanted { range, .. }) => wants = format!(" and its installation wants {range}"),
+            (None, _) => others.push(fact.to_string()),
         }
-        _ => facts.iter().map(ToString::to_string).collect(),
     }
+    let because = if reasons.is_empty() { "" } else { " because " };
+    let first = format!(
+        "{plugin} {running} is installed{because}{}{wants}",
+        reasons.join(" and ")
+    );
+    std::iter::once(first).chain(others).collect()
 }
 
 fn missing(facts: &[Fact]) -> Option<(&PluginId, &Version)> {

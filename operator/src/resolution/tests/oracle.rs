@@ -95,6 +95,9 @@ pub fn allowed(tenant: &Tenant, registry: &Registry, granted: &BTreeSet<PluginId
         };
         let adds = installation.is_none_or(|one| one.dependency_policy == DependencyPolicy::AutoInstall);
         let met = |dependency: &Dependency| {
+            if dependency.plugin == *plugin {
+                return true;
+            }
             let other = assignment.get(&dependency.plugin).and_then(Option::as_ref);
             let fits = other.is_some_and(|other| dependency.range.matches(other));
             match dependency.kind {
@@ -104,7 +107,8 @@ pub fn allowed(tenant: &Tenant, registry: &Registry, granted: &BTreeSet<PluginId
                 DependencyKind::Optional => fits || other.is_none() || as_now(&dependency.plugin),
             }
         };
-        let apart = release.conflicts.iter().all(|conflict| {
+        let mut others = release.conflicts.iter().filter(|conflict| conflict.plugin != *plugin);
+        let apart = others.all(|conflict| {
             let other = assignment.get(&conflict.plugin).and_then(Option::as_ref);
             other.is_none_or(|other| !conflict.range.covers(other)) || as_now(&conflict.plugin)
         });
@@ -181,6 +185,7 @@ pub fn is_true(fact: &Fact, tenant: &Tenant, registry: &Registry) -> bool {
             plugin,
             range,
             running: version,
+            granted: _,
         } => tenant[plugin].range == *range && running(plugin).as_ref() == Some(version),
         Fact::NotBack {
             plugin,
@@ -224,8 +229,14 @@ pub fn agrees(fact: &Fact, assignment: &Assignment) -> bool {
         Fact::Unregistered { plugin } | Fact::NotInstalled { plugin, newest: _ } => state(plugin).is_none(),
         Fact::Exists { plugin, versions } => state(plugin).is_none_or(|version| versions.contains(version)),
         Fact::Present { plugin, running: _ } => state(plugin).is_some(),
-        Fact::Wanted { plugin, range, running } => {
-            state(plugin).is_none_or(|version| range.matches(version)) || state(plugin) == running.as_ref()
+        Fact::Wanted {
+            plugin,
+            range,
+            running,
+            granted,
+        } => {
+            let stays = !granted && state(plugin) == running.as_ref();
+            stays || state(plugin).is_none_or(|version| range.matches(version))
         }
         Fact::NotBack { plugin, running } => state(plugin).is_none_or(|version| version >= running),
         Fact::Held { plugin, running } => state(plugin).is_none_or(|version| version == running),

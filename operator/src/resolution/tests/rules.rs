@@ -272,7 +272,22 @@ fn what_runs_stays_even_if_its_range_or_registry_has_changed() {
     );
     assert_eq!(
         world.refusal("crm"),
-        "crm 1.0.0 needs contacts ^2, contacts 1.0.0 is installed because its installation wants ^9"
+        "crm 1.0.0 needs contacts ^2, contacts 1.0.0 is installed and its installation wants ^9"
+    );
+}
+
+#[test]
+fn an_installation_that_changes_comes_before_a_new_one() {
+    let world = world()
+        .releases("contacts", "1.0.0")
+        .release("contacts 2.0.0: !crm *")
+        .releases("crm", "1.0.0")
+        .installed("contacts ^2 at 1.0.0")
+        .installed("crm *");
+    assert_eq!(world.versions(), "contacts 2.0.0");
+    assert_eq!(
+        world.refusal("crm"),
+        "contacts 2.0.0 conflicts with crm *, contacts 1.0.0 is installed and its installation wants ^2"
     );
 }
 
