@@ -18,7 +18,7 @@
 //! # Preference
 //! Of all ways to grant these wishes, the one that is best for the first plugin, then for the second, and so on:
 //! installations by id, then added plugins by id. Best for an installation is the newest version in its range that is
-//! not deprecated, then the newest deprecated one; of one whose wish is refused, that it stays; best for a plugin to
+//! not deprecated, then the newest deprecated one, then one that runs without a release; of one whose wish is refused, that it stays; best for a plugin to
 //! be added is not to be added, then as for installations.
 //!
 //! Steps are ordered so that providers come before dependants; the module `order` says what is done in cycles.

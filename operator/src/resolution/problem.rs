@@ -46,6 +46,17 @@ pub(super) struct State<'a> {
     demands: OnceCell<Vec<Demand<'a>>>,
 }
 
+/// How well a version is thought of, worst first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Standing {
+    /// It runs, but somebody has removed its release.
+    Gone,
+    /// Its author advises against it.
+    Deprecated,
+    /// Nothing is wrong with it.
+    Good,
+}
+
 /// What an installation says about its plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Rule {
@@ -212,7 +223,7 @@ impl<'a> Variable<'a> {
         }
         let mut states: Vec<_> = releases.into_iter().map(State::version).collect();
         states.sort_by_key(|state| {
-            let preference = |version: &&'a Version| (wanted(version), !state.deprecated());
+            let preference = |version: &&'a Version| (wanted(version), state.standing());
             std::cmp::Reverse((state.version.map(|version| preference(&version)), state.version))
         });
         states.push(State::absent());
@@ -230,7 +241,7 @@ impl<'a> Variable<'a> {
 
     fn added(plugin: &'a PluginId, registry: &'a Registry) -> Self {
         let mut states: Vec<_> = releases(plugin, registry).into_iter().map(State::version).collect();
-        states.sort_by_key(|state| std::cmp::Reverse((!state.deprecated(), state.version)));
+        states.sort_by_key(|state| std::cmp::Reverse((state.standing(), state.version)));
         states.insert(0, State::absent());
         Self {
             plugin,
@@ -283,8 +294,12 @@ impl<'a> State<'a> {
         }
     }
 
-    pub(super) fn deprecated(&self) -> bool {
-        self.release.is_some_and(|release| release.deprecated)
+    pub(super) fn standing(&self) -> Standing {
+        match self.release {
+            None => Standing::Gone,
+            Some(release) if release.deprecated => Standing::Deprecated,
+            Some(_) => Standing::Good,
+        }
     }
 }
 

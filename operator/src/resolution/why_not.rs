@@ -10,7 +10,7 @@ use super::{
     decision::{Decider, Decision},
     explanation::{Explanation, list},
     input::{Registry, Tenant},
-    problem::{Problem, Variable},
+    problem::{Problem, State, Variable},
     solver::Failure,
     values::Value,
 };
@@ -128,16 +128,11 @@ fn compare(problem: &Problem<'_>, decider: &Decider<'_, '_>, decision: &Decision
 }
 
 fn less_preferred(variable: &Variable<'_>, chosen: Value, other: Value) -> WhyNot {
-    let deprecated = |value: Value| {
-        variable
-            .states
-            .get(value as usize)
-            .is_some_and(super::problem::State::deprecated)
-    };
+    let standing = |value: Value| variable.states.get(value as usize).map(State::standing);
     match variable.version(chosen) {
         Some(version) => WhyNot::LessPreferred {
             chosen: version.clone(),
-            deprecated: deprecated(other) && !deprecated(chosen),
+            deprecated: standing(other) < standing(chosen),
         },
         None => WhyNot::NotInstalled,
     }
