@@ -235,11 +235,7 @@ impl<S: Described> Fake<S> {
     }
 
     /// Whether this secret opens it, and the breaches that were set. `None`: this kind of thing has no secret.
-    pub(super) async fn open(
-        &self,
-        key: &S::Key,
-        secret: Option<&SecretString>,
-    ) -> Result<Breaches, BackendError> {
+    pub(super) async fn open(&self, key: &S::Key, secret: Option<&SecretString>) -> Result<Breaches, BackendError> {
         self.enter(Call::VerifyIsolation, key).await?;
         let state = self.state();
         let opens = match state.things.get(&key.to_string()) {

@@ -85,11 +85,7 @@ impl PostgresBackend {
     }
 
     /// Catalogs, and the record of migrations if the schema is the tenant's own and has one.
-    async fn read(
-        &self,
-        connection: &mut PgConnection,
-        holding: &Holding,
-    ) -> Result<(Catalog, Applied), BackendError> {
+    async fn read(&self, connection: &mut PgConnection, holding: &Holding) -> Result<(Catalog, Applied), BackendError> {
         let error = |error| self.database.error(&error);
         let catalog = catalog::read(connection, holding).await.map_err(error)?;
         let applied = match &catalog.schema {

@@ -42,7 +42,10 @@ pub(super) async fn verify(
     username: &str,
     password: &SecretString,
 ) -> Result<Breaches, BackendError> {
-    probed(config, username, password, async |connection| probe(connection, slug).await).await
+    probed(config, username, password, async |connection| {
+        probe(connection, slug).await
+    })
+    .await
 }
 
 /// Logs in with the plugin's credential and probes. Everything probed is rolled back.

@@ -271,7 +271,10 @@ async fn permissions(subject: &PluginDatabases<'_>, tenant: &Tenant) -> Outcome 
         (vec![], true, &[]),
         (vec![], false, &[]),
     ] {
-        let seeded = subject.plugins.seed_permissions(&spec.owner, &spec.key, &permissions).await?;
+        let seeded = subject
+            .plugins
+            .seed_permissions(&spec.owner, &spec.key, &permissions)
+            .await?;
         let holds = seeded.changed == changed && seeded.unknown_roles == unknown;
         expect(holds, format!("seeding {permissions:?} answered {seeded:?}"))?;
     }
@@ -285,7 +288,10 @@ async fn found(subject: &PluginDatabases<'_>, tenant: &Tenant) -> Outcome {
     let spec = subject.installed(tenant).await?;
     subject.revoke(tenant).await?;
     let kept = plugins(tenant).await?;
-    expect(kept == [spec.key.plugin], format!("a tenant with a plugin has {kept:?}"))?;
+    expect(
+        kept == [spec.key.plugin],
+        format!("a tenant with a plugin has {kept:?}"),
+    )?;
     let strangers = plugins(&tenant.stranger()).await?;
     expect(strangers.is_empty(), format!("a stranger has {strangers:?}"))
 }

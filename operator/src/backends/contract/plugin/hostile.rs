@@ -288,12 +288,18 @@ impl HostileScript {
             transactional: true,
         };
         let limits = MigrationLimits::default();
-        let applied = subject.plugins.migrate(&spec, &[decent], MigrationPhase::Expand, &limits).await;
+        let applied = subject
+            .plugins
+            .migrate(&spec, &[decent], MigrationPhase::Expand, &limits)
+            .await;
         applied.map_err(|error| Failure(format!("afterwards a decent script fails: {error}")))?;
         Ok(())
     }
 
-    fn as_expected(&self, end: &Result<Vec<crate::backends::postgres::plugin::AppliedMigration>, MigrationError>) -> Result<(), Failure> {
+    fn as_expected(
+        &self,
+        end: &Result<Vec<crate::backends::postgres::plugin::AppliedMigration>, MigrationError>,
+    ) -> Result<(), Failure> {
         let holds = match (self.end, end) {
             (End::Vain, end) => end.is_ok(),
             (End::Refused(states), Err(MigrationError::Failed(failure))) => {
@@ -301,7 +307,10 @@ impl HostileScript {
             }
             (End::Found(words), Err(MigrationError::Failed(failure))) => failure.message.contains(words),
             (End::Ended, Err(MigrationError::Failed(failure))) => {
-                matches!(failure.sqlstate.as_deref(), None | Some("57014" | "57P01" | "25P04" | "25P03"))
+                matches!(
+                    failure.sqlstate.as_deref(),
+                    None | Some("57014" | "57P01" | "25P04" | "25P03")
+                )
             }
             (End::Refused(_) | End::Found(_) | End::Ended, _) => false,
         };

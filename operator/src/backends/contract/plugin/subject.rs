@@ -37,7 +37,10 @@ pub(super) fn spec(tenant: &Tenant) -> Result<PluginDatabaseSpec, BackendError> 
     let tables = if tenant.changed {
         vec![("teams", vec!["SELECT"])]
     } else {
-        vec![("users", vec!["SELECT", "REFERENCES"]), ("teams", vec!["SELECT", "INSERT"])]
+        vec![
+            ("users", vec!["SELECT", "REFERENCES"]),
+            ("teams", vec!["SELECT", "INSERT"]),
+        ]
     };
     Ok(PluginDatabaseSpec {
         owner: tenant.owner.clone(),

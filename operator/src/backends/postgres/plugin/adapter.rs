@@ -109,7 +109,9 @@ impl PluginDatabase for PostgresBackend {
         }
         // Whoever made the schema has made the record before.
         let applied = match &catalog.schema {
-            Some(_) => ledger::applied(&mut connection, holding.schema.as_str()).await.map_err(error)?,
+            Some(_) => ledger::applied(&mut connection, holding.schema.as_str())
+                .await
+                .map_err(error)?,
             None => ledger::Applied::new(),
         };
         let steps = plan::plan(spec, &catalog, &surroundings, None, &self.connect_group);
@@ -174,7 +176,10 @@ impl PluginDatabase for PostgresBackend {
             .fetch_all(&self.database.pool)
             .await
             .map_err(|error| self.database.error(&error))?;
-        let marks = comments.iter().flatten().filter_map(|comment| PluginOwner::from_comment(comment));
+        let marks = comments
+            .iter()
+            .flatten()
+            .filter_map(|comment| PluginOwner::from_comment(comment));
         let mut plugins: Vec<PluginId> = marks
             .filter(|mark| mark.tenant == *owner)
             .map(|mark| mark.plugin)

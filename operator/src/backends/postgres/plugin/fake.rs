@@ -15,7 +15,8 @@ use secrecy::SecretString;
 
 use super::{
     AppliedMigration, MigrationError, MigrationFailure, MigrationLimits, MigrationPhase, PluginDatabase,
-    PluginDatabaseSpec, PluginDatabaseState, PluginKey, PluginMigration, PluginPermission, SeededPermissions, migration,
+    PluginDatabaseSpec, PluginDatabaseState, PluginKey, PluginMigration, PluginPermission, SeededPermissions,
+    migration,
 };
 use crate::backends::{
     BackendError, Breaches, Credential, Observed,
@@ -101,6 +102,8 @@ impl Described for PluginDatabaseSpec {
 impl PluginDatabase for FakePluginDatabase {
     async fn observe(&self, spec: &PluginDatabaseSpec) -> Result<Observed<PluginDatabaseState>, BackendError> {
         let observed = self.schemas.look(spec).await?;
+        let mut applied = self.applied(&spec.key);
+        applied.sort_unstable();
         Ok(observed.map(
             |Seen {
                  differences,
@@ -108,7 +111,7 @@ impl PluginDatabase for FakePluginDatabase {
              }| PluginDatabaseState {
                 differences,
                 credential_id,
-                applied: self.applied(&spec.key),
+                applied,
             },
         ))
     }
@@ -216,7 +219,10 @@ impl PluginDatabase for FakePluginDatabase {
 
     async fn plugins_of(&self, owner: &Owner, slug: &TenantSlug) -> Result<Vec<PluginId>, BackendError> {
         let state = self.state();
-        let own = state.owners.iter().filter(|(key, found)| key.slug == *slug && *found == owner);
+        let own = state
+            .owners
+            .iter()
+            .filter(|(key, found)| key.slug == *slug && *found == owner);
         Ok(own.map(|(key, _)| key.plugin.clone()).collect())
     }
 

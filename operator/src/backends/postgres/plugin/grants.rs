@@ -131,9 +131,9 @@ impl TenantTables {
     {
         let mut tables = BTreeMap::<_, BTreeSet<_>>::new();
         for (name, privileges) in declared {
-            let table: TenantTable = name.parse().map_err(|_| RefusedGrant::UnknownTable {
-                table: name.to_owned(),
-            })?;
+            let table: TenantTable = name
+                .parse()
+                .map_err(|_| RefusedGrant::UnknownTable { table: name.to_owned() })?;
             for name in privileges {
                 let privilege = name.to_ascii_uppercase().parse().ok();
                 let privilege: TablePrivilege = privilege
@@ -183,7 +183,13 @@ mod tests {
 
     #[test]
     fn tables_outside_the_template_are_refused_with_those_there_are() {
-        for table in ["_migrations", "pg_class", "users; DROP TABLE users", "tenant_x.users", ""] {
+        for table in [
+            "_migrations",
+            "pg_class",
+            "users; DROP TABLE users",
+            "tenant_x.users",
+            "",
+        ] {
             let error = TenantTables::parse([(table, vec!["SELECT"])]).unwrap_err().to_string();
             assert!(error.contains("it has: users, teams, team_members"), "{error}");
         }
@@ -204,7 +210,10 @@ mod tests {
             ("audit_logs", "UPDATE"),
         ] {
             let error = TenantTables::parse([(table, vec![privilege])]).unwrap_err();
-            assert!(error.to_string().contains("only: SELECT"), "{table} {privilege}: {error}");
+            assert!(
+                error.to_string().contains("only: SELECT"),
+                "{table} {privilege}: {error}"
+            );
         }
     }
 }

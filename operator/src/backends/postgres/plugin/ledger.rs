@@ -96,5 +96,8 @@ pub(super) async fn finish(connection: &mut PgConnection, schema: &str, name: &s
 
 /// The statement that forgets a schema's migrations, for the transaction that makes or drops the schema.
 pub(super) fn forget(schema: &str) -> String {
-    format!("DELETE FROM {OPERATOR_SCHEMA}.plugin_migrations WHERE schema_name = {}", literal(schema))
+    format!(
+        "DELETE FROM {OPERATOR_SCHEMA}.plugin_migrations WHERE schema_name = {}",
+        literal(schema)
+    )
 }

@@ -1,6 +1,6 @@
 //! A plugin's migrations, and what became of them.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use crate::backends::BackendError;
 
@@ -84,7 +84,6 @@ pub enum MigrationError {
 
 /// How a script failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}", self.describe())]
 pub struct MigrationFailure {
     /// Name of the migration. Nothing of it was applied, unless it is not transactional.
     pub migration: String,
@@ -102,20 +101,20 @@ pub struct MigrationFailure {
     pub applied: Vec<AppliedMigration>,
 }
 
-impl MigrationFailure {
-    fn describe(&self) -> String {
-        let mut text = format!("migration {}", self.migration);
+impl fmt::Display for MigrationFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "migration {}", self.migration)?;
         if let Some(statement) = self.statement {
-            text += &format!(", statement {statement}");
+            write!(f, ", statement {statement}")?;
         }
-        text += &format!(": {}", self.message);
+        write!(f, ": {}", self.message)?;
         if let Some(sqlstate) = &self.sqlstate {
-            text += &format!(" (SQLSTATE {sqlstate})");
+            write!(f, " (SQLSTATE {sqlstate})")?;
         }
-        if let Some(hint) = self.hint {
-            text += &format!("; {hint}");
+        match self.hint {
+            Some(hint) => write!(f, "; {hint}"),
+            None => Ok(()),
         }
-        text
     }
 }
 

@@ -82,7 +82,7 @@ pub struct PluginDatabaseState {
     pub differences: Vec<String>,
     /// Id of the credential that the active login role accepts; `None` if it has none of ours.
     pub credential_id: Option<String>,
-    /// Names of the migrations applied.
+    /// Names of the migrations applied, sorted.
     pub applied: Vec<String>,
 }
 

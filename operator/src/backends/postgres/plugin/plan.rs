@@ -102,7 +102,9 @@ impl Plan<'_> {
         if role.login {
             self.steps.push(
                 format!("role {name} may log in"),
-                &[format!("ALTER ROLE {quoted} NOLOGIN PASSWORD NULL VALID UNTIL 'infinity'")],
+                &[format!(
+                    "ALTER ROLE {quoted} NOLOGIN PASSWORD NULL VALID UNTIL 'infinity'"
+                )],
             );
         }
         if role.limit != OWNER_CONNECTION_LIMIT {
@@ -184,7 +186,10 @@ impl Plan<'_> {
         if !has(grants, "", owner, "USAGE") || !has(grants, "", owner, "CREATE") {
             self.steps.push(
                 format!("role {owner} may not create in schema {name}"),
-                &[format!("GRANT USAGE, CREATE ON SCHEMA {quoted} TO {}", self.owner_name())],
+                &[format!(
+                    "GRANT USAGE, CREATE ON SCHEMA {quoted} TO {}",
+                    self.owner_name()
+                )],
             );
         }
         if ![a, b].iter().all(|role| has(grants, "", role, "USAGE")) {

@@ -212,7 +212,11 @@ fn each_difference_is_named_and_healed() {
             "REVOKE CREATE ON SCHEMA \"tenant_acme_corp\"",
         ),
         (
-            |_, surroundings| surroundings.tenant_tables.retain(|grant| grant.grantee != B || grant.kind != "teams" || grant.privilege != "INSERT"),
+            |_, surroundings| {
+                surroundings
+                    .tenant_tables
+                    .retain(|grant| grant.grantee != B || grant.kind != "teams" || grant.privilege != "INSERT");
+            },
             "the plugin lacks INSERT on the tenant's table teams",
             "GRANT INSERT ON \"tenant_acme_corp\".\"teams\" TO",
         ),
@@ -244,11 +248,14 @@ fn what_is_no_longer_declared_is_revoked() {
     };
     let steps = plan(&spec, &catalog, &surroundings, None, GROUP);
     let differences: Vec<_> = steps.iter().map(|step| step.difference.as_str()).collect();
-    assert_eq!(differences, [
-        "the plugin has USAGE on schema tenant_acme_corp, which it does not declare",
-        "the plugin does not declare, and has, INSERT on the tenant's table teams",
-        "the plugin does not declare, and has, SELECT on the tenant's table teams",
-        "the plugin does not declare, and has, REFERENCES on the tenant's table users",
-        "the plugin does not declare, and has, SELECT on the tenant's table users",
-    ]);
+    assert_eq!(
+        differences,
+        [
+            "the plugin has USAGE on schema tenant_acme_corp, which it does not declare",
+            "the plugin does not declare, and has, INSERT on the tenant's table teams",
+            "the plugin does not declare, and has, SELECT on the tenant's table teams",
+            "the plugin does not declare, and has, REFERENCES on the tenant's table users",
+            "the plugin does not declare, and has, SELECT on the tenant's table users",
+        ]
+    );
 }

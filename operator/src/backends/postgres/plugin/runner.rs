@@ -105,8 +105,7 @@ fn prepare<'a>(
         let statements = script::split(&text)?;
         if !migration.transactional {
             for (index, statement) in statements.iter().enumerate() {
-                script::check_repeatable(statement)
-                    .map_err(|message| format!("statement {}: {message}", index + 1))?;
+                script::check_repeatable(statement).map_err(|message| format!("statement {}: {message}", index + 1))?;
             }
         }
         Ok(Prepared {
@@ -191,7 +190,9 @@ impl Run<'_> {
                     duration: began.elapsed(),
                 }),
                 Some(trouble) => {
-                    return Err(MigrationError::Failed(Box::new(trouble.into_failure(name, &self.applied))));
+                    return Err(MigrationError::Failed(Box::new(
+                        trouble.into_failure(name, &self.applied),
+                    )));
                 }
             }
         }
@@ -261,7 +262,8 @@ impl Run<'_> {
         let statements = async {
             let schema = self.holding.schema.as_str();
             self.within(deadline, None, session.discard()).await?;
-            self.within(deadline, None, session.drop_invalid_indexes(schema)).await?;
+            self.within(deadline, None, session.drop_invalid_indexes(schema))
+                .await?;
             for (index, statement) in one.statements.iter().enumerate() {
                 self.within(deadline, Some(index + 1), session.run_alone(statement.clone()))
                     .await?;

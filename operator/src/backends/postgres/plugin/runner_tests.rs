@@ -27,7 +27,11 @@ fn holding() -> (Holding, TenantSlug) {
     (Holding::of_plugin(&owner, &key), slug)
 }
 
-fn names(migrations: &[PluginMigration], applied: &[&str], phase: MigrationPhase) -> Result<Vec<String>, MigrationError> {
+fn names(
+    migrations: &[PluginMigration],
+    applied: &[&str],
+    phase: MigrationPhase,
+) -> Result<Vec<String>, MigrationError> {
     let (holding, slug) = holding();
     let prepared = prepare(&holding, &slug, migrations)?;
     let applied = migrations
@@ -54,9 +58,17 @@ fn what_contracts_waits_for_all_that_expands() {
 #[test]
 fn a_script_that_changed_is_not_run() {
     let (holding, slug) = holding();
-    let all = [migration("1", MigrationPhase::Expand), migration("2", MigrationPhase::Contract)];
+    let all = [
+        migration("1", MigrationPhase::Expand),
+        migration("2", MigrationPhase::Contract),
+    ];
     let applied = Applied::from([("2".to_owned(), "other".to_owned())]);
-    let error = pending(prepare(&holding, &slug, &all).unwrap(), &applied, MigrationPhase::Expand).unwrap_err();
+    let error = pending(
+        prepare(&holding, &slug, &all).unwrap(),
+        &applied,
+        MigrationPhase::Expand,
+    )
+    .unwrap_err();
     assert!(matches!(
         error,
         MigrationError::Backend(BackendError::MigrationChanged { name, .. }) if name == "2"
@@ -69,12 +81,23 @@ fn a_script_that_cannot_be_read_is_refused_before_any_runs() {
     for (sql, transactional, part) in [
         ("SELECT {{secret}}", true, "is no placeholder"),
         ("SELECT 'a", true, "has no end"),
-        ("VACUUM; DELETE FROM t", false, "statement 2: without a transaction only"),
+        (
+            "VACUUM; DELETE FROM t",
+            false,
+            "statement 2: without a transaction only",
+        ),
     ] {
         (bad.sql, bad.transactional) = (sql.to_owned(), transactional);
-        let error = names(&[migration("1", MigrationPhase::Expand), bad.clone()], &[], MigrationPhase::Expand);
+        let error = names(
+            &[migration("1", MigrationPhase::Expand), bad.clone()],
+            &[],
+            MigrationPhase::Expand,
+        );
         let error = error.unwrap_err().to_string();
-        assert!(error.starts_with("migration 2 cannot be run: ") && error.contains(part), "{error}");
+        assert!(
+            error.starts_with("migration 2 cannot be run: ") && error.contains(part),
+            "{error}"
+        );
     }
 }
 

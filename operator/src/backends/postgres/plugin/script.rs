@@ -170,7 +170,12 @@ pub(super) fn check_repeatable(statement: &str) -> Result<(), String> {
             *offset += text.len();
             Some((token.kind, text))
         })
-        .filter(|(kind, _)| !matches!(kind, TokenKind::Whitespace | TokenKind::LineComment | TokenKind::BlockComment { .. }))
+        .filter(|(kind, _)| {
+            !matches!(
+                kind,
+                TokenKind::Whitespace | TokenKind::LineComment | TokenKind::BlockComment { .. }
+            )
+        })
         .take_while(|(kind, _)| *kind == TokenKind::Ident)
         .map(|(_, text)| text.to_ascii_lowercase())
         .filter(|word| word != "unique")
@@ -185,9 +190,11 @@ pub(super) fn check_repeatable(statement: &str) -> Result<(), String> {
              IF EXISTS"
                 .to_owned(),
         ),
-        _ => Err("without a transaction only CREATE INDEX CONCURRENTLY IF NOT EXISTS, DROP INDEX CONCURRENTLY IF \
+        _ => Err(
+            "without a transaction only CREATE INDEX CONCURRENTLY IF NOT EXISTS, DROP INDEX CONCURRENTLY IF \
                   EXISTS, REINDEX, VACUUM and ANALYZE are run"
-            .to_owned()),
+                .to_owned(),
+        ),
     }
 }
 

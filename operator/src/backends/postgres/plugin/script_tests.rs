@@ -4,13 +4,22 @@ use super::*;
 
 #[test]
 fn placeholders_become_quoted_names() {
-    let filled = fill_in("CREATE TABLE {{schema}}.a (u uuid REFERENCES {{tenant_schema}}.users)", "p", "t");
+    let filled = fill_in(
+        "CREATE TABLE {{schema}}.a (u uuid REFERENCES {{tenant_schema}}.users)",
+        "p",
+        "t",
+    );
     assert_eq!(filled.unwrap(), "CREATE TABLE \"p\".a (u uuid REFERENCES \"t\".users)");
 }
 
 #[test]
 fn an_unknown_placeholder_is_refused_and_an_array_is_none() {
-    for unknown in ["{{tenant}}", "{{ schema }}", "{{other_schema}}", "a {{schema}}.b {{x-y}}"] {
+    for unknown in [
+        "{{tenant}}",
+        "{{ schema }}",
+        "{{other_schema}}",
+        "a {{schema}}.b {{x-y}}",
+    ] {
         let error = fill_in(unknown, "p", "t").unwrap_err();
         assert!(error.contains("is no placeholder; there are `{{schema}}`"), "{error}");
     }
@@ -24,14 +33,14 @@ fn scripts_are_cut_where_psql_cuts_them() {
     for (script, statements) in [
         ("SELECT 1; SELECT 2", vec!["SELECT 1", "SELECT 2"]),
         (" -- ;\n;; /* ; /* ; */ */ SELECT 1 ;\n-- end", vec!["SELECT 1"]),
-        ("SELECT ';', \"a;b\", E'\\';', $$;$$, $x$;$$;$x$; SELECT 2", vec![
-            "SELECT ';', \"a;b\", E'\\';', $$;$$, $x$;$$;$x$",
-            "SELECT 2",
-        ]),
-        ("CREATE RULE r AS ON INSERT TO t DO (SELECT 1; SELECT 2); SELECT 3", vec![
-            "CREATE RULE r AS ON INSERT TO t DO (SELECT 1; SELECT 2)",
-            "SELECT 3",
-        ]),
+        (
+            "SELECT ';', \"a;b\", E'\\';', $$;$$, $x$;$$;$x$; SELECT 2",
+            vec!["SELECT ';', \"a;b\", E'\\';', $$;$$, $x$;$$;$x$", "SELECT 2"],
+        ),
+        (
+            "CREATE RULE r AS ON INSERT TO t DO (SELECT 1; SELECT 2); SELECT 3",
+            vec!["CREATE RULE r AS ON INSERT TO t DO (SELECT 1; SELECT 2)", "SELECT 3"],
+        ),
         (
             "CREATE OR REPLACE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT CASE WHEN true THEN 1 END; SELECT 2; END; SELECT 3",
             vec![

@@ -14,11 +14,7 @@ use super::{
 };
 use crate::backends::{
     BackendError,
-    postgres::{
-        PostgresConfig,
-        connection::Database,
-        migrations, own_schema,
-    },
+    postgres::{PostgresConfig, connection::Database, migrations, own_schema},
 };
 
 /// Schema `core`.

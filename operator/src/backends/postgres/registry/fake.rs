@@ -245,7 +245,10 @@ impl PluginRegistry for FakeRegistry {
 
     async fn tenant_plugins(&self, owner: &Owner) -> Result<Vec<TenantPlugin>, BackendError> {
         let state = self.open()?;
-        let own = state.tenant_plugins.iter().filter(|((id, _), _)| *id == owner.tenant_id);
+        let own = state
+            .tenant_plugins
+            .iter()
+            .filter(|((id, _), _)| *id == owner.tenant_id);
         Ok(own.map(|(_, plugin)| plugin.clone()).collect())
     }
 

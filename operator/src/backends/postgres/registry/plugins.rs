@@ -8,9 +8,7 @@ use serde_json::Value;
 use crate::backends::BackendError;
 
 /// Status of a release (`core.plugins.status`); the platform's words, data-model.md.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Deserialize, strum::EnumString, strum::IntoStaticStr, strum::Display,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, strum::EnumString, strum::IntoStaticStr, strum::Display)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 pub enum ReleaseStatus {
@@ -38,9 +36,7 @@ pub struct PluginRelease {
 }
 
 /// Status of an installation (`core.tenant_plugins.status`); the platform's words, data-model.md.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Deserialize, strum::EnumString, strum::IntoStaticStr, strum::Display,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, strum::EnumString, strum::IntoStaticStr, strum::Display)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 pub enum TenantPluginStatus {

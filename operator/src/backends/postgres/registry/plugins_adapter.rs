@@ -5,9 +5,7 @@ use plexica_crds::{names::PluginId, ownership::Owner};
 use serde::de::DeserializeOwned;
 use sqlx::types::Json;
 
-use super::{
-    PluginRegistry, PluginRelease, PostgresRegistry, TenantPlugin,
-};
+use super::{PluginRegistry, PluginRelease, PostgresRegistry, TenantPlugin};
 use crate::backends::BackendError;
 
 impl PostgresRegistry {
