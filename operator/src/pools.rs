@@ -43,6 +43,8 @@ pub enum Verb {
     Delete,
     /// Try isolation.
     VerifyIsolation,
+    /// Apply a plugin's migrations.
+    Migrate,
     /// Registry: find a place.
     Place,
     /// Registry: write what is known.
@@ -56,6 +58,8 @@ impl Verb {
             Self::Update | Self::Revoke | Self::VerifyIsolation => Duration::from_secs(30),
             Self::Create => Duration::from_secs(90),
             Self::Delete => Duration::from_mins(3),
+            // Each script has a deadline of its own; a release brings a few.
+            Self::Migrate => Duration::from_mins(30),
         }
     }
 }
@@ -156,6 +160,15 @@ impl AsBackendError for crate::backends::postgres::registry::PlacementError {
         match self {
             Self::Backend(error) => Some(error),
             Self::RetainedData { .. } | Self::UnknownPool { .. } | Self::PoolFull { .. } => None,
+        }
+    }
+}
+
+impl AsBackendError for crate::backends::postgres::plugin::MigrationError {
+    fn as_backend_error(&self) -> Option<&BackendError> {
+        match self {
+            Self::Backend(error) => Some(error),
+            Self::Invalid { .. } | Self::NotExpanded { .. } | Self::Failed(_) => None,
         }
     }
 }

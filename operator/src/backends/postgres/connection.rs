@@ -110,12 +110,22 @@ impl Database {
     /// Begins a transaction that holds the advisory lock of that name until its end.
     pub(super) async fn begin_locked(&self, lock: &str) -> Result<Transaction<'static, Postgres>, BackendError> {
         let mut transaction = self.pool.begin().await.map_err(|error| self.error(&error))?;
+        self.lock(&mut transaction, lock).await?;
+        Ok(transaction)
+    }
+
+    /// Takes the advisory lock of that name until the transaction's end.
+    pub(super) async fn lock(
+        &self,
+        transaction: &mut Transaction<'static, Postgres>,
+        lock: &str,
+    ) -> Result<(), BackendError> {
         sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))")
             .bind(lock)
-            .execute(&mut *transaction)
+            .execute(&mut **transaction)
             .await
             .map_err(|error| self.error(&error))?;
-        Ok(transaction)
+        Ok(())
     }
 
     /// Runs a script whose every name went through [`super::sql`].
@@ -152,8 +162,8 @@ impl Database {
     }
 }
 
-/// Name of the advisory lock under which a tenant's schema and roles are changed.
-pub(super) fn tenant_lock(schema: &SchemaName) -> String {
+/// Name of the advisory lock under which a schema and its roles are changed.
+pub(super) fn lock_of(schema: &SchemaName) -> String {
     format!("plexica:{schema}")
 }
 
