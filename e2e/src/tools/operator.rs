@@ -35,7 +35,10 @@ impl Tools {
                     .args(["build", "--release", "--locked", "--target", TARGET]);
                 cargo.args(packages.iter().flat_map(|package| ["--package", package]));
                 let log = name.replace(' ', "-");
-                let advice = format!("repair its code: `cargo check --package {}`", packages.join(" --package "));
+                let advice = format!(
+                    "repair its code: `cargo check --package {}`",
+                    packages.join(" --package ")
+                );
                 command::run(&self.layout, &log, cargo, &advice).await?;
                 let target = match std::env::var_os("CARGO_TARGET_DIR") {
                     Some(folder) => self.layout.repository.join(folder),

@@ -2,6 +2,8 @@
 
 use plexica_plugin_kit::Problem;
 use serde::{Deserialize, Serialize};
+use sqlx::postgres::PgRow;
+use sqlx::{FromRow, Row};
 use uuid::Uuid;
 
 /// Longest text that a field holds; the table checks the same.
@@ -30,7 +32,7 @@ pub struct NewContact {
 }
 
 /// A contact as it is stored and shown.
-#[derive(Clone, Debug, Serialize, sqlx::FromRow)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Contact {
     /// Id.
     pub id: Uuid,
@@ -57,7 +59,9 @@ impl NewContact {
         let phone = text("phone", self.phone)?;
         match &email {
             None if configuration.require_email => {
-                return Err(Problem::invalid("email is missing, and this tenant wants one of every contact"));
+                return Err(Problem::invalid(
+                    "email is missing, and this tenant wants one of every contact",
+                ));
             }
             Some(email) if !is_address(email) => return Err(Problem::invalid("email is no address")),
             _ => {}
@@ -73,7 +77,9 @@ fn text(field: &str, text: Option<String>) -> Result<Option<String>, Problem> {
         Some(long) if long.chars().count() > TEXT_MAX => {
             Err(Problem::invalid(format!("{field} has more than {TEXT_MAX} characters")))
         }
-        Some(odd) if odd.contains(char::is_control) => Err(Problem::invalid(format!("{field} holds control characters"))),
+        Some(odd) if odd.contains(char::is_control) => {
+            Err(Problem::invalid(format!("{field} holds control characters")))
+        }
         _ => Ok(text),
     }
 }
@@ -83,6 +89,19 @@ fn is_address(text: &str) -> bool {
     text.split_once('@').is_some_and(|(local, host)| {
         !local.is_empty() && !host.is_empty() && !host.contains('@') && !text.contains(char::is_whitespace)
     })
+}
+
+impl FromRow<'_, PgRow> for Contact {
+    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            id: row.try_get("id")?,
+            name: row.try_get("name")?,
+            email: row.try_get("email")?,
+            phone: row.try_get("phone")?,
+            created_by: row.try_get("created_by")?,
+            created_at: row.try_get("created_at")?,
+        })
+    }
 }
 
 #[cfg(test)]

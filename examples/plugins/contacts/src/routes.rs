@@ -75,14 +75,14 @@ async fn create(
     let id = store::add(&state.database, &contact, &caller.subject).await?;
     let made = store::find(&state.database, id).await?;
     // Relative (RFC 9110 section 10.2.2): the plugin does not know the prefix that the gateway strips.
-    Ok((StatusCode::CREATED, [(header::LOCATION, format!("contacts/{id}"))], Body(made)))
+    Ok((
+        StatusCode::CREATED,
+        [(header::LOCATION, format!("contacts/{id}"))],
+        Body(made),
+    ))
 }
 
-async fn show(
-    State(state): State<Contacts>,
-    caller: Caller,
-    Path(id): Path<Uuid>,
-) -> Result<Body<Contact>, Problem> {
+async fn show(State(state): State<Contacts>, caller: Caller, Path(id): Path<Uuid>) -> Result<Body<Contact>, Problem> {
     READ.require(&caller, &state.database).await?;
     store::find(&state.database, id).await.map(Body)
 }
@@ -99,11 +99,7 @@ async fn replace(
     store::find(&state.database, id).await.map(Body)
 }
 
-async fn remove(
-    State(state): State<Contacts>,
-    caller: Caller,
-    Path(id): Path<Uuid>,
-) -> Result<StatusCode, Problem> {
+async fn remove(State(state): State<Contacts>, caller: Caller, Path(id): Path<Uuid>) -> Result<StatusCode, Problem> {
     DELETE.require(&caller, &state.database).await?;
     store::remove(&state.database, id).await?;
     Ok(StatusCode::NO_CONTENT)

@@ -67,7 +67,11 @@ pub async fn replace(database: &PgPool, id: Uuid, contact: &NewContact) -> Resul
         .execute(database)
         .await
         .map_err(refused)?;
-    if changed.rows_affected() == 0 { Err(none(id)) } else { Ok(()) }
+    if changed.rows_affected() == 0 {
+        Err(none(id))
+    } else {
+        Ok(())
+    }
 }
 
 /// Removes a contact.
@@ -76,7 +80,11 @@ pub async fn remove(database: &PgPool, id: Uuid) -> Result<(), Problem> {
         .bind(id)
         .execute(database)
         .await?;
-    if removed.rows_affected() == 0 { Err(none(id)) } else { Ok(()) }
+    if removed.rows_affected() == 0 {
+        Err(none(id))
+    } else {
+        Ok(())
+    }
 }
 
 fn none(id: Uuid) -> Problem {

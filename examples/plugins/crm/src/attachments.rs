@@ -13,7 +13,7 @@ use secrecy::ExposeSecret;
 use uuid::Uuid;
 
 /// How long a signed URL counts: it is used at once.
-const SIGNED_FOR: Duration = Duration::from_secs(60);
+const SIGNED_FOR: Duration = Duration::from_mins(1);
 
 /// Attachments of deals.
 #[derive(Clone, Debug)]
@@ -87,7 +87,10 @@ impl Attachments {
     /// 503 when the store does not do it.
     pub async fn remove(&self, deal: Uuid) -> Result<(), Problem> {
         let key = self.key(deal);
-        let url = self.bucket.delete_object(Some(&self.credentials), &key).sign(SIGNED_FOR);
+        let url = self
+            .bucket
+            .delete_object(Some(&self.credentials), &key)
+            .sign(SIGNED_FOR);
         let answer = self.client.delete(url).send().await.map_err(unavailable)?;
         answer.error_for_status().map_err(unavailable)?;
         Ok(())

@@ -2,6 +2,8 @@
 
 use plexica_plugin_kit::Problem;
 use serde::{Deserialize, Serialize};
+use sqlx::postgres::PgRow;
+use sqlx::{FromRow, Row};
 use uuid::Uuid;
 
 /// Longest title; the table checks the same.
@@ -40,7 +42,7 @@ pub struct Move {
 }
 
 /// A deal as it is stored.
-#[derive(Clone, Debug, Serialize, sqlx::FromRow)]
+#[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Deal {
     /// Id.
@@ -92,6 +94,20 @@ impl Configuration {
         stage
             .cloned()
             .ok_or_else(|| Problem::invalid(format!("stage is one of: {}", self.stages.join(", "))))
+    }
+}
+
+impl FromRow<'_, PgRow> for Deal {
+    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            id: row.try_get("id")?,
+            title: row.try_get("title")?,
+            contact_id: row.try_get("contact_id")?,
+            amount: row.try_get("amount")?,
+            stage: row.try_get("stage")?,
+            attachment: row.try_get("attachment")?,
+            created_at: row.try_get("created_at")?,
+        })
     }
 }
 

@@ -83,19 +83,19 @@ struct Filter {
 }
 
 async fn list(
-    State(state): State<Crm>,
+    State(crm): State<Crm>,
     caller: Caller,
     Query(Filter { stage }): Query<Filter>,
 ) -> Result<Body<Value>, Problem> {
-    READ.require(&caller, &state.database).await?;
-    let deals = store::list(&state.database, stage.as_deref()).await?;
-    Ok(Body(json!({ "currency": state.configuration.currency, "deals": deals })))
+    READ.require(&caller, &crm.database).await?;
+    let deals = store::list(&crm.database, stage.as_deref()).await?;
+    Ok(Body(json!({ "currency": crm.configuration.currency, "deals": deals })))
 }
 
 /// Counts by stage: what plugin `sample-analytics` shows.
-async fn summary(State(state): State<Crm>, caller: Caller) -> Result<Body<Value>, Problem> {
-    READ.require(&caller, &state.database).await?;
-    let stages: serde_json::Map<String, Value> = store::count(&state.database)
+async fn summary(State(crm): State<Crm>, caller: Caller) -> Result<Body<Value>, Problem> {
+    READ.require(&caller, &crm.database).await?;
+    let stages: serde_json::Map<String, Value> = store::count(&crm.database)
         .await?
         .into_iter()
         .map(|(stage, deals)| (stage, deals.into()))
@@ -104,78 +104,78 @@ async fn summary(State(state): State<Crm>, caller: Caller) -> Result<Body<Value>
 }
 
 async fn create(
-    State(state): State<Crm>,
+    State(crm): State<Crm>,
     caller: Caller,
     Json(deal): Json<NewDeal>,
 ) -> Result<impl IntoResponse, Problem> {
-    WRITE.require(&caller, &state.database).await?;
-    let (deal, stage) = deal.checked(&state.configuration)?;
-    if state.contact(&caller, deal.contact_id).await?.is_none() {
+    WRITE.require(&caller, &crm.database).await?;
+    let (deal, stage) = deal.checked(&crm.configuration)?;
+    if crm.contact(&caller, deal.contact_id).await?.is_none() {
         return Err(Problem::invalid(format!("there is no contact {}", deal.contact_id)));
     }
-    let id = store::add(&state.database, &deal, &stage).await?;
-    let made = store::find(&state.database, id).await?;
+    let id = store::add(&crm.database, &deal, &stage).await?;
+    let made = store::find(&crm.database, id).await?;
     // Relative (RFC 9110 section 10.2.2): the plugin does not know the prefix that the gateway strips.
-    Ok((StatusCode::CREATED, [(header::LOCATION, format!("deals/{id}"))], Body(made)))
+    Ok((
+        StatusCode::CREATED,
+        [(header::LOCATION, format!("deals/{id}"))],
+        Body(made),
+    ))
 }
 
 /// A deal with its contact, which may be gone meanwhile.
-async fn show(State(state): State<Crm>, caller: Caller, Path(id): Path<Uuid>) -> Result<Body<Value>, Problem> {
-    READ.require(&caller, &state.database).await?;
-    let deal = store::find(&state.database, id).await?;
-    let contact = state.contact(&caller, deal.contact_id).await?;
-    let currency = &state.configuration.currency;
+async fn show(State(crm): State<Crm>, caller: Caller, Path(id): Path<Uuid>) -> Result<Body<Value>, Problem> {
+    READ.require(&caller, &crm.database).await?;
+    let deal = store::find(&crm.database, id).await?;
+    let contact = crm.contact(&caller, deal.contact_id).await?;
+    let currency = &crm.configuration.currency;
     Ok(Body(json!({ "currency": currency, "deal": deal, "contact": contact })))
 }
 
 async fn advance(
-    State(state): State<Crm>,
+    State(crm): State<Crm>,
     caller: Caller,
     Path(id): Path<Uuid>,
     Json(Move { stage }): Json<Move>,
 ) -> Result<Body<Deal>, Problem> {
-    WRITE.require(&caller, &state.database).await?;
-    let stage = state.configuration.stage(Some(&stage))?;
-    store::move_to(&state.database, id, &stage).await?;
-    store::find(&state.database, id).await.map(Body)
+    WRITE.require(&caller, &crm.database).await?;
+    let stage = crm.configuration.stage(Some(&stage))?;
+    store::move_to(&crm.database, id, &stage).await?;
+    store::find(&crm.database, id).await.map(Body)
 }
 
-async fn remove(State(state): State<Crm>, caller: Caller, Path(id): Path<Uuid>) -> Result<StatusCode, Problem> {
-    DELETE.require(&caller, &state.database).await?;
-    store::find(&state.database, id).await?;
+async fn remove(State(crm): State<Crm>, caller: Caller, Path(id): Path<Uuid>) -> Result<StatusCode, Problem> {
+    DELETE.require(&caller, &crm.database).await?;
+    store::find(&crm.database, id).await?;
     // First the attachment: a deal without it can be removed again, an attachment without its deal is found by nobody.
-    state.attachments.remove(id).await?;
-    store::remove(&state.database, id).await?;
+    crm.attachments.remove(id).await?;
+    store::remove(&crm.database, id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 async fn upload(
-    State(state): State<Crm>,
+    State(crm): State<Crm>,
     caller: Caller,
     Path(id): Path<Uuid>,
     headers: HeaderMap,
     content: Bytes,
 ) -> Result<StatusCode, Problem> {
-    WRITE.require(&caller, &state.database).await?;
+    WRITE.require(&caller, &crm.database).await?;
     let media_type = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
         .filter(|text| text.len() <= MEDIA_TYPE_MAX)
         .ok_or_else(|| Problem::malformed("name the attachment's media type in header Content-Type"))?;
-    store::find(&state.database, id).await?;
-    state.attachments.put(id, content).await?;
-    store::attached(&state.database, id, media_type).await?;
+    store::find(&crm.database, id).await?;
+    crm.attachments.put(id, content).await?;
+    store::attached(&crm.database, id, media_type).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn download(
-    State(state): State<Crm>,
-    caller: Caller,
-    Path(id): Path<Uuid>,
-) -> Result<impl IntoResponse, Problem> {
-    READ.require(&caller, &state.database).await?;
-    let deal = store::find(&state.database, id).await?;
-    let content = state.attachments.get(id).await?;
+async fn download(State(crm): State<Crm>, caller: Caller, Path(id): Path<Uuid>) -> Result<impl IntoResponse, Problem> {
+    READ.require(&caller, &crm.database).await?;
+    let deal = store::find(&crm.database, id).await?;
+    let content = crm.attachments.get(id).await?;
     let (Some(media_type), Some(content)) = (deal.attachment, content) else {
         return Err(Problem::not_found(format!("deal {id} has no attachment")));
     };

@@ -51,15 +51,14 @@ pub async fn find(database: &PgPool, id: Uuid) -> Result<Deal, Problem> {
 
 /// Adds a deal; gives its id.
 pub async fn add(database: &PgPool, deal: &NewDeal, stage: &str) -> Result<Uuid, Problem> {
-    let id = sqlx::query_scalar(
-        "INSERT INTO deals (title, contact_id, amount, stage) VALUES ($1, $2, $3, $4) RETURNING id",
-    )
-    .bind(&deal.title)
-    .bind(deal.contact_id)
-    .bind(deal.amount)
-    .bind(stage)
-    .fetch_one(database)
-    .await?;
+    let id =
+        sqlx::query_scalar("INSERT INTO deals (title, contact_id, amount, stage) VALUES ($1, $2, $3, $4) RETURNING id")
+            .bind(&deal.title)
+            .bind(deal.contact_id)
+            .bind(deal.amount)
+            .bind(stage)
+            .fetch_one(database)
+            .await?;
     Ok(id)
 }
 
@@ -70,7 +69,11 @@ pub async fn move_to(database: &PgPool, id: Uuid, stage: &str) -> Result<(), Pro
         .bind(stage)
         .execute(database)
         .await?;
-    if moved.rows_affected() == 0 { Err(none(id)) } else { Ok(()) }
+    if moved.rows_affected() == 0 {
+        Err(none(id))
+    } else {
+        Ok(())
+    }
 }
 
 /// Records that a deal has an attachment of that media type.
@@ -85,7 +88,10 @@ pub async fn attached(database: &PgPool, id: Uuid, media_type: &str) -> Result<(
 
 /// Removes a deal.
 pub async fn remove(database: &PgPool, id: Uuid) -> Result<(), Problem> {
-    sqlx::query("DELETE FROM deals WHERE id = $1").bind(id).execute(database).await?;
+    sqlx::query("DELETE FROM deals WHERE id = $1")
+        .bind(id)
+        .execute(database)
+        .await?;
     Ok(())
 }
 

@@ -119,7 +119,11 @@ impl Environment {
         let database_url = reading.parsed::<String>("DATABASE_URL");
         let issuer = reading.parsed("OIDC_ISSUER");
         let jwks_uri = reading.parsed("OIDC_JWKS_URI");
-        let storage = if variables.contains_key("S3_BUCKET") { reading.storage() } else { None };
+        let storage = if variables.contains_key("S3_BUCKET") {
+            reading.storage()
+        } else {
+            None
+        };
         let providers = reading.providers();
         let complete = (|| {
             Some(Self {
@@ -224,7 +228,10 @@ mod tests {
             ("DATABASE_URL", "postgresql://crm:sesame@db.example.com/plexica"),
             ("OIDC_ISSUER", "https://id.example.com/realms/tenant-acme-corp"),
             ("OIDC_JWKS_URI", "https://id.example.com/certs"),
-            ("PLEXICA_PLUGIN_SAMPLE_ANALYTICS_URL", "http://sample-analytics.example.com"),
+            (
+                "PLEXICA_PLUGIN_SAMPLE_ANALYTICS_URL",
+                "http://sample-analytics.example.com",
+            ),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .into()
@@ -249,7 +256,12 @@ mod tests {
     #[test]
     fn everything_that_is_missing_is_named_at_once() {
         let error = Environment::read(&BTreeMap::new(), Err("config.json is not JSON".into())).unwrap_err();
-        for part in ["config.json is not JSON", "PLEXICA_TENANT is not set", "DATABASE_URL", "OIDC_JWKS_URI"] {
+        for part in [
+            "config.json is not JSON",
+            "PLEXICA_TENANT is not set",
+            "DATABASE_URL",
+            "OIDC_JWKS_URI",
+        ] {
             assert!(error.to_string().contains(part), "{error}");
         }
     }
@@ -259,7 +271,10 @@ mod tests {
         let mut half = variables();
         half.insert("S3_BUCKET".into(), "tenant-acme-corp".into());
         let error = read(&half).unwrap_err().to_string();
-        assert!(error.contains("S3_ENDPOINT is not set") && error.contains("S3_SECRET_ACCESS_KEY"), "{error}");
+        assert!(
+            error.contains("S3_ENDPOINT is not set") && error.contains("S3_SECRET_ACCESS_KEY"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -5,8 +5,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::ConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info};
@@ -61,7 +61,10 @@ impl Plugin {
     pub fn new(environment: Environment, times: Times) -> Result<Self, CannotRun> {
         let options = PgConnectOptions::from_str(environment.database_url.expose_secret())
             .map_err(|_| CannotRun::DatabaseUrl)?
-            .application_name(&format!("{} {} {}", environment.plugin, environment.version, environment.slot))
+            .application_name(&format!(
+                "{} {} {}",
+                environment.plugin, environment.version, environment.slot
+            ))
             // What is stored is the tenant's, and nothing for logs.
             .disable_statement_logging();
         let database = PgPoolOptions::new()
@@ -77,10 +80,10 @@ impl Plugin {
     }
 }
 
-/// Runs a plugin until it is told to end. `routes` is called once.
-pub async fn run(routes: fn(&Plugin) -> Result<Routes, Incomplete>) -> ExitCode {
+/// Runs a plugin until it is told to end.
+pub async fn run(routes_of: fn(&Plugin) -> Result<Routes, Incomplete>) -> ExitCode {
     logging::init();
-    match start(routes).await {
+    match start(routes_of).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {
             error!(%reason, "the plugin cannot run");
@@ -89,13 +92,19 @@ pub async fn run(routes: fn(&Plugin) -> Result<Routes, Incomplete>) -> ExitCode 
     }
 }
 
-async fn start(routes: fn(&Plugin) -> Result<Routes, Incomplete>) -> Result<(), CannotRun> {
+async fn start(routes_of: fn(&Plugin) -> Result<Routes, Incomplete>) -> Result<(), CannotRun> {
     let plugin = Plugin::new(Environment::of_process()?, Times::default())?;
-    let router = serve::router(&plugin, routes(&plugin)?);
+    let router = serve::router(&plugin, routes_of(&plugin)?);
     let mut terminate = signal(SignalKind::terminate())?;
     let address = std::env::var("PLEXICA_LISTEN").unwrap_or_else(|_| LISTEN.to_owned());
     let listener = TcpListener::bind(&address).await?;
-    let Environment { tenant, plugin: id, version, slot, .. } = &plugin.environment;
+    let Environment {
+        tenant,
+        plugin: id,
+        version,
+        slot,
+        ..
+    } = &plugin.environment;
     info!(tenant, plugin = id, version, %slot, address, "listening");
     let stop = async move {
         terminate.recv().await;

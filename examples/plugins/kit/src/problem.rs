@@ -35,13 +35,19 @@ impl Problem {
     pub fn no_token() -> Self {
         let challenge = Some("Bearer");
         let detail = "send a token of the tenant's realm: `Authorization: Bearer …`";
-        Self { challenge, ..Self::new(StatusCode::UNAUTHORIZED, detail) }
+        Self {
+            challenge,
+            ..Self::new(StatusCode::UNAUTHORIZED, detail)
+        }
     }
 
     /// 401: the token does not count here.
     pub fn bad_token(detail: impl Into<String>) -> Self {
         let challenge = Some("Bearer error=\"invalid_token\"");
-        Self { challenge, ..Self::new(StatusCode::UNAUTHORIZED, detail) }
+        Self {
+            challenge,
+            ..Self::new(StatusCode::UNAUTHORIZED, detail)
+        }
     }
 
     /// 403: the caller is known and may not.
@@ -86,7 +92,10 @@ impl Problem {
     /// 500: a defect of the plugin. The cause goes to the log alone.
     pub fn unexpected(what: &str, cause: &dyn Error) -> Self {
         error!(what, cause = chain(cause), "a request failed");
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, format!("{what} failed; the plugin's log says why"))
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            format!("{what} failed; the plugin's log says why"),
+        )
     }
 
     /// The HTTP status.
@@ -111,7 +120,10 @@ impl IntoResponse for Problem {
         });
         let mut response = (self.status, body.to_string()).into_response();
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
         if let Some(challenge) = self.challenge {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
@@ -138,7 +150,10 @@ impl From<sqlx::Error> for Problem {
 fn is_outage(sqlstate: Option<&str>) -> bool {
     sqlstate.is_some_and(|code| {
         ["08", "53", "58", "28"].iter().any(|class| code.starts_with(class))
-            || ["57014", "57P01", "57P02", "57P03", "57P05", "55P03", "40001", "40P01", "25006"].contains(&code)
+            || [
+                "57014", "57P01", "57P02", "57P03", "57P05", "55P03", "40001", "40P01", "25006",
+            ]
+            .contains(&code)
     })
 }
 

@@ -35,7 +35,8 @@ impl Provider {
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(path);
         }
-        let unavailable = |error: reqwest::Error| Problem::unavailable(&format!("plugin {}", self.plugin), &error.without_url());
+        let unavailable =
+            |error: reqwest::Error| Problem::unavailable(&format!("plugin {}", self.plugin), &error.without_url());
         let answer = self
             .client
             .get(url)

@@ -1,5 +1,5 @@
-#![allow(clippy::unwrap_used)] // Test code, although not under cfg(test).
 //! An issuer on loopback for tests: it publishes a key and signs what a test wants signed.
+#![allow(clippy::unwrap_used, reason = "test code, though other crates' tests use it")]
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

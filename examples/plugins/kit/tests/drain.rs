@@ -1,9 +1,13 @@
 //! How a process ends: no request is lost.
+#![allow(clippy::unwrap_used, reason = "a test is more than its #[test] functions")]
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use axum::{Router, routing::{get, post}};
+use axum::{
+    Router,
+    routing::{get, post},
+};
 use plexica_plugin_kit::Plugin;
 use plexica_plugin_kit::serve::drain::{Phase, Times};
 use plexica_plugin_kit::serve::listen::listen;
@@ -37,7 +41,9 @@ impl Process {
             sleep(Duration::from_millis(700)).await;
             "slow"
         };
-        let open = Router::new().route("/echo", post(|body: String| async { body })).route("/slow", get(slow));
+        let open = Router::new()
+            .route("/echo", post(|body: String| async { body }))
+            .route("/slow", get(slow));
         let routes = Routes {
             open,
             ready: "SELECT 1",
@@ -81,12 +87,16 @@ impl Kept {
     }
 
     async fn post(&mut self) -> String {
-        self.ask("POST /echo HTTP/1.1\r\nhost: crm\r\ncontent-length: 2\r\n\r\nhi").await
+        self.ask("POST /echo HTTP/1.1\r\nhost: crm\r\ncontent-length: 2\r\n\r\nhi")
+            .await
     }
 
     /// Waits until the other side closes.
     async fn is_closed(&mut self) -> bool {
-        matches!(timeout(Duration::from_secs(5), self.0.read(&mut [0; 1])).await, Ok(Ok(0)))
+        matches!(
+            timeout(Duration::from_secs(5), self.0.read(&mut [0; 1])).await,
+            Ok(Ok(0))
+        )
     }
 }
 
@@ -98,12 +108,21 @@ async fn a_kept_connection_is_answered_once_more_and_then_left() {
     assert!(!kept.post().await.contains("connection: close"));
     let (plugin, running) = process.told_to_end().await;
     // New connections are still taken, and not ready is said.
-    let not_ready = Kept::open(address).await.ask("GET /ready HTTP/1.1\r\nhost: crm\r\n\r\n").await;
-    assert!(not_ready.starts_with("http/1.1 503") && not_ready.contains("connection: close"), "{not_ready}");
+    let not_ready = Kept::open(address)
+        .await
+        .ask("GET /ready HTTP/1.1\r\nhost: crm\r\n\r\n")
+        .await;
+    assert!(
+        not_ready.starts_with("http/1.1 503") && not_ready.contains("connection: close"),
+        "{not_ready}"
+    );
     // A POST on a connection that was idle when the end began, and even after the listener is gone.
     plugin.drain.reached(Phase::Closing).await;
     let last = kept.post().await;
-    assert!(last.starts_with("http/1.1 200") && last.contains("connection: close"), "{last}");
+    assert!(
+        last.starts_with("http/1.1 200") && last.contains("connection: close"),
+        "{last}"
+    );
     assert!(kept.is_closed().await);
     running.await.unwrap();
     assert!(TcpStream::connect(address).await.is_err());
@@ -118,7 +137,10 @@ async fn a_request_that_runs_is_finished() {
     sleep(Duration::from_millis(50)).await;
     let (_, running) = process.told_to_end().await;
     let answer = asked.await.unwrap();
-    assert!(answer.starts_with("http/1.1 200") && answer.contains("connection: close"), "{answer}");
+    assert!(
+        answer.starts_with("http/1.1 200") && answer.contains("connection: close"),
+        "{answer}"
+    );
     running.await.unwrap();
 }
 
@@ -137,7 +159,10 @@ async fn a_connection_that_nobody_uses_is_closed_last() {
 async fn without_connections_the_end_comes_as_soon_as_none_can_come() {
     let process = Process::start().await;
     let (plugin, running) = process.told_to_end().await;
-    timeout(TIMES.leaving + TIMES.closing / 2, running).await.unwrap().unwrap();
+    timeout(TIMES.leaving + TIMES.closing / 2, running)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(plugin.drain.phase(), Phase::Closing);
 }
 
@@ -146,7 +171,14 @@ async fn http_2_clients_are_sent_elsewhere_without_an_error() {
     let process = Process::start().await;
     let url = format!("http://{}/echo", process.address);
     let client = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
-    let post = async || client.post(&url).body("hi").send().await.map(|answer| answer.status().as_u16());
+    let post = async || {
+        client
+            .post(&url)
+            .body("hi")
+            .send()
+            .await
+            .map(|answer| answer.status().as_u16())
+    };
     assert_eq!(post().await.unwrap(), 200);
     let (_, running) = process.told_to_end().await;
     let mut answered = 0;

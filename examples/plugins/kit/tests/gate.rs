@@ -1,13 +1,14 @@
 //! Which requests reach a plugin's handlers.
+#![allow(clippy::unwrap_used, reason = "a test is more than its #[test] functions")]
 
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
 use axum::{Router, routing::get};
+use plexica_plugin_kit::Plugin;
 use plexica_plugin_kit::auth::Caller;
 use plexica_plugin_kit::serve::drain::Times;
 use plexica_plugin_kit::serve::{Routes, router};
 use plexica_plugin_kit::testing::{Issuer, TENANT, TENANT_ID};
-use plexica_plugin_kit::Plugin;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -37,7 +38,12 @@ impl Scene {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let response = self.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        let response = self
+            .router
+            .clone()
+            .oneshot(request.body(Body::empty()).unwrap())
+            .await
+            .unwrap();
         let status = response.status();
         let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
         (status, String::from_utf8(body.to_vec()).unwrap())
@@ -69,7 +75,11 @@ async fn a_token_of_the_tenants_realm_is_let_in() {
 #[tokio::test]
 async fn without_a_token_nothing_is_answered() {
     let scene = Scene::new().await;
-    for headers in [&[][..], &[("authorization", "Basic YTpi")], &[("authorization", "Bearer")]] {
+    for headers in [
+        &[][..],
+        &[("authorization", "Basic YTpi")],
+        &[("authorization", "Bearer")],
+    ] {
         assert_eq!(scene.get("/who", headers).await.0, StatusCode::UNAUTHORIZED);
     }
     // Nor by saying who one is.
@@ -85,7 +95,9 @@ async fn a_token_of_another_realm_is_refused() {
     assert_eq!(status, StatusCode::UNAUTHORIZED);
     assert!(body.contains("another realm"), "{body}");
     // Nor when the other realm claims to be ours: its key has the same id, and is another.
-    let (status, body) = scene.with_token(&other.token(&json!({ "iss": scene.issuer.name() }))).await;
+    let (status, body) = scene
+        .with_token(&other.token(&json!({ "iss": scene.issuer.name() })))
+        .await;
     assert_eq!(status, StatusCode::UNAUTHORIZED);
     assert!(body.contains("signature is wrong"), "{body}");
     let both = json!({ "iss": [scene.issuer.name(), other.name()] });
@@ -130,18 +142,28 @@ async fn only_the_keys_own_algorithm_counts() {
     // A token without its signature.
     let token = scene.issuer.token(&json!({}));
     let (unsigned, _) = token.rsplit_once('.').unwrap();
-    assert_eq!(scene.with_token(&format!("{unsigned}.")).await.0, StatusCode::UNAUTHORIZED);
+    assert_eq!(
+        scene.with_token(&format!("{unsigned}.")).await.0,
+        StatusCode::UNAUTHORIZED
+    );
 }
 
 #[tokio::test]
 async fn a_header_that_names_another_tenant_is_refused() {
     let scene = Scene::new().await;
     let token = format!("Bearer {}", scene.issuer.token(&json!({})));
-    let own = [("authorization", token.as_str()), ("x-tenant-slug", TENANT), ("x-tenant-id", TENANT_ID)];
+    let own = [
+        ("authorization", token.as_str()),
+        ("x-tenant-slug", TENANT),
+        ("x-tenant-id", TENANT_ID),
+    ];
     assert_eq!(scene.get("/who", &own).await.0, StatusCode::OK);
     for forged in [
         [("x-tenant-slug", "globex-inc"), ("x-tenant-id", TENANT_ID)],
-        [("x-tenant-slug", TENANT), ("x-tenant-id", "00000000-0000-0000-0000-000000000008")],
+        [
+            ("x-tenant-slug", TENANT),
+            ("x-tenant-id", "00000000-0000-0000-0000-000000000008"),
+        ],
         [("x-tenant-slug", TENANT), ("x-tenant-slug", "globex-inc")],
     ] {
         let headers = [&[("authorization", token.as_str())], &forged[..]].concat();

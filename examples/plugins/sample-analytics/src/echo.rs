@@ -45,12 +45,10 @@ async fn slow(Query(Slow { seconds }): Query<Slow>) -> Result<String, Problem> {
 
 async fn socket(State(drain): State<Drain>, upgrade: WebSocketUpgrade) -> Response {
     let held = drain.hold();
-    upgrade
-        .max_message_size(MESSAGE_MAX)
-        .on_upgrade(async move |socket| {
-            echo(socket, drain).await;
-            drop(held);
-        })
+    upgrade.max_message_size(MESSAGE_MAX).on_upgrade(async move |socket| {
+        echo(socket, drain).await;
+        drop(held);
+    })
 }
 
 /// Sends back what comes, until the client has enough or the process ends: then it is told to reconnect, which leads to
@@ -77,9 +75,6 @@ async fn echo(mut socket: WebSocket, drain: Drain) {
     };
     if socket.send(Message::Close(Some(away))).await.is_ok() {
         // Until the client has closed it too.
-        let _ = timeout(CLOSE_TIMEOUT, async {
-            while let Some(Ok(_)) = socket.recv().await {}
-        })
-        .await;
+        let _ = timeout(CLOSE_TIMEOUT, async { while let Some(Ok(_)) = socket.recv().await {} }).await;
     }
 }

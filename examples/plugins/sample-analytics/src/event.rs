@@ -58,7 +58,10 @@ impl Batch {
     /// 422, saying what is wrong.
     pub fn counted(self, ingest: &Ingest) -> Result<BTreeMap<String, i64>, Problem> {
         if self.events.is_empty() || self.events.len() > ingest.batch_max {
-            return Err(Problem::invalid(format!("a request has 1 to {} events", ingest.batch_max)));
+            return Err(Problem::invalid(format!(
+                "a request has 1 to {} events",
+                ingest.batch_max
+            )));
         }
         let mut counts = BTreeMap::new();
         for Event { name } in self.events {

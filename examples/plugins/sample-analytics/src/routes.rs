@@ -72,7 +72,9 @@ async fn ingest(
 ) -> Result<StatusCode, Problem> {
     let shown = headers.get(INGEST_KEY).and_then(|key| key.to_str().ok());
     if !shown.is_some_and(|key| state.configuration.ingest.admits(key)) {
-        return Err(Problem::forbidden(format!("header {INGEST_KEY} is not this tenant's key")));
+        return Err(Problem::forbidden(format!(
+            "header {INGEST_KEY} is not this tenant's key"
+        )));
     }
     state.add(batch).await
 }
@@ -101,5 +103,7 @@ async fn summary(State(state): State<Analytics>, caller: Caller) -> Result<Body<
         Some(crm) => crm.get(&caller, &["summary"]).await?,
     };
     let events: i64 = counts.iter().map(|count| count.count).sum();
-    Ok(Body(json!({ "events": events, "deals": deals.map(|deals| deals["stages"].clone()) })))
+    Ok(Body(
+        json!({ "events": events, "deals": deals.map(|deals| deals["stages"].clone()) }),
+    ))
 }

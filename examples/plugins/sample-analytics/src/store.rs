@@ -4,17 +4,28 @@ use std::collections::BTreeMap;
 
 use plexica_plugin_kit::Problem;
 use serde::Serialize;
-use sqlx::PgPool;
+use sqlx::postgres::{PgPool, PgRow};
+use sqlx::{FromRow, Row};
 
 /// How often an event happened.
-#[derive(Debug, Serialize, sqlx::FromRow)]
-pub struct Count {
+#[derive(Debug, Serialize)]
+pub struct Total {
     /// Name of the event.
     pub name: String,
     /// How often.
     pub count: i64,
     /// The last time, as RFC 3339 writes it.
     pub last: String,
+}
+
+impl FromRow<'_, PgRow> for Total {
+    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            name: row.try_get("name")?,
+            count: row.try_get("count")?,
+            last: row.try_get("last")?,
+        })
+    }
 }
 
 /// Adds to today's counts. Names come in order, so that two requests do not wait for each other in a circle.
@@ -32,7 +43,7 @@ pub async fn add(database: &PgPool, counts: &BTreeMap<String, i64>) -> Result<()
 }
 
 /// Counts of the last days, today included, the most frequent first.
-pub async fn of_days(database: &PgPool, days: i32) -> Result<Vec<Count>, Problem> {
+pub async fn of_days(database: &PgPool, days: i32) -> Result<Vec<Total>, Problem> {
     let counts = sqlx::query_as(
         "SELECT name, sum(count)::bigint AS count, to_json(max(last_at)) #>> '{}' AS last FROM counts \
          WHERE day > (now() AT TIME ZONE 'UTC')::date - $1 GROUP BY name ORDER BY 2 DESC, name LIMIT 1000",

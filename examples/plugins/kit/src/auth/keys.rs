@@ -121,7 +121,10 @@ impl<S: Source> Keys<S> {
                 };
                 *self.known.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(known));
             }
-            Err(reason) => warn!(reason, "the issuer's keys cannot be fetched; those known count for up to an hour"),
+            Err(reason) => warn!(
+                reason,
+                "the issuer's keys cannot be fetched; those known count for up to an hour"
+            ),
         }
     }
 }

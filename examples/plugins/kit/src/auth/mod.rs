@@ -69,7 +69,12 @@ impl Gate {
     }
 
     async fn admit(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
-        let Inner { tenant, tenant_id, issuer, keys } = self.0.as_ref();
+        let Inner {
+            tenant,
+            tenant_id,
+            issuer,
+            keys,
+        } = self.0.as_ref();
         let token = bearer(headers)?;
         let caller = token::check(token, issuer, keys).await.map_err(|refused| {
             info!(%refused, "a token is refused");
@@ -80,7 +85,9 @@ impl Gate {
         })?;
         for (name, own) in [("x-tenant-slug", tenant), ("x-tenant-id", tenant_id)] {
             if headers.get_all(name).iter().any(|named| named != own.as_str()) {
-                return Err(Problem::forbidden(format!("header {name} names another tenant than this plugin's")));
+                return Err(Problem::forbidden(format!(
+                    "header {name} names another tenant than this plugin's"
+                )));
             }
         }
         Ok(caller)
@@ -102,7 +109,11 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
         .ok()
         .and_then(|text| text.split_once(' '))
         .ok_or_else(Problem::no_token)?;
-    if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim()) } else { Err(Problem::no_token()) }
+    if scheme.eq_ignore_ascii_case("bearer") {
+        Ok(token.trim())
+    } else {
+        Err(Problem::no_token())
+    }
 }
 
 impl<S: Sync> FromRequestParts<S> for Caller {

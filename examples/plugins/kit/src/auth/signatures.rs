@@ -45,6 +45,7 @@ struct RingVerifier {
     key: DecodingKey,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is jsonwebtoken's")]
 fn verifier_factory(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>> {
     if key.family() != algorithm.family() {
         return Err(ErrorKind::InvalidKeyFormat.into());
@@ -89,7 +90,8 @@ mod tests {
     use super::*;
 
     /// Payload of the examples in RFC 7515.
-    const PAYLOAD: &str = "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
+    const PAYLOAD: &str =
+        "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
 
     fn verified(header: &str, signature: &str, key: &DecodingKey, algorithm: Algorithm) -> bool {
         let _ = RING.install_default();
@@ -121,7 +123,12 @@ mod tests {
         let key = DecodingKey::from_ec_components(x, "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0").unwrap();
         let signature = "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q";
         assert!(verified("eyJhbGciOiJFUzI1NiJ9", signature, &key, Algorithm::ES256));
-        assert!(!verified("eyJhbGciOiJFUzI1NiJ9", &signature.replace('D', "E"), &key, Algorithm::ES256));
+        assert!(!verified(
+            "eyJhbGciOiJFUzI1NiJ9",
+            &signature.replace('D', "E"),
+            &key,
+            Algorithm::ES256
+        ));
     }
 
     #[test]

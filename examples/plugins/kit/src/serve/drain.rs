@@ -84,7 +84,11 @@ impl Drain {
     /// Goes through the phases, from the moment when `stop` ends. Returns when all is answered, or when time is up.
     pub(super) async fn run(&self, stop: impl Future<Output = ()>) {
         stop.await;
-        let Times { leaving, closing, ending } = self.times;
+        let Times {
+            leaving,
+            closing,
+            ending,
+        } = self.times;
         self.enter(Phase::Leaving);
         sleep(leaving).await;
         self.enter(Phase::Closing);

@@ -3,6 +3,7 @@
 pub mod drain;
 pub mod listen;
 
+use std::future::ready;
 use std::time::Duration;
 
 use axum::extract::{MatchedPath, Request, State};
@@ -38,15 +39,19 @@ pub struct Routes {
 #[derive(Clone)]
 struct Common {
     plugin: Plugin,
-    ready: &'static str,
+    statement: &'static str,
 }
 
 /// Everything that a plugin answers to: its own routes, `/health`, `/ready` and `/version`.
 pub fn router(plugin: &Plugin, routes: Routes) -> Router {
-    let Routes { gated, open, ready } = routes;
+    let Routes {
+        gated,
+        open,
+        ready: statement,
+    } = routes;
     let common = Common {
         plugin: plugin.clone(),
-        ready,
+        statement,
     };
     let admit = Gate::new(&plugin.environment, plugin.http.clone());
     let drain = plugin.drain.clone();
@@ -61,18 +66,21 @@ pub fn router(plugin: &Plugin, routes: Routes) -> Router {
         .fallback(|| async { Problem::not_found("there is no such path") })
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
         .layer(middleware::from_fn(log))
-        .layer(middleware::map_response(move |response| mark(marks.clone(), response)))
+        .layer(middleware::map_response(move |mut response: Response| {
+            response.headers_mut().extend(marks.clone());
+            ready(response)
+        }))
         .layer(middleware::from_fn(move |request, next| {
             listen::ask_to_leave(drain.clone(), request, next)
         }))
 }
 
 /// Ready: not told to end, and the schema answers.
-async fn is_ready(State(Common { plugin, ready }): State<Common>) -> Result<&'static str, Problem> {
+async fn is_ready(State(Common { plugin, statement }): State<Common>) -> Result<&'static str, Problem> {
     if plugin.drain.phase() > Phase::Serving {
         return Err(Problem::not_ready("the process was told to end"));
     }
-    match timeout(READY_TIMEOUT, sqlx::query(ready).execute(&plugin.database)).await {
+    match timeout(READY_TIMEOUT, sqlx::query(statement).execute(&plugin.database)).await {
         Ok(Ok(_)) => Ok("ok\n"),
         Ok(Err(error)) => Err(Problem::unavailable("the database", &error)),
         Err(late) => Err(Problem::unavailable("the database", &late)),
@@ -93,15 +101,12 @@ async fn version(State(Common { plugin, .. }): State<Common>) -> Json<Value> {
 /// What each answer says of who gave it.
 fn marks(plugin: &Plugin) -> HeaderMap {
     let Environment { version, slot, .. } = &plugin.environment;
-    let marks = [("x-plexica-version", version.clone()), ("x-plexica-slot", slot.to_string())];
+    let marks = [
+        ("x-plexica-version", version.clone()),
+        ("x-plexica-slot", slot.to_string()),
+    ];
     let marks = marks.map(|(name, value)| Some((HeaderName::from_static(name), value.parse().ok()?)));
     marks.into_iter().flatten().collect()
-}
-
-/// Middleware: adds these marks.
-async fn mark(marks: HeaderMap, mut response: Response) -> Response {
-    response.headers_mut().extend(marks);
-    response
 }
 
 /// Middleware: a line for each request, without its query, its headers and its body.
@@ -109,7 +114,10 @@ async fn log(request: Request, next: Next) -> Response {
     let began = Instant::now();
     let method = request.method().clone();
     // The route and not the path: ids of a tenant's data are nothing for logs.
-    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map(|path| path.as_str().to_owned());
     let response = next.run(request).await;
     let (status, took) = (response.status().as_u16(), began.elapsed());
     if response.status().is_server_error() {
