@@ -104,3 +104,22 @@ async fn remove(State(state): State<Contacts>, caller: Caller, Path(id): Path<Uu
     store::remove(&state.database, id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_manifest_declares_what_the_code_uses() {
+        let manifest: Value = serde_saphyr::from_str(include_str!("../plugin.yaml")).unwrap();
+        let declared: Vec<_> = manifest["spec"]["permissions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| &one["key"])
+            .collect();
+        assert_eq!(declared, [READ, WRITE, DELETE].map(Permission::key));
+        let defaults = &manifest["spec"]["configuration"]["defaults"];
+        Configuration::deserialize(defaults).unwrap();
+    }
+}

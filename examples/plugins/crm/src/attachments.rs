@@ -101,3 +101,84 @@ impl Attachments {
 fn unavailable(error: reqwest::Error) -> Problem {
     Problem::unavailable("the store", &error.without_url())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use axum::Router;
+    use axum::extract::{Request, State};
+    use axum::http::{Method, StatusCode};
+    use plexica_plugin_kit::serve::drain::Times;
+    use plexica_plugin_kit::testing::{Issuer, serve};
+    use serde_json::json;
+
+    use super::*;
+
+    /// What the store was asked: method, path with query, length.
+    type Asked = Arc<Mutex<Vec<(Method, String, Option<String>)>>>;
+
+    async fn store(State(asked): State<Asked>, request: Request) -> StatusCode {
+        let length = request.headers().get(header::CONTENT_LENGTH);
+        let length = length.map(|length| length.to_str().unwrap().to_owned());
+        let (method, uri) = (request.method().clone(), request.uri().to_string());
+        let status = if method == Method::GET {
+            StatusCode::NOT_FOUND
+        } else {
+            StatusCode::OK
+        };
+        asked.lock().unwrap().push((method, uri, length));
+        status
+    }
+
+    async fn attachments() -> (Attachments, Asked) {
+        let asked = Asked::default();
+        let address = serve(Router::new().fallback(store).with_state(Arc::clone(&asked))).await;
+        let variables = [
+            ("S3_ENDPOINT", format!("http://{address}")),
+            ("S3_REGION", "eu-west-1".into()),
+            ("S3_BUCKET", "tenant-acme-corp".into()),
+            ("S3_ACCESS_KEY_ID", "tenant-acme-corp-a".into()),
+            ("S3_SECRET_ACCESS_KEY", "sesame".into()),
+        ];
+        let variables = variables.each_ref().map(|(name, value)| (*name, value.as_str()));
+        let environment = Issuer::start().await.environment("crm", json!({}), &variables);
+        let plugin = Plugin::new(environment, Times::default()).unwrap();
+        (Attachments::new(&plugin).unwrap(), asked)
+    }
+
+    #[tokio::test]
+    async fn an_attachment_is_an_object_below_the_plugins_prefix() {
+        let (attachments, asked) = attachments().await;
+        attachments.put(Uuid::nil(), Bytes::new()).await.unwrap();
+        assert_eq!(attachments.get(Uuid::nil()).await.unwrap(), None);
+        attachments.remove(Uuid::nil()).await.unwrap();
+        let asked = asked.lock().unwrap();
+        let methods: Vec<_> = asked.iter().map(|(method, ..)| method.as_str()).collect();
+        assert_eq!(methods, ["PUT", "GET", "DELETE"]);
+        let path = format!("/tenant-acme-corp/plugins/crm/deals/{}/attachment?", Uuid::nil());
+        assert!(
+            asked
+                .iter()
+                .all(|(_, uri, _)| uri.starts_with(&path) && uri.contains("X-Amz-Signature="))
+        );
+        assert_eq!(
+            asked[0].2.as_deref(),
+            Some("0"),
+            "the store wants the length of nothing too"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_store_that_is_gone_is_told_without_its_url() {
+        let (attachments, _) = attachments().await;
+        let gone = Bucket::new("http://127.0.0.1:1".parse().unwrap(), UrlStyle::Path, "b", "eu-west-1").unwrap();
+        let gone = Attachments {
+            bucket: gone,
+            ..attachments
+        };
+        let problem = gone.get(Uuid::nil()).await.unwrap_err();
+        assert_eq!(problem.status(), 503);
+        assert!(!format!("{problem:?}").contains("Signature"));
+    }
+}

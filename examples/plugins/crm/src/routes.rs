@@ -187,3 +187,22 @@ async fn download(State(crm): State<Crm>, caller: Caller, Path(id): Path<Uuid>) 
     ];
     Ok((headers, content))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_manifest_declares_what_the_code_uses() {
+        let manifest: Value = serde_saphyr::from_str(include_str!("../plugin.yaml")).unwrap();
+        let declared: Vec<_> = manifest["spec"]["permissions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| &one["key"])
+            .collect();
+        assert_eq!(declared, [READ, WRITE, DELETE].map(Permission::key));
+        let defaults = &manifest["spec"]["configuration"]["defaults"];
+        Configuration::deserialize(defaults).unwrap();
+    }
+}

@@ -107,3 +107,24 @@ async fn summary(State(state): State<Analytics>, caller: Caller) -> Result<Body<
         json!({ "events": events, "deals": deals.map(|deals| deals["stages"].clone()) }),
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[test]
+    fn the_manifest_declares_what_the_code_uses() {
+        let manifest: Value = serde_saphyr::from_str(include_str!("../plugin.yaml")).unwrap();
+        let declared: Vec<_> = manifest["spec"]["permissions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| &one["key"])
+            .collect();
+        assert_eq!(declared, [READ, WRITE].map(Permission::key));
+        let defaults = &manifest["spec"]["configuration"]["defaults"];
+        Configuration::deserialize(defaults).unwrap();
+    }
+}

@@ -23,6 +23,11 @@ impl Permission {
         Self(key)
     }
 
+    /// Its key.
+    pub const fn key(self) -> &'static str {
+        self.0
+    }
+
     /// The keys that grant it: itself, and everything of its plugin (`contacts:*`).
     fn granted_by(self) -> [String; 2] {
         let plugin = self.0.split(':').next().unwrap_or_default();
