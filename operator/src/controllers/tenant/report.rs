@@ -10,8 +10,8 @@ use kube::{
     runtime::events::{Event, EventType},
 };
 use plexica_crds::{
-    Tenant, condition,
-    condition::Status,
+    Tenant,
+    condition::{self, ConditionType as _, Status},
     tenant::{
         Phase, TenantStatus,
         conditions::{Outcome, Reason, Type},

@@ -4,7 +4,7 @@ use std::iter;
 
 use jiff::Timestamp;
 use plexica_crds::{
-    condition::{self, Statement, Status},
+    condition::{self, ConditionType as _, Statement, Status},
     names::TenantSlug,
     tenant::{
         DatabaseStatus, IdentityStatus, Phase, PluginCounts, StorageStatus, TenantStatus,

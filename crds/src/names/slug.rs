@@ -1,32 +1,28 @@
-//! Names as parsed types: whoever holds one holds a valid one.
-//!
-//! Every name in a backend is derived from the tenant's slug, and the greatest length of each derived
-//! name is proven at compile time against the limit of the system that stores it.
+//! A tenant's name and what is named after it.
 
 use std::fmt;
 
 use serde::Serialize;
 
+use super::{
+    BucketName, DNS_LABEL_MAX, NamespaceName, POSTGRES_IDENTIFIER_MAX, RealmName, RoleName, SchemaName, StorageUser,
+};
+
 /// Longest slug. `tenant_<slug>_plugin_<22-byte id>_a` must fit PostgreSQL's 63 bytes.
 pub const SLUG_MAX: usize = 24;
 /// Shortest slug.
 pub const SLUG_MIN: usize = 2;
-/// PostgreSQL cuts identifiers silently at this many bytes (NAMEDATALEN - 1).
-const POSTGRES_IDENTIFIER_MAX: usize = 63;
-/// A bucket's name and a DNS label have at most this many bytes.
-const DNS_LABEL_MAX: usize = 63;
-
 const DB_PREFIX: &str = "tenant_";
 const DNS_PREFIX: &str = "tenant-";
 const OWNER_SUFFIX: &str = "_owner";
 const LOGIN_SUFFIX_LEN: usize = 2;
-/// `_plugin_` + the longest plugin id + `_a`.
-const PLUGIN_TAIL_MAX: usize = 8 + 22 + 2;
 
 const _: () = assert!(DB_PREFIX.len() + SLUG_MAX + OWNER_SUFFIX.len() <= POSTGRES_IDENTIFIER_MAX);
 const _: () = assert!(DB_PREFIX.len() + SLUG_MAX + LOGIN_SUFFIX_LEN <= POSTGRES_IDENTIFIER_MAX);
-const _: () = assert!(DB_PREFIX.len() + SLUG_MAX + PLUGIN_TAIL_MAX <= POSTGRES_IDENTIFIER_MAX);
 const _: () = assert!(DNS_PREFIX.len() + SLUG_MAX <= DNS_LABEL_MAX);
+
+/// Length of the longest schema of a tenant, for names that continue it.
+pub(super) const TENANT_SCHEMA_MAX: usize = DB_PREFIX.len() + SLUG_MAX;
 
 /// Names no tenant may have: they are hosts below the platform's base domain, realms or schemas of the
 /// platform itself.
@@ -178,53 +174,6 @@ impl fmt::Debug for TenantSlug {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidSlug(&'static str);
-
-macro_rules! derived_name {
-    ($(#[$doc:meta])* $name:ident) => {
-        $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-        #[serde(transparent)]
-        pub struct $name(String);
-
-        impl $name {
-            /// The name as text.
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-    };
-}
-
-derived_name! {
-    /// A PostgreSQL schema derived from a slug: lower-case letters, digits and underscores, at most 63 bytes.
-    SchemaName
-}
-derived_name! {
-    /// A PostgreSQL role derived from a slug.
-    RoleName
-}
-derived_name! {
-    /// A Keycloak realm derived from a slug.
-    RealmName
-}
-derived_name! {
-    /// An S3 bucket derived from a slug.
-    BucketName
-}
-derived_name! {
-    /// An S3 user derived from a slug.
-    StorageUser
-}
-derived_name! {
-    /// A Kubernetes namespace derived from a slug.
-    NamespaceName
-}
 
 #[cfg(test)]
 mod tests {
