@@ -17,7 +17,10 @@ const GOAL: Duration = Duration::from_millis(10);
 /// Registries of each kind.
 const REGISTRIES: u64 = 100;
 /// The registries that the goal speaks of.
-const LARGE: Size = Size { plugins: 200, releases: 20 };
+const LARGE: Size = Size {
+    plugins: 200,
+    releases: 20,
+};
 
 /// A kind of registry and tenant.
 struct Kind {
@@ -86,7 +89,16 @@ struct Measured {
 pub fn run(name: &'static str) {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    table.set_header(["TENANT", "COUNT", "P50", "P95", "MOST", "CHANGES", "REFUSED", "UNDECIDED"]);
+    table.set_header([
+        "TENANT",
+        "COUNT",
+        "P50",
+        "P95",
+        "MOST",
+        "CHANGES",
+        "REFUSED",
+        "UNDECIDED",
+    ]);
     let mut all = Measured::default();
     for kind in KINDS {
         let measured = measure(&kind);
@@ -126,7 +138,9 @@ fn measure(kind: &Kind) -> Measured {
         measured.changes += steps.filter(|step| step.action() != Action::Keep).count();
         measured.refused += resolution.refused.len();
         let undecided = resolution.refused.values();
-        measured.undecided += undecided.filter(|one| matches!(one, Explanation::Undecided { .. })).count();
+        measured.undecided += undecided
+            .filter(|one| matches!(one, Explanation::Undecided { .. }))
+            .count();
     }
     measured
 }

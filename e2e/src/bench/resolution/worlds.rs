@@ -64,17 +64,21 @@ fn registry(random: &mut StdRng, size: Size) -> Registry {
                     kind: DependencyKind::Required,
                 }));
                 if random.random_bool(0.1) {
-                    release.dependencies.extend(plugin(random.random_range(0..index)).map(|plugin| Dependency {
-                        plugin,
-                        range: range(&format!("^{major}")),
-                        kind: DependencyKind::Optional,
-                    }));
+                    release
+                        .dependencies
+                        .extend(plugin(random.random_range(0..index)).map(|plugin| Dependency {
+                            plugin,
+                            range: range(&format!("^{major}")),
+                            kind: DependencyKind::Optional,
+                        }));
                 }
                 if random.random_bool(0.1) {
-                    release.conflicts.extend(plugin(random.random_range(0..index)).map(|plugin| Conflict {
-                        plugin,
-                        range: range(&format!("<{major}")),
-                    }));
+                    release
+                        .conflicts
+                        .extend(plugin(random.random_range(0..index)).map(|plugin| Conflict {
+                            plugin,
+                            range: range(&format!("<{major}")),
+                        }));
                 }
             }
             registry.insert_some(plugin(index), version, release);

@@ -65,9 +65,7 @@ pub(super) async fn terminate(
             return Ok(());
         }
     }
-    Err(BackendError::Unavailable(
-        "sessions that have to end do not".to_owned(),
-    ))
+    Err(BackendError::Unavailable("sessions that have to end do not".to_owned()))
 }
 
 /// Drops the tables in batches, then schema and roles, and does in that last transaction what else is to be done.
