@@ -43,6 +43,8 @@ pub enum Verb {
     Delete,
     /// Try isolation.
     VerifyIsolation,
+    /// Apply a plugin's migrations.
+    Migrate,
     /// Registry: find a place.
     Place,
     /// Registry: write what is known.
@@ -56,6 +58,8 @@ impl Verb {
             Self::Update | Self::Revoke | Self::VerifyIsolation => Duration::from_secs(30),
             Self::Create => Duration::from_secs(90),
             Self::Delete => Duration::from_mins(3),
+            // Each script has a deadline of its own; a release brings a few.
+            Self::Migrate => Duration::from_mins(30),
         }
     }
 }
@@ -97,20 +101,16 @@ impl<B: ?Sized> Pool<B> {
         if let Err(retry_at) = self.breaker.admit(Timestamp::now()) {
             let seconds = retry_at.duration_since(Timestamp::now()).as_secs().max(1);
             return Err(BackendError::Unavailable(format!(
-                "{} pool {name} did not answer several times; the next call goes out in {seconds}s",
-                self.kind
+                "did not answer several times; the next call goes out in {seconds}s"
             ))
             .into());
         }
         let start = Instant::now();
         let result = match tokio::time::timeout(verb.timeout(), call(Arc::clone(&self.backend))).await {
             Ok(result) => result,
-            Err(_) => Err(BackendError::Unavailable(format!(
-                "{} pool {name} did not finish within {}s",
-                self.kind,
-                verb.timeout().as_secs()
-            ))
-            .into()),
+            Err(_) => {
+                Err(BackendError::Unavailable(format!("did not finish within {}s", verb.timeout().as_secs())).into())
+            }
         };
         let error = result.as_ref().err().and_then(AsBackendError::as_backend_error);
         self.breaker
@@ -160,6 +160,15 @@ impl AsBackendError for crate::backends::postgres::registry::PlacementError {
         match self {
             Self::Backend(error) => Some(error),
             Self::RetainedData { .. } | Self::UnknownPool { .. } | Self::PoolFull { .. } => None,
+        }
+    }
+}
+
+impl AsBackendError for crate::backends::postgres::plugin::MigrationError {
+    fn as_backend_error(&self) -> Option<&BackendError> {
+        match self {
+            Self::Backend(error) => Some(error),
+            Self::Invalid { .. } | Self::NotExpanded { .. } | Self::Failed(_) => None,
         }
     }
 }

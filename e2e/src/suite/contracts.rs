@@ -2,8 +2,12 @@
 //! something about the real systems.
 
 use anyhow::{Result, bail};
+use futures::{StreamExt, stream};
 use plexica_operator::backends::{
-    contract::{CHECKS, Databases, Identities, REGISTRY_CHECKS, Storages, Subject},
+    contract::{
+        CHECKS, Databases, Identities, REGISTRY_CHECKS, Storages, Subject,
+        plugin::{HOSTILE_SCRIPTS, PLUGIN_CHECKS, PluginDatabases},
+    },
     keycloak::{KeycloakBackend, KeycloakConfig},
     postgres::{PostgresBackend, PostgresConfig, TlsMode, registry::PostgresRegistry},
     s3::{MinioBackend, MinioConfig},
@@ -12,11 +16,16 @@ use plexica_operator::backends::{
 use super::{Case, env::Env};
 use crate::{cases, credentials::OPERATOR_ROLE};
 
+/// Hostile scripts at once: they wait for limits.
+const HOSTILE_AT_ONCE: usize = 4;
+
 /// The cases of this file.
 pub fn cases() -> Vec<Case> {
     // Alone: a contract bears no error that goes by, such as the 500 of a Keycloak that makes several realms at once.
     cases![true;
         postgresql_keeps_the_contract_of_databases,
+        postgresql_keeps_the_contract_of_databases_of_plugins,
+        hostile_scripts_do_no_harm,
         keycloak_keeps_the_contract_of_identities,
         minio_keeps_the_contract_of_storages,
         postgresql_keeps_the_contract_of_the_registry,
@@ -25,6 +34,40 @@ pub fn cases() -> Vec<Case> {
 
 async fn postgresql_keeps_the_contract_of_databases(env: &Env) -> Result<()> {
     keeps(&Databases(&PostgresBackend::connect(postgres(env)))).await
+}
+
+async fn postgresql_keeps_the_contract_of_databases_of_plugins(env: &Env) -> Result<()> {
+    let backend = PostgresBackend::connect(postgres(env));
+    let subject = PluginDatabases {
+        tenants: &backend,
+        plugins: &backend,
+    };
+    keeps(&subject).await?;
+    let mut broken = vec![];
+    for check in PLUGIN_CHECKS {
+        if let Err(failure) = check.run(&subject).await {
+            broken.push(format!("{}: {failure}", check.name));
+        }
+    }
+    verdict(&broken)
+}
+
+/// Each with tenants of its own, some at once.
+async fn hostile_scripts_do_no_harm(env: &Env) -> Result<()> {
+    let config = postgres(env);
+    let tried = stream::iter(HOSTILE_SCRIPTS).map(|script| {
+        let config = &config;
+        async move {
+            let failure = script.run(config).await.err()?;
+            Some(format!("{}: {failure}", script.name))
+        }
+    });
+    let broken: Vec<_> = tried
+        .buffer_unordered(HOSTILE_AT_ONCE)
+        .filter_map(std::future::ready)
+        .collect()
+        .await;
+    verdict(&broken)
 }
 
 async fn keycloak_keeps_the_contract_of_identities(env: &Env) -> Result<()> {
@@ -36,7 +79,6 @@ async fn keycloak_keeps_the_contract_of_identities(env: &Env) -> Result<()> {
         issuer_url: "http://keycloak.plexica-backends.svc.cluster.local:8080".parse()?,
         client_id: account.name.to_owned(),
         client_secret: account.secret,
-        installation: "contract".to_owned(),
     })?;
     keeps(&Identities(&backend)).await
 }
@@ -71,7 +113,6 @@ fn postgres(env: &Env) -> PostgresConfig {
         username: OPERATOR_ROLE.to_owned(),
         password: env.stack.postgres_operator().secret,
         tls: TlsMode::Disable,
-        installation: "contract".to_owned(),
     }
 }
 
