@@ -182,6 +182,7 @@ fn problem(kind: TokenKind, text: &str) -> Option<String> {
         TokenKind::QuotedIdent { terminated: false, .. } => open("a quoted name that begins here"),
         TokenKind::Literal { kind } => match kind {
             LiteralKind::Str { terminated: false, .. }
+            | LiteralKind::NationalStr { terminated: false, .. }
             | LiteralKind::ByteStr { terminated: false, .. }
             | LiteralKind::BitStr { terminated: false, .. }
             | LiteralKind::UnicodeEscStr { terminated: false, .. }
@@ -245,6 +246,7 @@ mod tests {
             ("SELECT 1;\nSELECT 'a;\n", "line 2: a string"),
             ("\n\nDO $$ BEGIN", "line 3: a dollar-quoted string"),
             ("/* a", "line 1: a comment"),
+            ("SELECT N'a", "line 1: a string"),
             ("SELECT \"a", "line 1: a quoted name"),
             (
                 "SELECT 1;\nSELECT (1;",
