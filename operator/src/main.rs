@@ -9,7 +9,10 @@ use kube::runtime::{
     reflector,
 };
 use plexica_operator::{
-    controllers::tenant::{self, ServiceAccount},
+    controllers::{
+        plugin_installation::{self, Caches},
+        tenant::{self, ServiceAccount},
+    },
     platform::Platform,
     pools::{Backends, Verb},
     runtime::{
@@ -98,20 +101,37 @@ async fn run(platform: PathBuf, listen: SocketAddr) -> Result<(), AnyError> {
         instance: std::env::var("POD_NAME").ok(),
     };
     let recorder = Recorder::new(client.clone(), reporter);
-    let context = Arc::new(tenant::Context {
-        backends: wiring::backends(&platform, &metrics)?,
-        objects: Objects::new(client, recorder, metrics),
-        platform,
+    let backends = Arc::new(wiring::backends(&platform, &metrics)?);
+    let platform = Arc::new(platform);
+    let (tenant_cache, tenant_writer) = reflector::store();
+    let (plugin_cache, plugin_writer) = reflector::store();
+    let (installation_cache, installation_writer) = reflector::store();
+    let tenants = Arc::new(tenant::Context {
+        objects: Objects::new(client.clone(), recorder.clone(), metrics.clone()),
+        platform: Arc::clone(&platform),
+        backends: Arc::clone(&backends),
         account: ServiceAccount::from_env(),
+    });
+    let installations = Arc::new(plugin_installation::Context {
+        objects: Objects::new(client, recorder, metrics),
+        caches: Caches {
+            tenants: tenant_cache,
+            plugins: plugin_cache,
+            installations: installation_cache,
+        },
+        platform,
+        backends: Arc::clone(&backends),
     });
     let reconciling = async {
         // One try before the first pass; if it fails, passes say why they wait.
         tokio::select! {
             () = shutdown.clone() => return,
-            () = prepare_registry(&context, &readiness) => {}
+            () = prepare_registry(&backends, &readiness) => {}
         }
-        let (_, tenants) = reflector::store();
-        controller::run(context, tenants, readiness, shutdown).await;
+        tokio::join!(
+            controller::run(tenants, tenant_writer, readiness.clone(), shutdown.clone()),
+            controller::run(installations, installation_writer, readiness, shutdown),
+        );
     };
     tokio::select! {
         () = reconciling => Ok(()),
@@ -121,16 +141,16 @@ async fn run(platform: PathBuf, listen: SocketAddr) -> Result<(), AnyError> {
 }
 
 /// Migrates the registry; if it can't be now, goes on trying in the background.
-async fn prepare_registry(context: &Arc<tenant::Context>, readiness: &Readiness) {
-    if migrate(&context.backends).await {
+async fn prepare_registry(backends: &Arc<Backends>, readiness: &Readiness) {
+    if migrate(backends).await {
         readiness.open(Gate::Registry);
         return;
     }
-    let (context, readiness) = (Arc::clone(context), readiness.clone());
+    let (backends, readiness) = (Arc::clone(backends), readiness.clone());
     tokio::spawn(async move {
         for attempt in 1.. {
             tokio::time::sleep(backoff::delay(attempt, rand::random()).min(Duration::from_secs(30))).await;
-            if migrate(&context.backends).await {
+            if migrate(&backends).await {
                 readiness.open(Gate::Registry);
                 return;
             }
