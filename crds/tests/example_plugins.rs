@@ -35,7 +35,10 @@ fn installations() -> Result<Vec<PluginInstallation>, Box<dyn std::error::Error>
 #[test]
 fn every_manifest_is_accepted() {
     let manifests = manifests().unwrap();
-    assert_eq!(manifests.keys().collect::<Vec<_>>(), ["contacts", "crm", "sample-analytics"]);
+    assert_eq!(
+        manifests.keys().collect::<Vec<_>>(),
+        ["contacts", "crm", "sample-analytics"]
+    );
     for (id, (plugin, _)) in &manifests {
         assert!(plugin.spec.migrations.len() >= 2, "{id}");
     }
@@ -56,7 +59,10 @@ fn what_a_plugin_needs_is_among_the_examples() {
 fn only_the_key_of_sample_analytics_is_a_secret() {
     for (id, (_, checked)) in manifests().unwrap() {
         let key = jsonptr::PointerBuf::parse("/ingest/key").unwrap();
-        assert_eq!(checked.configuration.secrets().len(), usize::from(id == "sample-analytics"));
+        assert_eq!(
+            checked.configuration.secrets().len(),
+            usize::from(id == "sample-analytics")
+        );
         assert_eq!(checked.configuration.is_secret(&key), id == "sample-analytics");
     }
 }
@@ -71,7 +77,11 @@ fn the_installations_for_acme_corp_fit_their_plugins() {
         assert_eq!(installation.metadata.namespace.as_deref(), Some("tenant-acme-corp"));
         let id = installation.metadata.name.clone().unwrap();
         let (plugin, checked) = &manifests[&id];
-        assert!(VersionRange::parse(&installation.spec.version).unwrap().matches(&checked.version));
+        assert!(
+            VersionRange::parse(&installation.spec.version)
+                .unwrap()
+                .matches(&checked.version)
+        );
         let layers = configuration::Layers {
             defaults: &plugin.spec.configuration.defaults,
             overrides: &Map::new(),
