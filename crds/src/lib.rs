@@ -3,6 +3,8 @@
 //! This crate knows no Kubernetes client and no backend: it is data and pure functions, so that the
 //! operator, the admission webhook, the tests and other services can share it.
 
+#[cfg(test)]
+mod admission_tests;
 pub mod condition;
 pub mod manifest;
 pub mod names;

@@ -156,6 +156,7 @@ pub enum Slot {
 
 impl Slot {
     /// The other one.
+    #[must_use]
     pub fn other(self) -> Self {
         match self {
             Self::A => Self::B,

@@ -34,7 +34,7 @@ const VERSION_RULE: &str = "self.matches('^(0|[1-9][0-9]*)[.](0|[1-9][0-9]*)[.](
     printcolumn(name = "Version", type_ = "string", json_path = ".spec.version", description = "The released version"),
     printcolumn(name = "State", type_ = "string", json_path = ".status.state", description = "Summary for people"),
     printcolumn(name = "Installations", type_ = "integer", json_path = ".status.installations.total", description = "Tenants that run this version"),
-    printcolumn(name = "Name", type_ = "string", json_path = ".spec.displayName", description = "Name for people", priority = "1"),
+    printcolumn(name = "Title", type_ = "string", json_path = ".spec.displayName", description = "Name for people", priority = "1"),
     printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].message", description = "What to know or do", priority = "1"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]

@@ -162,7 +162,7 @@ pub struct RollbackStatus {
     /// Until when.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Time>,
-    /// Why there is none; absent when there is one.
+    /// Why there is none, as the reason of condition RollbackAvailable; absent when there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blocked_by: Option<String>,
     /// All of it for people, such as `1.3.0 until 14:30`.

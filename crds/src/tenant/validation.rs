@@ -47,7 +47,7 @@ pub fn violations(tenant: &Tenant) -> Vec<Violation> {
     for (index, uri) in spec.identity.redirect_uris.iter().enumerate() {
         if !is_redirect_uri(uri) {
             found.push(Violation::new(
-                &format!("spec.identity.redirectUris[{index}]"),
+                format!("spec.identity.redirectUris[{index}]"),
                 format!("`{uri}` is not an absolute http or https URI with a host; `*` is allowed only at its end"),
             ));
         }

@@ -50,9 +50,17 @@ fn a_good_manifest_is_parsed() {
     assert_eq!(parsed.configuration.secrets()[0].to_string(), "/token");
 }
 
+/// Each value at its pointer breaks a rule, which is told in these words.
+fn assert_told(cases: &[(&str, Value, &str)]) {
+    for (pointer, value, expected) in cases {
+        let text = messages(&with(pointer, value.clone()));
+        assert!(text.contains(expected), "{pointer}: `{expected}` is missing in: {text}");
+    }
+}
+
 #[test]
-fn each_broken_rule_is_told_with_its_path() {
-    for (pointer, value, expected) in [
+fn what_runs_is_checked_field_by_field() {
+    assert_told(&[
         ("/version", json!("1.4"), "spec.version: `1.4` is no version"),
         ("/version", json!("1.4.0+7"), "build metadata"),
         ("/version", json!("1.4.0-RC.1"), "lower case: 1.4.0-rc.1"),
@@ -108,6 +116,12 @@ fn each_broken_rule_is_told_with_its_path() {
             json!({"remoteEntry": "/remote.js", "routePrefix": "crm"}),
             "spec.frontend.routePrefix",
         ),
+    ]);
+}
+
+#[test]
+fn what_is_shared_with_other_plugins_is_checked_field_by_field() {
+    assert_told(&[
         (
             "/dependencies/0/version",
             json!("1 - 2"),
@@ -155,6 +169,12 @@ fn each_broken_rule_is_told_with_its_path() {
             json!("everything"),
             "spec.events.subscribes[0]: `everything` is no event",
         ),
+    ]);
+}
+
+#[test]
+fn what_is_kept_and_configured_is_checked_field_by_field() {
+    assert_told(&[
         (
             "/configuration/schema/type",
             json!("objekt"),
@@ -182,26 +202,16 @@ fn each_broken_rule_is_told_with_its_path() {
             "spec.migrations[0].sql: `0001_deals` cannot be read as SQL: line 1",
         ),
         (
-            "/database/tenantTables/0/table",
-            json!("policies"),
-            "spec.database.tenantTables[0]",
+            "/database/tenantTables/0",
+            json!({"table": "policies", "privileges": ["Select", "Update"]}),
+            "spec.database.tenantTables[0].privileges: UPDATE on policies is granted to no plugin",
         ),
         (
             "/translations",
             json!({"en": "x".repeat(70_000)}),
             "spec.translations: holds",
         ),
-    ] {
-        // Policies may be read, but not written.
-        let mut spec = with(pointer, value);
-        if pointer.ends_with("/table") {
-            spec.database.tenant_tables[0]
-                .privileges
-                .push(crate::plugin::Privilege::Update);
-        }
-        let text = messages(&spec);
-        assert!(text.contains(expected), "{pointer}: `{expected}` is missing in: {text}");
-    }
+    ]);
 }
 
 #[test]
