@@ -4,6 +4,8 @@
 //! changes nothing; every condition carries the generation it speaks of.
 //! Source: sig-architecture/api-conventions.md, "Typical status properties".
 
+use std::fmt;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use strum::{AsRefStr, EnumString, IntoStaticStr};
@@ -30,6 +32,35 @@ pub struct Statement {
     pub reason: &'static str,
     /// For people; never holds a secret.
     pub message: String,
+}
+
+/// The types of one resource's conditions: a closed enum, each with the reasons that it may give.
+///
+/// `Ready`, `Reconciling` and `Stalled` follow kstatus (sigs.k8s.io/cli-utils/pkg/kstatus): the latter two exist
+/// only while they are True.
+pub trait ConditionType: Copy + fmt::Debug + Into<&'static str> {
+    /// The closed enum of reasons.
+    type Reason: Copy + PartialEq + fmt::Debug + Into<&'static str> + 'static;
+    /// Everything works.
+    const READY: Self;
+    /// The operator is at work or waits for something that heals without help.
+    const RECONCILING: Self;
+    /// Nothing goes on without a person.
+    const STALLED: Self;
+
+    /// The reasons that this condition may give.
+    fn reasons(self) -> &'static [Self::Reason];
+
+    /// A statement of this condition.
+    fn says(self, status: Status, reason: Self::Reason, message: impl Into<String>) -> Statement {
+        debug_assert!(self.reasons().contains(&reason), "{self:?} may not give {reason:?}");
+        Statement {
+            type_: self.into(),
+            status,
+            reason: reason.into(),
+            message: message.into(),
+        }
+    }
 }
 
 /// Longest message that the schema of metav1.Condition admits.

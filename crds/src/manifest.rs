@@ -1,4 +1,4 @@
-//! What is generated from the types: the CRDs of chart `plexica-crds`, and the table of conditions for people.
+//! What is generated from the types: the CRDs of chart `plexica-crds`, and the tables of conditions for people.
 
 use std::fmt::Write as _;
 
@@ -6,10 +6,7 @@ use kube::CustomResourceExt;
 use serde_json::{Value, json};
 use strum::{EnumMessage, IntoEnumIterator};
 
-use crate::{
-    Tenant,
-    tenant::conditions::{Reason, Type},
-};
+use crate::{Plugin, PluginInstallation, Tenant, condition::ConditionType, plugin, plugin_installation, tenant};
 
 /// First lines of a generated file.
 const HEADER: &str = "# Generated from crds/src by `cargo dev generate`: do not edit.\n";
@@ -19,43 +16,59 @@ const HEADER: &str = "# Generated from crds/src by `cargo dev generate`: do not 
 /// # Errors
 /// When a CRD cannot be written as YAML: a bug, found by the test that compares the files.
 pub fn all() -> Result<Vec<(&'static str, String)>, String> {
-    [("tenants.yaml", Tenant::crd())]
-        .into_iter()
-        .map(|(file, crd)| {
-            let mut crd = serde_json::to_value(crd).map_err(|error| error.to_string())?;
-            // Deleting a chart must never delete tenants: helm.sh/docs/howto/charts_tips_and_tricks.
-            crd["metadata"]["annotations"] = json!({ "helm.sh/resource-policy": "keep" });
-            strip(&mut crd);
-            let yaml = serde_saphyr::to_string(&crd).map_err(|error| error.to_string())?;
-            Ok((file, format!("{HEADER}{yaml}")))
-        })
-        .collect()
+    [
+        ("tenants.yaml", Tenant::crd()),
+        ("plugins.yaml", Plugin::crd()),
+        ("plugininstallations.yaml", PluginInstallation::crd()),
+    ]
+    .into_iter()
+    .map(|(file, crd)| {
+        let mut crd = serde_json::to_value(crd).map_err(|error| error.to_string())?;
+        // Deleting a chart must never delete tenants: helm.sh/docs/howto/charts_tips_and_tricks.
+        crd["metadata"]["annotations"] = json!({ "helm.sh/resource-policy": "keep" });
+        strip(&mut crd);
+        let yaml = serde_saphyr::to_string(&crd).map_err(|error| error.to_string())?;
+        Ok((file, format!("{HEADER}{yaml}")))
+    })
+    .collect()
 }
 
-/// The conditions of a Tenant with their reasons, as a page for people.
+/// The conditions of all resources with their reasons, as a page for people.
 pub fn conditions() -> String {
     let mut page = String::from(
-        "<!-- Generated from crds/src/tenant/conditions.rs by `cargo dev generate`: do not edit. -->\n\
-         # Conditions of a Tenant\n\n\
+        "<!-- Generated from crds/src/*/conditions.rs by `cargo dev generate`: do not edit. -->\n\
+         # Conditions\n\n\
          `Ready`, `Reconciling` and `Stalled` follow kstatus: the latter two exist only while they are True. While something\n\
-         waits, the message says since when, and when it is tried again.\n\n\
-         | condition | says | reasons |\n|---|---|---|\n",
+         waits, the message says since when, and when it is tried again.\n",
     );
-    for type_ in Type::iter() {
-        let reasons: Vec<&str> = type_.reasons().iter().map(AsRef::as_ref).collect();
+    table::<tenant::conditions::Type>("Tenant", &mut page);
+    table::<plugin::conditions::Type>("Plugin", &mut page);
+    table::<plugin_installation::conditions::Type>("PluginInstallation", &mut page);
+    page
+}
+
+/// Writes the conditions of one resource.
+fn table<T>(kind: &str, page: &mut String)
+where
+    T: ConditionType + IntoEnumIterator + EnumMessage,
+    T::Reason: IntoEnumIterator + EnumMessage,
+{
+    let _ = write!(page, "\n## {kind}\n\n| condition | says | reasons |\n|---|---|---|\n");
+    for type_ in T::iter() {
+        let reasons: Vec<&str> = type_.reasons().iter().map(|reason| (*reason).into()).collect();
+        let name: &str = type_.into();
         let _ = writeln!(
             page,
-            "| {} | {} | {} |",
-            type_.as_ref(),
+            "| {name} | {} | {} |",
             text(type_.get_documentation()),
             reasons.join(", ")
         );
     }
-    page += "\n| reason | what it means and what to do |\n|---|---|\n";
-    for reason in Reason::iter() {
-        let _ = writeln!(page, "| {} | {} |", reason.as_ref(), text(reason.get_documentation()));
+    *page += "\n| reason | what it means and what to do |\n|---|---|\n";
+    for reason in T::Reason::iter() {
+        let name: &str = reason.into();
+        let _ = writeln!(page, "| {name} | {} |", text(reason.get_documentation()));
     }
-    page
 }
 
 fn text(documentation: Option<&str>) -> String {

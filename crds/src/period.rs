@@ -16,6 +16,11 @@ pub struct Period {
 }
 
 impl Period {
+    /// A constant that a test parses; the fallback is never reached.
+    pub(crate) fn constant(text: &'static str) -> Self {
+        text.parse().unwrap_or_else(|_| unreachable!("a constant"))
+    }
+
     /// The length.
     pub fn value(&self) -> Duration {
         self.value

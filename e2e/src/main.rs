@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use plexica_e2e::layout::Layout;
-use plexica_e2e::stack::{self, Stack};
+use plexica_e2e::stack;
 use plexica_e2e::ui::{self, Ui};
 use plexica_e2e::{bench, down, failure, generate, passthrough, status, test, up};
 
@@ -55,7 +55,7 @@ enum Subject {
     },
     /// Write the files that are generated from the code: CRDs, table of conditions.
     Generate,
-    /// Run the benchmarks on the running stack.
+    /// Run the benchmarks; but for `resolution` they need the running stack.
     Bench {
         /// Only this benchmark.
         name: Option<String>,
@@ -99,6 +99,6 @@ async fn run(command: Subject) -> Result<()> {
         Subject::Logs { name, follow } => passthrough::logs(layout, &name, follow).await,
         Subject::Test { filter } => test::test(layout, filter.as_deref()).await,
         Subject::Generate => generate::generate().await,
-        Subject::Bench { name } => bench::run(&Stack::running()?, name.as_deref()).await,
+        Subject::Bench { name } => bench::run(name.as_deref()).await,
     }
 }

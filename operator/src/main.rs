@@ -4,17 +4,20 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Du
 
 use clap::{Parser, Subcommand};
 use futures::FutureExt;
-use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::{
+    events::{Recorder, Reporter},
+    reflector,
+};
 use plexica_operator::{
     controllers::tenant::{self, ServiceAccount},
     platform::Platform,
     pools::{Backends, Verb},
     runtime::{
-        backoff::{self, Backoff},
-        client,
-        freshness::Freshness,
+        backoff, client,
+        controller::{self, Reconciler as _},
         logging,
         metrics::Metrics,
+        objects::Objects,
         server::{self, Gate, Readiness},
     },
     wiring,
@@ -63,6 +66,15 @@ async fn run(platform: PathBuf, listen: SocketAddr) -> Result<(), AnyError> {
     rustls::crypto::ring::default_provider()
         .install_default()
         .map_err(|_| "a TLS provider is installed already")?;
+    // Before anything that waits: the first process of a pod has no default for signals.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let shutdown = async move {
+        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        info!("told to stop: passes that run are finished");
+    }
+    .boxed()
+    .shared();
     let platform = Platform::load(&platform)?;
     info!(
         installation = platform.installation_id,
@@ -73,7 +85,11 @@ async fn run(platform: PathBuf, listen: SocketAddr) -> Result<(), AnyError> {
         "the platform file is valid"
     );
     let (metrics, registry) = Metrics::new();
-    let readiness = Readiness::waiting_for([Gate::Crds, Gate::Registry, Gate::TenantCache]);
+    let readiness = Readiness::waiting_for([
+        Gate::Crd(tenant::Context::KIND),
+        Gate::Cache(tenant::Context::KIND),
+        Gate::Registry,
+    ]);
     let server = tokio::spawn(server::serve(listen, readiness.clone(), registry));
 
     let client = client::connect().await?;
@@ -81,42 +97,45 @@ async fn run(platform: PathBuf, listen: SocketAddr) -> Result<(), AnyError> {
         controller: "plexica-operator".to_owned(),
         instance: std::env::var("POD_NAME").ok(),
     };
+    let recorder = Recorder::new(client.clone(), reporter);
     let context = Arc::new(tenant::Context {
-        recorder: Recorder::new(client.clone(), reporter),
-        client,
         backends: wiring::backends(&platform, &metrics)?,
+        objects: Objects::new(client, recorder, metrics),
         platform,
-        metrics,
-        backoff: Backoff::default(),
-        freshness: Freshness::default(),
         account: ServiceAccount::from_env(),
     });
-    // One try before the first pass; if it fails, passes say why they wait.
-    if migrate(&context.backends).await {
-        readiness.open(Gate::Registry);
-    } else {
-        let (context, readiness) = (Arc::clone(&context), readiness.clone());
-        tokio::spawn(async move {
-            for attempt in 1.. {
-                tokio::time::sleep(backoff::delay(attempt, rand::random()).min(Duration::from_secs(30))).await;
-                if migrate(&context.backends).await {
-                    readiness.open(Gate::Registry);
-                    return;
-                }
-            }
-        });
-    }
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let shutdown = async move {
-        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-        info!("told to stop: passes that run are finished");
+    let reconciling = async {
+        // One try before the first pass; if it fails, passes say why they wait.
+        tokio::select! {
+            () = shutdown.clone() => return,
+            () = prepare_registry(&context, &readiness) => {}
+        }
+        let (_, tenants) = reflector::store();
+        controller::run(context, tenants, readiness, shutdown).await;
     };
     tokio::select! {
-        () = tenant::run(context, readiness, shutdown.boxed()) => Ok(()),
+        () = reconciling => Ok(()),
         ended = server => Err(ended.map_err(AnyError::from).and_then(|result| result.map_err(AnyError::from)).err()
             .unwrap_or_else(|| "the HTTP server ended".into())),
     }
+}
+
+/// Migrates the registry; if it can't be now, goes on trying in the background.
+async fn prepare_registry(context: &Arc<tenant::Context>, readiness: &Readiness) {
+    if migrate(&context.backends).await {
+        readiness.open(Gate::Registry);
+        return;
+    }
+    let (context, readiness) = (Arc::clone(context), readiness.clone());
+    tokio::spawn(async move {
+        for attempt in 1.. {
+            tokio::time::sleep(backoff::delay(attempt, rand::random()).min(Duration::from_secs(30))).await;
+            if migrate(&context.backends).await {
+                readiness.open(Gate::Registry);
+                return;
+            }
+        }
+    });
 }
 
 async fn migrate(backends: &Backends) -> bool {

@@ -101,20 +101,16 @@ impl<B: ?Sized> Pool<B> {
         if let Err(retry_at) = self.breaker.admit(Timestamp::now()) {
             let seconds = retry_at.duration_since(Timestamp::now()).as_secs().max(1);
             return Err(BackendError::Unavailable(format!(
-                "{} pool {name} did not answer several times; the next call goes out in {seconds}s",
-                self.kind
+                "did not answer several times; the next call goes out in {seconds}s"
             ))
             .into());
         }
         let start = Instant::now();
         let result = match tokio::time::timeout(verb.timeout(), call(Arc::clone(&self.backend))).await {
             Ok(result) => result,
-            Err(_) => Err(BackendError::Unavailable(format!(
-                "{} pool {name} did not finish within {}s",
-                self.kind,
-                verb.timeout().as_secs()
-            ))
-            .into()),
+            Err(_) => {
+                Err(BackendError::Unavailable(format!("did not finish within {}s", verb.timeout().as_secs())).into())
+            }
         };
         let error = result.as_ref().err().and_then(AsBackendError::as_backend_error);
         self.breaker

@@ -22,22 +22,20 @@ use crate::{
 /// # Errors
 /// If no HTTP client can be made: TLS roots that do not load.
 pub fn backends(platform: &Platform, metrics: &Metrics) -> Result<Backends, BackendError> {
-    let installation = &platform.installation_id;
     let registry = platform
         .postgres
         .iter()
         .find(|pool| pool.common.name == platform.registry);
     // The platform file was checked: its registry is one of its pools.
     let registry = registry.unwrap_or(&platform.postgres[0]);
-    let adapter: Arc<dyn Registry> = Arc::new(PostgresRegistry::connect(postgres(registry, installation)));
+    let adapter: Arc<dyn Registry> = Arc::new(PostgresRegistry::connect(postgres(registry)));
     Ok(Backends {
         registry: Pool::new("registry", registry.common.clone(), adapter, metrics.clone()),
         postgres: platform
             .postgres
             .iter()
             .map(|pool| {
-                let adapter: Arc<dyn DatabaseBackend> =
-                    Arc::new(PostgresBackend::connect(postgres(pool, installation)));
+                let adapter: Arc<dyn DatabaseBackend> = Arc::new(PostgresBackend::connect(postgres(pool)));
                 let pool = Pool::new("postgres", pool.common.clone(), adapter, metrics.clone());
                 (pool.common.name.clone(), Arc::new(pool))
             })
@@ -46,8 +44,7 @@ pub fn backends(platform: &Platform, metrics: &Metrics) -> Result<Backends, Back
             .keycloak
             .iter()
             .map(|pool| {
-                let adapter: Arc<dyn IdentityBackend> =
-                    Arc::new(KeycloakBackend::connect(keycloak(pool, installation))?);
+                let adapter: Arc<dyn IdentityBackend> = Arc::new(KeycloakBackend::connect(keycloak(pool))?);
                 let pool = Pool::new("keycloak", pool.common.clone(), adapter, metrics.clone());
                 Ok((pool.common.name.clone(), Arc::new(pool)))
             })
@@ -66,7 +63,7 @@ pub fn backends(platform: &Platform, metrics: &Metrics) -> Result<Backends, Back
     })
 }
 
-fn postgres(pool: &PostgresPool, installation: &str) -> PostgresConfig {
+fn postgres(pool: &PostgresPool) -> PostgresConfig {
     PostgresConfig {
         host: pool.host.clone(),
         port: pool.port,
@@ -78,17 +75,15 @@ fn postgres(pool: &PostgresPool, installation: &str) -> PostgresConfig {
             Tls::Require => TlsMode::Require,
             Tls::VerifyFull => TlsMode::VerifyFull,
         },
-        installation: installation.to_owned(),
     }
 }
 
-fn keycloak(pool: &KeycloakPool, installation: &str) -> KeycloakConfig {
+fn keycloak(pool: &KeycloakPool) -> KeycloakConfig {
     KeycloakConfig {
         url: pool.url.clone(),
         issuer_url: pool.issuer_url.clone(),
         client_id: pool.client_id.clone(),
         client_secret: pool.client_secret.clone(),
-        installation: installation.to_owned(),
     }
 }
 

@@ -121,6 +121,11 @@ impl PluginId {
         ObjectName(format!("{}-{}", self.0, slot.as_ref()))
     }
 
+    /// Deployment of RED, the development slot, which is never live.
+    pub fn red_deployment(&self) -> ObjectName {
+        ObjectName(format!("{}-red", self.0))
+    }
+
     /// Service that reaches GREEN, the live version.
     pub fn service(&self) -> ObjectName {
         ObjectName(self.0.clone())
@@ -137,18 +142,27 @@ impl PluginId {
     }
 }
 
-/// One of the places in which an installation runs. Which light shines on `a` and `b` changes with every
-/// promotion; the slot itself never does.
+/// One of the two places of an installation that take turns at being live. Which light shines on a slot changes
+/// with every promotion; its name never does.
 #[derive(JsonSchema, AsRefStr, EnumIter, Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
 pub enum Slot {
-    /// The first of the two that take turns.
+    /// The first.
     A,
-    /// The second of the two that take turns.
+    /// The second.
     B,
-    /// The development slot, which is never live.
-    Red,
+}
+
+impl Slot {
+    /// The other one.
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::A => Self::B,
+            Self::B => Self::A,
+        }
+    }
 }
 
 impl TenantSlug {
@@ -284,10 +298,8 @@ mod tests {
         assert_eq!(schema.as_str(), "tenant_acme_corp_plugin_sample_analytics");
         assert_eq!(plugin.database_secret().as_str(), "sample-analytics-database");
         let deployments: Vec<_> = Slot::iter().map(|slot| plugin.deployment(slot).0).collect();
-        assert_eq!(
-            deployments,
-            ["sample-analytics-a", "sample-analytics-b", "sample-analytics-red"]
-        );
+        assert_eq!(deployments, ["sample-analytics-a", "sample-analytics-b"]);
+        assert_eq!(plugin.red_deployment().as_str(), "sample-analytics-red");
     }
 
     /// Everything that a plugin calls its own in one tenant, by the kind that has to tell it apart.
@@ -299,6 +311,7 @@ mod tests {
             .chain([format!("schema {}", tenant.plugin_schema(id))])
             .chain([id.service(), id.yellow_service(), id.red_service()].map(|name| format!("service {tenant} {name}")))
             .chain(Slot::iter().map(|slot| format!("deployment {tenant} {}", id.deployment(slot))))
+            .chain([format!("deployment {tenant} {}", id.red_deployment())])
             .chain([format!("secret {tenant} {}", id.database_secret())])
             .collect()
     }

@@ -3,11 +3,15 @@
 //! `Ready`, `Reconciling` and `Stalled` follow kstatus
 //! (sigs.k8s.io/cli-utils/pkg/kstatus): Reconciling and Stalled exist only while they are True.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use strum::{AsRefStr, EnumIter, EnumMessage, IntoStaticStr};
 
 use super::Phase;
-use crate::condition::{Statement, Status};
+use crate::{
+    condition::{ConditionType, Statement},
+    outcome::{self, Summary},
+};
+
+pub use crate::outcome::drop_absent;
 
 /// Types of a Tenant's conditions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, AsRefStr, IntoStaticStr, EnumIter, EnumMessage)]
@@ -88,9 +92,13 @@ pub enum Reason {
     Deleting,
 }
 
-impl Type {
-    /// The reasons that this condition may give.
-    pub fn reasons(self) -> &'static [Reason] {
+impl ConditionType for Type {
+    type Reason = Reason;
+    const READY: Self = Self::Ready;
+    const RECONCILING: Self = Self::Reconciling;
+    const STALLED: Self = Self::Stalled;
+
+    fn reasons(self) -> &'static [Reason] {
         use Reason as R;
         match self {
             Self::NamespaceReady => &[
@@ -105,6 +113,7 @@ impl Type {
                 R::Provisioned,
                 R::Provisioning,
                 R::NotWanted,
+                R::SuspendRequested,
                 R::BackendUnavailable,
                 R::BackendRefused,
                 R::BackendUnexpected,
@@ -148,94 +157,33 @@ impl Type {
             ],
         }
     }
-
-    /// A statement of this condition.
-    pub fn says(self, status: Status, reason: Reason, message: impl Into<String>) -> Statement {
-        debug_assert!(self.reasons().contains(&reason), "{self:?} may not give {reason:?}");
-        Statement {
-            type_: self.into(),
-            status,
-            reason: reason.into(),
-            message: message.into(),
-        }
-    }
 }
 
 /// How one part of a tenant fares after a pass.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// As declared.
-    Done(Reason, String),
-    /// Under way, or waiting for something that heals without help.
-    Waiting(Reason, String),
-    /// Nothing goes on without a person.
-    Blocked(Reason, String),
-}
+pub type Outcome = outcome::Outcome<Reason>;
 
 impl Outcome {
     /// As declared, with nothing to say.
     pub fn done() -> Self {
         Self::Done(Reason::Provisioned, String::new())
     }
-
-    /// The outcome as a condition.
-    pub fn statement(&self, type_: Type) -> Statement {
-        match self {
-            Self::Done(reason, message) => type_.says(Status::True, *reason, message),
-            Self::Waiting(reason, message) | Self::Blocked(reason, message) => {
-                type_.says(Status::False, *reason, message)
-            }
-        }
-    }
 }
 
-/// Sums the parts up into Ready, Reconciling and Stalled (and the phase for people).
-///
-/// The first part that is blocked explains Ready; else the first that waits. Reconciling and Stalled are
-/// absent (not False) when they do not hold, as kstatus wants it.
+/// Sums the parts up into Ready, Reconciling and Stalled, and the phase for people.
 pub fn summarize<'a>(parts: impl IntoIterator<Item = &'a Outcome>) -> (Vec<Statement>, Phase) {
-    let mut blocked = None;
-    let mut waiting = None;
-    for part in parts {
-        match part {
-            Outcome::Done(..) => {}
-            Outcome::Waiting(reason, message) => drop(waiting.get_or_insert((*reason, message))),
-            Outcome::Blocked(reason, message) => drop(blocked.get_or_insert((*reason, message))),
-        }
-    }
-    let mut statements = vec![];
-    match (blocked, waiting) {
-        (None, None) => {
-            statements.push(Type::Ready.says(Status::True, Reason::Provisioned, "everything is provisioned"));
-            return (statements, Phase::Active);
-        }
-        (Some((reason, message)), _) | (None, Some((reason, message))) => {
-            statements.push(Type::Ready.says(Status::False, reason, message));
-        }
-    }
-    if let Some((reason, message)) = waiting {
-        statements.push(Type::Reconciling.says(Status::True, reason, message));
-    }
-    if let Some((reason, message)) = blocked {
-        statements.push(Type::Stalled.says(Status::True, reason, message));
-        return (statements, Phase::Failed);
-    }
-    (statements, Phase::Provisioning)
-}
-
-/// Removes Reconciling and Stalled if the statements do not hold them any more.
-pub fn drop_absent(conditions: &mut Vec<Condition>, statements: &[Statement]) {
-    for type_ in [Type::Reconciling, Type::Stalled] {
-        let name: &str = type_.as_ref();
-        if !statements.iter().any(|s| s.type_ == name) {
-            conditions.retain(|c| c.type_ != name);
-        }
-    }
+    let (statements, summary) = outcome::summarize::<Type>(parts, Reason::Provisioned, "everything is provisioned");
+    let phase = match summary {
+        Summary::Done => Phase::Active,
+        Summary::Waiting => Phase::Provisioning,
+        Summary::Blocked => Phase::Failed,
+    };
+    (statements, phase)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::condition::Status;
 
     fn waiting() -> Outcome {
         Outcome::Waiting(Reason::BackendUnavailable, "keycloak main does not answer".into())

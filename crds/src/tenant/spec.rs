@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::{CustomResource, KubeSchema};
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -12,6 +12,7 @@ use super::TenantStatus;
 use crate::{
     names::{SLUG_ALPHABET, SLUG_FIRST, SLUG_HYPHENS, SLUG_LENGTH, SLUG_PLUGIN, SLUG_RESERVED},
     period::Period,
+    schema::{self, quantities_of},
 };
 
 /// What is wanted for the tenant. The tenant's name is metadata.name: 2 to 24 lower-case letters, digits and
@@ -51,12 +52,12 @@ pub struct TenantSpec {
 
     /// Free JSON object for services of the platform, mirrored to its registry (core.tenants.settings). At most 64 KiB.
     #[serde(default)]
-    #[schemars(schema_with = "free_object")]
+    #[schemars(schema_with = "schema::free_object")]
     pub settings: Map<String, Value>,
 
     /// Free JSON object for front ends (colours, logo), mirrored to the registry. At most 64 KiB.
     #[serde(default)]
-    #[schemars(schema_with = "free_object")]
+    #[schemars(schema_with = "schema::free_object")]
     pub theme: Map<String, Value>,
 
     /// True shuts everything of the tenant and keeps its data.
@@ -200,7 +201,7 @@ pub struct StorageSpec {
     pub pool: Option<String>,
     /// Most bytes that the bucket may hold, as a Kubernetes quantity (for example 10Gi).
     #[serde(default = "quota")]
-    #[schemars(schema_with = "quantity_schema")]
+    #[schemars(schema_with = "schema::quantity")]
     #[x_kube(validation = Rule::new("isQuantity(self) && quantity(self).isGreaterThan(quantity('0'))").message("a storage quota is a positive quantity of bytes, such as 10Gi"))]
     pub quota: Quantity,
     /// Whether the bucket keeps former versions of its objects.
@@ -224,15 +225,15 @@ pub enum NetworkPolicy {
 pub struct LimitRangeSpec {
     /// Limits of a container that names none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(schema_with = "quantities_schema")]
+    #[schemars(schema_with = "schema::quantities")]
     pub default: BTreeMap<String, Quantity>,
     /// Requests of a container that names none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(schema_with = "quantities_schema")]
+    #[schemars(schema_with = "schema::quantities")]
     pub default_request: BTreeMap<String, Quantity>,
     /// Most that a container may ask for.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(schema_with = "quantities_schema")]
+    #[schemars(schema_with = "schema::quantities")]
     pub max: BTreeMap<String, Quantity>,
 }
 
@@ -252,7 +253,7 @@ pub struct NamespaceSpec {
     pub annotations: BTreeMap<String, String>,
     /// Hard limits of the namespace's ResourceQuota, for example requests.cpu or pods.
     #[serde(default = "resource_quota")]
-    #[schemars(schema_with = "quantities_schema")]
+    #[schemars(schema_with = "schema::quantities")]
     pub resource_quota: BTreeMap<String, Quantity>,
     /// Defaults and limits of containers.
     #[serde(default = "limit_range")]
@@ -319,13 +320,8 @@ impl Default for NamespaceSpec {
     }
 }
 
-/// A constant that a test parses; the fallback is never reached.
-fn period(text: &'static str) -> Period {
-    text.parse().unwrap_or_else(|_| unreachable!("a constant"))
-}
-
 fn retention() -> Period {
-    period("720h")
+    Period::constant("720h")
 }
 
 fn connection_limit() -> i32 {
@@ -333,35 +329,28 @@ fn connection_limit() -> i32 {
 }
 
 fn statement_timeout() -> Period {
-    period("30s")
+    Period::constant("30s")
 }
 
 /// 300, 1800 and 36000 s: data-model.md, "Realm".
 fn access_token_lifespan() -> Period {
-    period("5m")
+    Period::constant("5m")
 }
 
 fn sso_session_idle() -> Period {
-    period("30m")
+    Period::constant("30m")
 }
 
 fn sso_session_max() -> Period {
-    period("10h")
+    Period::constant("10h")
 }
 
 fn quota() -> Quantity {
     Quantity("10Gi".into())
 }
 
-fn quantities<const N: usize>(entries: [(&str, &str); N]) -> BTreeMap<String, Quantity> {
-    entries
-        .into_iter()
-        .map(|(key, value)| (key.to_owned(), Quantity(value.to_owned())))
-        .collect()
-}
-
 fn resource_quota() -> BTreeMap<String, Quantity> {
-    quantities([
+    quantities_of([
         ("requests.cpu", "4"),
         ("requests.memory", "8Gi"),
         ("limits.cpu", "8"),
@@ -374,25 +363,8 @@ fn resource_quota() -> BTreeMap<String, Quantity> {
 
 fn limit_range() -> LimitRangeSpec {
     LimitRangeSpec {
-        default: quantities([("cpu", "500m"), ("memory", "256Mi")]),
-        default_request: quantities([("cpu", "50m"), ("memory", "64Mi")]),
+        default: quantities_of([("cpu", "500m"), ("memory", "256Mi")]),
+        default_request: quantities_of([("cpu", "50m"), ("memory", "64Mi")]),
         max: BTreeMap::new(),
     }
-}
-
-fn free_object(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true })
-}
-
-/// A quantity that is always text: `10Gi`, not 10. Numbers would change their form on the way.
-fn quantity_schema(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "string", "maxLength": 32 })
-}
-
-fn quantities_schema(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({
-        "type": "object",
-        "maxProperties": 32,
-        "additionalProperties": { "type": "string", "maxLength": 32, "pattern": "^[0-9]+(\\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$" }
-    })
 }

@@ -8,31 +8,10 @@ use url::Url;
 use super::Tenant;
 use crate::{
     names::{InvalidSlug, TenantSlug},
-    quantity,
+    quantity, schema,
 };
 
-/// Most bytes of `settings` and of `theme`, written as JSON. They are mirrored to the registry and held in
-/// memory by every watcher; the API server itself would admit about 1.5 MB.
-pub const FREE_OBJECT_MAX: usize = 64 * 1024;
-
-/// A broken rule: which field, and what the user should know.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{field}: {message}")]
-pub struct Violation {
-    /// Path of the field, for example `spec.storage.quota`.
-    pub field: String,
-    /// The rule that is broken.
-    pub message: String,
-}
-
-impl Violation {
-    fn new(field: &str, message: impl Into<String>) -> Self {
-        Self {
-            field: field.to_owned(),
-            message: message.into(),
-        }
-    }
-}
+pub use crate::violation::Violation;
 
 impl From<InvalidSlug> for Violation {
     fn from(error: InvalidSlug) -> Self {
@@ -49,9 +28,11 @@ pub fn violations(tenant: &Tenant) -> Vec<Violation> {
         .into_iter()
         .collect();
     for (field, object) in [("spec.settings", &spec.settings), ("spec.theme", &spec.theme)] {
-        let size = serde_json::to_vec(object).map_or(usize::MAX, |json| json.len());
-        if size > FREE_OBJECT_MAX {
-            found.push(Violation::new(field, format!("holds {size} bytes of JSON; at most {FREE_OBJECT_MAX} are kept: store large things in the tenant's bucket")));
+        if let Some(problem) = schema::too_large(object) {
+            found.push(Violation::new(
+                field,
+                format!("{problem}: store large things in the tenant's bucket"),
+            ));
         }
     }
     let mut emails = HashSet::new();
@@ -66,7 +47,7 @@ pub fn violations(tenant: &Tenant) -> Vec<Violation> {
     for (index, uri) in spec.identity.redirect_uris.iter().enumerate() {
         if !is_redirect_uri(uri) {
             found.push(Violation::new(
-                &format!("spec.identity.redirectUris[{index}]"),
+                format!("spec.identity.redirectUris[{index}]"),
                 format!("`{uri}` is not an absolute http or https URI with a host; `*` is allowed only at its end"),
             ));
         }

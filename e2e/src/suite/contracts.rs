@@ -79,7 +79,6 @@ async fn keycloak_keeps_the_contract_of_identities(env: &Env) -> Result<()> {
         issuer_url: "http://keycloak.plexica-backends.svc.cluster.local:8080".parse()?,
         client_id: account.name.to_owned(),
         client_secret: account.secret,
-        installation: "contract".to_owned(),
     })?;
     keeps(&Identities(&backend)).await
 }
@@ -114,7 +113,6 @@ fn postgres(env: &Env) -> PostgresConfig {
         username: OPERATOR_ROLE.to_owned(),
         password: env.stack.postgres_operator().secret,
         tls: TlsMode::Disable,
-        installation: "contract".to_owned(),
     }
 }
 

@@ -5,12 +5,13 @@ use std::{collections::BTreeMap, time::Duration};
 use anyhow::{Context as _, Result, bail, ensure};
 use futures::future::try_join_all;
 use kube::{ResourceExt, api::ListParams};
+use plexica_crds::tenant::conditions::Type;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::{
     Case,
-    env::{Env, is_ready, unique},
+    env::{Env, condition_of, is_ready, unique},
     observe::{Mark, audit, minio},
 };
 use crate::{cases, parts::Part};
@@ -47,6 +48,14 @@ async fn nothing_is_written_for_three_minutes_while_twenty_tenants_are_converged
     try_join_all(made.iter().map(|name| env.create(name, json!({})))).await?;
     try_join_all(made.iter().map(|name| env.ready(name))).await?;
     names.extend(made.iter().cloned());
+    // One that is shut is at rest, too.
+    let shut = unique("shut");
+    env.create(&shut, json!({ "suspended": true })).await?;
+    env.until(&shut, "suspended", |tenant| {
+        condition_of(tenant, Type::Suspended).is_some_and(|said| said.status == "True")
+    })
+    .await?;
+    names.push(shut);
 
     let begun = Instant::now();
     wait_until_quiet(env).await?;

@@ -24,6 +24,7 @@ mod realm;
 mod retention;
 mod runner;
 mod secrets;
+mod suspension;
 mod tables;
 mod undecodable;
 
@@ -59,12 +60,14 @@ macro_rules! cases {
 }
 
 /// How many tests ended how.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Tally {
     /// Passed.
     pub passed: usize,
     /// Failed.
     pub failed: usize,
+    /// Names of end-to-end tests that failed, each with its reason.
+    pub failures: Vec<String>,
 }
 
 /// Runs the tests whose name, or file, contains `filter`.
@@ -87,6 +90,7 @@ fn all() -> Vec<Case> {
         kubernetes::cases(),
         retention::cases(),
         deletion::cases(),
+        suspension::cases(),
         undecodable::cases(),
         converged::cases(),
         crashes::cases(),

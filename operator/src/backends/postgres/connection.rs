@@ -54,8 +54,6 @@ pub struct PostgresConfig {
     pub password: SecretString,
     /// Encryption.
     pub tls: TlsMode,
-    /// Id of this installation of the platform.
-    pub installation: String,
 }
 
 impl PostgresConfig {
@@ -184,10 +182,10 @@ pub(super) fn explain(error: &sqlx::Error, system: &str) -> BackendError {
             // Connection failures, shutdown and start, no slots or memory, locks, cancelled by a timeout,
             // serialisation, and a server that is a standby just now.
             "57014" | "57P01" | "57P02" | "57P03" | "57P05" | "55P03" | "40001" | "40P01" | "25006" | "25P03" => {
-                BackendError::Unavailable(format!("{system} cannot do it now ({said}); retrying"))
+                BackendError::Unavailable(format!("{system} cannot do it now ({said})"))
             }
             code if code.starts_with("08") || code.starts_with("53") || code.starts_with("58") => {
-                BackendError::Unavailable(format!("{system} cannot do it now ({said}); retrying"))
+                BackendError::Unavailable(format!("{system} cannot do it now ({said})"))
             }
             code if code.starts_with("28") || code == "3D000" => BackendError::Refused(format!(
                 "{system} refuses the connection ({said}); check role, password, database and pg_hba.conf"
@@ -200,11 +198,11 @@ pub(super) fn explain(error: &sqlx::Error, system: &str) -> BackendError {
     }
     match error {
         sqlx::Error::PoolTimedOut => BackendError::Unavailable(format!(
-            "{system} gave no connection within {}s; retrying",
+            "{system} gave no connection within {}s",
             ACQUIRE_TIMEOUT.as_secs()
         )),
         sqlx::Error::Io(_) | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
-            BackendError::Unavailable(format!("{system} cannot be reached ({}); retrying", http::chain(error)))
+            BackendError::Unavailable(format!("{system} cannot be reached ({})", http::chain(error)))
         }
         sqlx::Error::Tls(_) => BackendError::Refused(format!(
             "{system}: no trusted encrypted connection ({}); check the pool's tls mode and the server's certificate",

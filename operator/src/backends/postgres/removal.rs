@@ -16,7 +16,7 @@ use crate::backends::BackendError;
 /// tables at once overflows the lock table (anchors/tenancy.md section 5).
 const DROP_BATCH: i64 = 500;
 /// Dropping a batch may wait for the disk.
-const DROP_TIMEOUT: Duration = Duration::from_mins(5);
+const DROP_TIMEOUT: Duration = Duration::from_mins(2);
 /// How often sessions are looked for again: one may have been logging in while the role was shut.
 const TERMINATE_ROUNDS: usize = 3;
 /// How long the server waits for a session to end.
@@ -65,9 +65,7 @@ pub(super) async fn terminate(
             return Ok(());
         }
     }
-    Err(BackendError::Unavailable(
-        "sessions that have to end do not; retrying".to_owned(),
-    ))
+    Err(BackendError::Unavailable("sessions that have to end do not".to_owned()))
 }
 
 /// Drops the tables in batches, then schema and roles, and does in that last transaction what else is to be done.

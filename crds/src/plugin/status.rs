@@ -1,0 +1,56 @@
+//! What is known of a Plugin. The doc comments here are the texts of `kubectl explain plugin.status`.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use strum::AsRefStr;
+
+/// What the operator observed of the release.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PluginStatus {
+    /// Generation of the spec that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<i64>")]
+    pub observed_generation: Option<i64>,
+    /// Summary for people; nothing decides from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<State>,
+    /// SHA-256 of what was accepted, without spec.deprecated: a release that is not that any more is not used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted_digest: Option<String>,
+    /// Who uses this version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub installations: Option<InstallationCounts>,
+    /// Advice that stops nothing, for example an image that is named without digest.
+    #[serde(default)]
+    pub warnings: Vec<String>,
+    /// Statements about the release, each with a reason. Ready, Reconciling and Stalled follow kstatus.
+    #[serde(default)]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+}
+
+/// Summary of a release for people.
+#[derive(JsonSchema, AsRefStr, Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, strum::EnumIter)]
+pub enum State {
+    /// It can be installed.
+    Available,
+    /// It is installed somewhere.
+    Installed,
+    /// It is not to be installed any more.
+    Deprecated,
+    /// Its manifest breaks a rule; it is not installed anywhere.
+    Invalid,
+}
+
+/// Who uses a version.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InstallationCounts {
+    /// Installations that run this version or are on their way to it.
+    pub total: i32,
+    /// Those of them that are ready.
+    pub ready: i32,
+}
