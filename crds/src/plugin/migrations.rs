@@ -124,6 +124,33 @@ pub fn script_violations(field: &str, migration: &Migration, script: &str) -> Ve
     found
 }
 
+/// Why a statement outside of a transaction cannot be run again after a crash; `None` if it can, with no harm.
+/// Whether one of several was applied is not known then: docs/decisions/2026-11-21-plugin-migrations.md.
+pub fn not_repeatable(statement: &Statement<'_>) -> Option<&'static str> {
+    let unique = statement.begins(&["CREATE", "UNIQUE"]);
+    let words = &statement.words[usize::from(unique)..];
+    let begins = |wanted: &[&str]| {
+        words
+            .iter()
+            .skip(1)
+            .zip(wanted)
+            .filter(|(word, wanted)| word == wanted)
+            .count()
+            == wanted.len()
+    };
+    match words.first().map(String::as_str) {
+        Some("REINDEX" | "VACUUM" | "ANALYZE") => None,
+        Some("DROP") if begins(&["INDEX", "CONCURRENTLY", "IF", "EXISTS"]) => None,
+        Some("CREATE" | "UNIQUE") if begins(&["INDEX", "CONCURRENTLY", "IF", "NOT", "EXISTS"]) => None,
+        Some("CREATE" | "UNIQUE" | "DROP") if begins(&["INDEX"]) => Some(
+            "a crash may make it run twice: write CREATE INDEX CONCURRENTLY IF NOT EXISTS, or DROP INDEX CONCURRENTLY IF EXISTS",
+        ),
+        _ => Some(
+            "without a transaction only CREATE INDEX CONCURRENTLY IF NOT EXISTS, DROP INDEX CONCURRENTLY IF EXISTS, REINDEX, VACUUM and ANALYZE are run",
+        ),
+    }
+}
+
 fn statement_problem(statement: &Statement<'_>, transactional: bool) -> Option<String> {
     let alone = OUTSIDE_TRANSACTIONS
         .iter()
@@ -134,7 +161,10 @@ fn statement_problem(statement: &Statement<'_>, transactional: bool) -> Option<S
     if statement.begins(&["COPY"]) && (statement.has("STDIN") || statement.has("STDOUT")) {
         return Some("COPY has nobody to talk to: write INSERT".into());
     }
-    (alone && transactional).then(|| {
+    if !transactional {
+        return not_repeatable(statement).map(str::to_owned);
+    }
+    alone.then(|| {
         "PostgreSQL refuses this statement inside a transaction: set `transactional: false` for this migration".into()
     })
 }
@@ -176,7 +206,7 @@ mod tests {
     fn good_migrations_are_admitted() {
         let list = [
             json!({"name": "0001_contacts", "sql": "CREATE TABLE {{schema}}.contacts (owner uuid REFERENCES {{tenant_schema}}.users, tags int[] DEFAULT '{{1,2},{3,4}}');"}),
-            json!({"name": "0002_index", "sql": "CREATE INDEX CONCURRENTLY i ON {{schema}}.contacts (owner)", "transactional": false}),
+            json!({"name": "0002_index", "sql": "CREATE INDEX CONCURRENTLY IF NOT EXISTS i ON {{schema}}.contacts (owner)", "transactional": false}),
             json!({"name": "0010_large", "configMapRef": {"name": "crm-1.4.0", "key": "0010.sql"}, "phase": "Contract"}),
             json!({"name": "0011_function", "sql": "CREATE FUNCTION {{schema}}.f() RETURNS void LANGUAGE plpgsql AS $$ BEGIN COMMIT; END $$"}),
             json!({"name": "0012_texts", "sql": "INSERT INTO {{schema}}.texts VALUES ('Hello {{name}}')"}),
@@ -226,6 +256,33 @@ mod tests {
         ] {
             let text = script(sql);
             assert!(text.contains(part), "{sql}: {text}");
+        }
+    }
+
+    #[test]
+    fn outside_of_a_transaction_only_what_may_run_twice_is_admitted() {
+        let problem = |sql: &str| not_repeatable(&sql::statements(sql).unwrap()[0]);
+        for admitted in [
+            "CREATE INDEX CONCURRENTLY IF NOT EXISTS a ON t (b)",
+            "create unique /* x */ index concurrently if not exists a on t (b)",
+            "DROP INDEX CONCURRENTLY IF EXISTS a",
+            "REINDEX (VERBOSE) TABLE CONCURRENTLY t",
+            "VACUUM t",
+            "ANALYZE",
+        ] {
+            assert_eq!(problem(admitted), None, "{admitted}");
+        }
+        for (refused, part) in [
+            ("CREATE INDEX CONCURRENTLY a ON t (b)", "IF NOT EXISTS"),
+            ("CREATE INDEX CONCURRENTLY ON t (b)", "IF NOT EXISTS"),
+            ("DROP INDEX a", "IF EXISTS"),
+            ("COMMIT", "are run"),
+            ("INSERT INTO t VALUES (1)", "are run"),
+            ("CREATE TABLE t ()", "are run"),
+            ("DO $$ BEGIN COMMIT; END $$", "are run"),
+            ("\"vacuum\"", "are run"),
+        ] {
+            assert!(problem(refused).unwrap().contains(part), "{refused}");
         }
     }
 
