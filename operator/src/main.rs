@@ -3,18 +3,27 @@
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use clap::{Parser, Subcommand};
-use futures::FutureExt;
-use kube::runtime::{
-    events::{Recorder, Reporter},
-    reflector,
+use futures::{FutureExt, StreamExt};
+use kube::{
+    Api, Client, ResourceExt,
+    runtime::{
+        WatchStreamExt,
+        events::{Recorder, Reporter},
+        reflector::{self, store::Writer},
+        watcher,
+    },
 };
+use plexica_crds::PluginInstallation;
 use plexica_operator::{
-    controllers::tenant::{self, ServiceAccount},
+    controllers::{
+        plugin,
+        tenant::{self, ServiceAccount},
+    },
     platform::Platform,
     pools::{Backends, Verb},
     runtime::{
         backoff, client,
-        controller::{self, Reconciler as _},
+        controller::{self, Reconciler as _, Root},
         logging,
         metrics::Metrics,
         objects::Objects,
@@ -22,7 +31,10 @@ use plexica_operator::{
     },
     wiring,
 };
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
 use tracing::{error, info, warn};
 
 /// Operator of the Plexica platform: tenants and their plugins as Kubernetes resources.
@@ -75,7 +87,7 @@ async fn run(platform: PathBuf, listen: SocketAddr) -> Result<(), AnyError> {
     }
     .boxed()
     .shared();
-    let platform = Platform::load(&platform)?;
+    let platform = Arc::new(Platform::load(&platform)?);
     info!(
         installation = platform.installation_id,
         postgres = platform.postgres.len(),
@@ -88,6 +100,9 @@ async fn run(platform: PathBuf, listen: SocketAddr) -> Result<(), AnyError> {
     let readiness = Readiness::waiting_for([
         Gate::Crd(tenant::Context::KIND),
         Gate::Cache(tenant::Context::KIND),
+        Gate::Crd(plugin::Context::KIND),
+        Gate::Cache(plugin::Context::KIND),
+        Gate::Cache(plugin::INSTALLATIONS),
         Gate::Registry,
     ]);
     let server = tokio::spawn(server::serve(listen, readiness.clone(), registry));
@@ -98,20 +113,39 @@ async fn run(platform: PathBuf, listen: SocketAddr) -> Result<(), AnyError> {
         instance: std::env::var("POD_NAME").ok(),
     };
     let recorder = Recorder::new(client.clone(), reporter);
-    let context = Arc::new(tenant::Context {
-        backends: wiring::backends(&platform, &metrics)?,
-        objects: Objects::new(client, recorder, metrics),
+    let backends = Arc::new(wiring::backends(&platform, &metrics)?);
+    let account = ServiceAccount::from_env();
+    let (_, tenants) = reflector::store();
+    let (plugins, plugins_writer) = reflector::store();
+    let (installations, installations_writer) = reflector::store();
+    let (changed, installations_changed) = watch::channel(());
+    let plugin_context = Arc::new(plugin::Context {
+        objects: Objects::new(client.clone(), recorder.clone(), metrics.clone()),
+        plugins,
+        installations,
+        installations_changed,
+        platform: Arc::clone(&platform),
+        backends: Arc::clone(&backends),
+        namespace: account.namespace.clone(),
+        base_paths: plugin::BasePaths::default(),
+    });
+    let tenant_context = Arc::new(tenant::Context {
+        objects: Objects::new(client.clone(), recorder, metrics),
         platform,
-        account: ServiceAccount::from_env(),
+        backends: Arc::clone(&backends),
+        account,
     });
     let reconciling = async {
         // One try before the first pass; if it fails, passes say why they wait.
         tokio::select! {
             () = shutdown.clone() => return,
-            () = prepare_registry(&context, &readiness) => {}
+            () = prepare_registry(&backends, &readiness) => {}
         }
-        let (_, tenants) = reflector::store();
-        controller::run(context, tenants, readiness, shutdown).await;
+        tokio::join!(
+            controller::run(tenant_context, tenants, readiness.clone(), shutdown.clone()),
+            controller::run(plugin_context, plugins_writer, readiness.clone(), shutdown.clone()),
+            watch_installations(client, installations_writer, changed, readiness, shutdown),
+        );
     };
     tokio::select! {
         () = reconciling => Ok(()),
@@ -120,17 +154,42 @@ async fn run(platform: PathBuf, listen: SocketAddr) -> Result<(), AnyError> {
     }
 }
 
+/// Fills the cache of PluginInstallations. Their own controller will do that.
+async fn watch_installations(
+    client: Client,
+    writer: Writer<Root<PluginInstallation>>,
+    changed: watch::Sender<()>,
+    readiness: Readiness,
+    shutdown: impl Future<Output = ()>,
+) {
+    watcher(Api::<Root<PluginInstallation>>::all(client), watcher::Config::default())
+        .default_backoff()
+        .modify(|object| object.managed_fields_mut().clear())
+        .reflect(writer)
+        .take_until(shutdown)
+        .for_each(|event| {
+            match event {
+                Ok(watcher::Event::InitDone) => readiness.open(Gate::Cache(plugin::INSTALLATIONS)),
+                Ok(_) => {}
+                Err(reason) => warn!(%reason, kind = plugin::INSTALLATIONS, "a watch failed and begins anew"),
+            }
+            changed.send_replace(());
+            std::future::ready(())
+        })
+        .await;
+}
+
 /// Migrates the registry; if it can't be now, goes on trying in the background.
-async fn prepare_registry(context: &Arc<tenant::Context>, readiness: &Readiness) {
-    if migrate(&context.backends).await {
+async fn prepare_registry(backends: &Arc<Backends>, readiness: &Readiness) {
+    if migrate(backends).await {
         readiness.open(Gate::Registry);
         return;
     }
-    let (context, readiness) = (Arc::clone(context), readiness.clone());
+    let (backends, readiness) = (Arc::clone(backends), readiness.clone());
     tokio::spawn(async move {
         for attempt in 1.. {
             tokio::time::sleep(backoff::delay(attempt, rand::random()).min(Duration::from_secs(30))).await;
-            if migrate(&context.backends).await {
+            if migrate(&backends).await {
                 readiness.open(Gate::Registry);
                 return;
             }

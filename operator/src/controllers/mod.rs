@@ -1,3 +1,4 @@
 //! Reconcilers, one folder a resource.
 
+pub mod plugin;
 pub mod tenant;

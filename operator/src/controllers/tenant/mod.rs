@@ -14,7 +14,7 @@ mod report;
 mod status;
 mod validate;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use kube::{Resource, core::error_boundary::InvalidObject, runtime::controller::Action};
 use plexica_crds::{
@@ -43,9 +43,9 @@ pub struct Context {
     /// The Tenants.
     pub objects: Objects<Tenant>,
     /// The platform file.
-    pub platform: Platform,
+    pub platform: Arc<Platform>,
     /// Its pools.
-    pub backends: Backends,
+    pub backends: Arc<Backends>,
     /// Who the operator is, for the bindings that it gives itself.
     pub account: ServiceAccount,
 }
