@@ -10,6 +10,7 @@ use kube::runtime::{
 };
 use plexica_operator::{
     controllers::{
+        plugin,
         plugin_installation::{self, Caches},
         tenant::{self, ServiceAccount},
     },
@@ -25,7 +26,10 @@ use plexica_operator::{
     },
     wiring,
 };
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
 use tracing::{error, info, warn};
 
 /// Operator of the Plexica platform: tenants and their plugins as Kubernetes resources.
@@ -78,7 +82,7 @@ async fn run(platform: PathBuf, listen: SocketAddr) -> Result<(), AnyError> {
     }
     .boxed()
     .shared();
-    let platform = Platform::load(&platform)?;
+    let platform = Arc::new(Platform::load(&platform)?);
     info!(
         installation = platform.installation_id,
         postgres = platform.postgres.len(),
@@ -91,6 +95,10 @@ async fn run(platform: PathBuf, listen: SocketAddr) -> Result<(), AnyError> {
     let readiness = Readiness::waiting_for([
         Gate::Crd(tenant::Context::KIND),
         Gate::Cache(tenant::Context::KIND),
+        Gate::Crd(plugin::Context::KIND),
+        Gate::Cache(plugin::Context::KIND),
+        Gate::Crd(plugin_installation::Context::KIND),
+        Gate::Cache(plugin_installation::Context::KIND),
         Gate::Registry,
     ]);
     let server = tokio::spawn(server::serve(listen, readiness.clone(), registry));
@@ -102,25 +110,38 @@ async fn run(platform: PathBuf, listen: SocketAddr) -> Result<(), AnyError> {
     };
     let recorder = Recorder::new(client.clone(), reporter);
     let backends = Arc::new(wiring::backends(&platform, &metrics)?);
-    let platform = Arc::new(platform);
-    let (tenant_cache, tenant_writer) = reflector::store();
-    let (plugin_cache, plugin_writer) = reflector::store();
-    let (installation_cache, installation_writer) = reflector::store();
-    let tenants = Arc::new(tenant::Context {
+    let account = ServiceAccount::from_env();
+    let (tenants, tenant_writer) = reflector::store();
+    let (plugins, plugin_writer) = reflector::store();
+    let (installations, installation_writer) = reflector::store();
+    let (changed, installations_changed) = watch::channel(());
+    let plugin_context = Arc::new(plugin::Context {
         objects: Objects::new(client.clone(), recorder.clone(), metrics.clone()),
+        plugins: plugins.clone(),
+        installations: installations.clone(),
+        installations_changed,
         platform: Arc::clone(&platform),
         backends: Arc::clone(&backends),
-        account: ServiceAccount::from_env(),
+        namespace: account.namespace.clone(),
+        base_paths: plugin::BasePaths::default(),
     });
-    let installations = Arc::new(plugin_installation::Context {
-        objects: Objects::new(client, recorder, metrics),
+    let installation_context = Arc::new(plugin_installation::Context {
+        objects: Objects::new(client.clone(), recorder.clone(), metrics.clone()),
         caches: Caches {
-            tenants: tenant_cache,
-            plugins: plugin_cache,
-            installations: installation_cache,
+            tenants,
+            plugins,
+            installations,
         },
+        changed,
+        platform: Arc::clone(&platform),
+        backends: Arc::clone(&backends),
+        namespace: account.namespace.clone(),
+    });
+    let tenant_context = Arc::new(tenant::Context {
+        objects: Objects::new(client, recorder, metrics),
         platform,
         backends: Arc::clone(&backends),
+        account,
     });
     let reconciling = async {
         // One try before the first pass; if it fails, passes say why they wait.
@@ -129,8 +150,9 @@ async fn run(platform: PathBuf, listen: SocketAddr) -> Result<(), AnyError> {
             () = prepare_registry(&backends, &readiness) => {}
         }
         tokio::join!(
-            controller::run(tenants, tenant_writer, readiness.clone(), shutdown.clone()),
-            controller::run(installations, installation_writer, readiness, shutdown),
+            controller::run(tenant_context, tenant_writer, readiness.clone(), shutdown.clone()),
+            controller::run(plugin_context, plugin_writer, readiness.clone(), shutdown.clone()),
+            controller::run(installation_context, installation_writer, readiness, shutdown),
         );
     };
     tokio::select! {

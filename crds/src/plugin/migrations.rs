@@ -1,7 +1,7 @@
 //! The rules of migrations. What the statements mean is for PostgreSQL to judge, where they run as the plugin's own
 //! role; what is refused here could not run at all, or would undo the order in which migrations are applied.
 
-use super::Migration;
+use super::{ConfigMapKeyRef, Migration};
 use crate::{
     sql::{self, Statement},
     violation::Violation,
@@ -66,7 +66,11 @@ pub fn violations(migrations: &[Migration]) -> Vec<Violation> {
         }
         match (sql, config_map_ref) {
             (Some(sql), None) => found.extend(script_violations(&format!("{field}.sql"), migration, sql)),
-            (None, Some(_)) => {}
+            (None, Some(reference)) if is_reference(reference) => {}
+            (None, Some(ConfigMapKeyRef { name: map, key })) => found.push(Violation::new(
+                format!("{field}.configMapRef"),
+                format!("`{name}`: no ConfigMap has the name `{map}` and the key `{key}`"),
+            )),
             (Some(_), Some(_)) => found.push(Violation::new(
                 &field,
                 format!("`{name}` has both sql and configMapRef: leave one out"),
@@ -169,6 +173,23 @@ fn statement_problem(statement: &Statement<'_>, transactional: bool) -> Option<S
     })
 }
 
+/// Whether there can be such a ConfigMap with such a key. Source: `IsDNS1123Subdomain` and `IsConfigMapKey` in
+/// k8s.io/apimachinery/pkg/util/validation; whatever else was put into a path could name another kind of object.
+pub fn is_reference(reference: &ConfigMapKeyRef) -> bool {
+    let ConfigMapKeyRef { name, key } = reference;
+    let is_label = |label: &str| {
+        !label.is_empty()
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+    };
+    name.split('.').all(is_label)
+        && !["", ".", ".."].contains(&key.as_str())
+        && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
+}
+
 fn is_name(name: &str) -> bool {
     let Some((digits, what)) = name.split_once('_') else {
         return false;
@@ -236,6 +257,12 @@ mod tests {
     fn statements_come_from_one_place() {
         let reference = json!({"name": "m", "key": "k"});
         assert!(messages(&[json!({"name": "0001_x"})]).contains("neither sql nor configMapRef"));
+        let odd = json!({"name": "../../tenant-acme/secrets/plexica-database", "key": "uri"});
+        let odd = messages(&[json!({"name": "0001_x", "configMapRef": odd})]);
+        assert!(
+            odd.contains("spec.migrations[0].configMapRef: `0001_x`: no ConfigMap"),
+            "{odd}"
+        );
         let both = json!({"name": "0001_x", "sql": "SELECT 1", "configMapRef": reference});
         assert!(messages(&[both]).contains("both sql and configMapRef"));
     }

@@ -40,6 +40,8 @@ use super::{
 
 /// Passes at once. Objects wait for backends most of the time; backends limit themselves.
 const CONCURRENCY: u16 = 100;
+/// How long a pass is put off while another kind's cache is being filled.
+const CACHE_FILLING: Duration = Duration::from_millis(50);
 /// How often the CRDs are looked for at start, and the gauges are filled.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -58,6 +60,8 @@ pub trait Reconciler: Send + Sync + Sized + 'static {
     type Kind: Kind;
     /// Their kind, as logs and metrics say it.
     const KIND: &'static str;
+    /// Other kinds whose caches a pass reads: none begins before they are filled.
+    const READS: &'static [&'static str];
     /// The phases that objects are counted by.
     fn phases() -> Vec<&'static str>;
     /// The phase of an object.
@@ -68,6 +72,8 @@ pub trait Reconciler: Send + Sync + Sized + 'static {
     fn objects(&self) -> &Objects<Self::Kind>;
     /// What else objects are looked at for.
     fn triggers(&self) -> Vec<Triggers<Self::Kind>>;
+    /// Called whenever the cache of the objects has changed, for those who compute something from it.
+    fn cache_changed(&self) {}
     /// One pass over one object.
     ///
     /// # Errors
@@ -94,17 +100,21 @@ pub async fn run<R: Reconciler>(
     let gauges = tokio::spawn(fill_gauges(Arc::clone(&reconciler), reader.clone()));
 
     let memory = Arc::clone(&reconciler);
+    let gates = readiness.clone();
     let root = watcher(Api::<Root<R::Kind>>::all(client), watcher::Config::default())
         .default_backoff()
         .modify(|object| object.managed_fields_mut().clear())
         .reflect(writer)
         // Not `Store::wait_until_ready`: of two tasks that wait for it, kube 5.0 wakes only the last (its oneshot
         // receiver keeps one waker), and the applier is one.
-        .inspect(move |event| match event {
-            Ok(Event::InitDone) => readiness.open(Gate::Cache(R::KIND)),
-            // Also of those that no pass has let go, since none had held them.
-            Ok(Event::Delete(gone)) => memory.objects().forget(gone.meta()),
-            Ok(Event::Init | Event::InitApply(_) | Event::Apply(_)) | Err(_) => {}
+        .inspect(move |event| {
+            match event {
+                Ok(Event::InitDone) => gates.open(Gate::Cache(R::KIND)),
+                // Also of those that no pass has let go, since none had held them.
+                Ok(Event::Delete(gone)) => memory.objects().forget(gone.meta()),
+                Ok(Event::Init | Event::InitApply(_) | Event::Apply(_)) | Err(_) => {}
+            }
+            memory.cache_changed();
         })
         .touched_objects()
         // Our own writes of finalizer and status need no further pass: the pass that sets the finalizer goes on. A
@@ -117,7 +127,7 @@ pub async fn run<R: Reconciler>(
     let triggers = stream::select_all([root].into_iter().chain(reconciler.triggers())).take_until(shutdown);
 
     applier(
-        |object, reconciler: Arc<R>| Box::pin(guarded(object, reconciler)),
+        move |object, reconciler: Arc<R>| Box::pin(guarded(object, reconciler, readiness.clone())),
         |object: Arc<Root<R::Kind>>, error: &Error, reconciler: Arc<R>| {
             warn!(kind = R::KIND, object = object.meta().name, %error, "pass failed");
             reconciler.objects().retry(object.meta()).1
@@ -142,7 +152,14 @@ pub async fn run<R: Reconciler>(
 }
 
 /// A pass in a task of its own: objects use all cores, and a panic ends one pass, not the operator.
-async fn guarded<R: Reconciler>(object: Arc<Root<R::Kind>>, reconciler: Arc<R>) -> Result<Action, Error> {
+async fn guarded<R: Reconciler>(
+    object: Arc<Root<R::Kind>>,
+    reconciler: Arc<R>,
+    readiness: Readiness,
+) -> Result<Action, Error> {
+    if R::READS.iter().any(|kind| !readiness.is_open(Gate::Cache(kind))) {
+        return Ok(Action::requeue(CACHE_FILLING));
+    }
     if let Some(action) = reconciler.objects().stale(object.meta()) {
         return Ok(action);
     }

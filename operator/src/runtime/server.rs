@@ -46,6 +46,11 @@ impl Readiness {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&gate);
     }
 
+    /// Whether a gate is open, or was none that is waited for.
+    pub fn is_open(&self, gate: Gate) -> bool {
+        !self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&gate)
+    }
+
     /// The gates that are still closed.
     pub fn missing(&self) -> Vec<Gate> {
         self.0

@@ -33,6 +33,7 @@ use crate::runtime::{
 impl Reconciler for Context {
     type Kind = PluginInstallation;
     const KIND: &'static str = KIND;
+    const READS: &'static [&'static str] = &["Tenant", "Plugin"];
 
     fn phases() -> Vec<&'static str> {
         Phase::iter().map(Into::into).collect()
@@ -61,6 +62,10 @@ impl Reconciler for Context {
             self.releases(),
             self.siblings(),
         ]
+    }
+
+    fn cache_changed(&self) {
+        self.changed.send_replace(());
     }
 
     async fn pass(&self, installation: &Root<PluginInstallation>) -> Result<Passed, Error> {
@@ -193,7 +198,11 @@ fn release_fingerprint(plugin: &Root<Plugin>) -> Option<u64> {
     let accepted = status.and_then(|status| condition::find(&status.conditions, PluginCondition::Accepted.into()));
     let accepted = accepted.map(|accepted| (accepted.status.clone(), accepted.observed_generation));
     let meta = plugin.meta();
-    Some(fingerprint((meta.generation, meta.deletion_timestamp.is_some(), accepted)))
+    Some(fingerprint((
+        meta.generation,
+        meta.deletion_timestamp.is_some(),
+        accepted,
+    )))
 }
 
 fn installation_fingerprint(installation: &Root<PluginInstallation>) -> Option<u64> {

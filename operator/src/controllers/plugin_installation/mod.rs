@@ -13,11 +13,14 @@ mod report;
 mod status;
 mod validate;
 
+use std::sync::Arc;
+
 use kube::{Resource, core::error_boundary::InvalidObject, runtime::controller::Action};
 use plexica_crds::{
     PluginInstallation,
     plugin_installation::conditions::{Outcome, Reason},
 };
+use tokio::sync::watch;
 
 use crate::{
     platform::Platform,
@@ -40,10 +43,14 @@ pub struct Context {
     pub objects: Objects<PluginInstallation>,
     /// What is known of all objects of ours.
     pub caches: Caches,
+    /// Told whenever the cache of installations has changed.
+    pub changed: watch::Sender<()>,
     /// The platform file.
-    pub platform: std::sync::Arc<Platform>,
+    pub platform: Arc<Platform>,
     /// Its pools.
-    pub backends: std::sync::Arc<Backends>,
+    pub backends: Arc<Backends>,
+    /// Where ConfigMaps with migrations are: the operator's own namespace.
+    pub namespace: String,
 }
 
 /// How a pass ended.

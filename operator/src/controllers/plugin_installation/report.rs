@@ -125,7 +125,7 @@ pub async fn deletion(
     ctx: &Context,
 ) -> Result<(), Error> {
     let before = installation.status.clone().unwrap_or_default();
-    let outcome = status::with_due(outcome, Some(due));
+    let outcome = objects::with_due(outcome, Some(due));
     let mut after = status::after(&before, &Findings::refused(outcome), moment(installation.meta(), None));
     after.phase = Some(Phase::Uninstalling);
     ctx.objects.write_status(installation.meta(), &before, &after).await?;
@@ -158,7 +158,7 @@ pub async fn undecodable_deletion(
     due: Timestamp,
     ctx: &Context,
 ) -> Result<(), Error> {
-    explain(meta, &status::with_due(outcome, Some(due)), Phase::Uninstalling, ctx).await
+    explain(meta, &objects::with_due(outcome, Some(due)), Phase::Uninstalling, ctx).await
 }
 
 /// Writes one outcome as the whole status of an object of which only metadata is known: its other conditions go.

@@ -13,7 +13,7 @@ use plexica_crds::{
 use serde_json::Value;
 
 use super::validate::{Running, Wanted};
-use crate::runtime::objects::due_text;
+use crate::runtime::objects::with_due;
 
 /// What a pass found.
 pub enum Findings {
@@ -118,14 +118,6 @@ pub struct Moment {
     pub now: Timestamp,
     /// When it is tried again, if something has to wait.
     pub due: Option<Timestamp>,
-}
-
-/// Says when a waiting step is tried again.
-pub fn with_due(outcome: &Outcome, due: Option<Timestamp>) -> Outcome {
-    match (outcome, due) {
-        (Outcome::Waiting(reason, message), Some(due)) => Outcome::Waiting(*reason, due_text(message, due)),
-        _ => outcome.clone(),
-    }
 }
 
 /// The status after a pass.

@@ -121,10 +121,8 @@ pub fn validate(installation: &PluginInstallation, world: &World, platform: &Pla
         slug: world.slug.clone(),
         plugin: id.clone(),
     };
-    let tables = plugin.spec.database.tenant_tables.iter();
-    let tenant_tables =
-        TenantTables::parse(tables.map(|table| (table.table.as_ref(), table.privileges.iter().map(AsRef::as_ref))))
-            .map_err(|refused| Outcome::Blocked(Reason::PluginInvalid, refused.to_string()))?;
+    let tenant_tables = TenantTables::of(&plugin.spec.database.tenant_tables)
+        .map_err(|refused| Outcome::Blocked(Reason::PluginInvalid, refused.to_string()))?;
     Ok(Wanted {
         database: PluginDatabaseSpec {
             owner: tenant.owner.clone(),

@@ -21,6 +21,7 @@ use crate::runtime::{
 impl Reconciler for Context {
     type Kind = Tenant;
     const KIND: &'static str = KIND;
+    const READS: &'static [&'static str] = &[];
 
     fn phases() -> Vec<&'static str> {
         Phase::iter().map(Into::into).collect()

@@ -26,7 +26,7 @@ use crate::{
     pools::Pool,
     runtime::{
         client::ApiError,
-        objects::{self, Error},
+        objects::{self, Error, with_due},
     },
 };
 
@@ -164,7 +164,7 @@ pub async fn findings(
 /// Says on an object in deletion why it is still there.
 pub async fn deletion(tenant: &Tenant, outcome: &Outcome, due: Timestamp, ctx: &Context) -> Result<(), Error> {
     let before = tenant.status.clone().unwrap_or_default();
-    let outcome = status::with_due(outcome, Some(due));
+    let outcome = with_due(outcome, Some(due));
     let mut after = status::after(
         &before,
         &Findings::refused(outcome),
@@ -200,13 +200,7 @@ pub async fn undecodable_deletion(
     due: Timestamp,
     ctx: &Context,
 ) -> Result<(), Error> {
-    explain(
-        meta,
-        &status::with_due(outcome, Some(due)),
-        Some(Phase::PendingDeletion),
-        ctx,
-    )
-    .await
+    explain(meta, &with_due(outcome, Some(due)), Some(Phase::PendingDeletion), ctx).await
 }
 
 /// Writes one outcome as the whole status of an object of which only metadata is known: its other conditions go.

@@ -14,7 +14,7 @@ use plexica_crds::{
 use uuid::Uuid;
 
 use super::build::{DATABASE_SECRET, IDENTITY_SECRET, STORAGE_SECRET};
-use crate::{backends::postgres::registry::Placement, runtime::objects::due_text};
+use crate::{backends::postgres::registry::Placement, runtime::objects::with_due};
 
 /// What a pass found.
 #[derive(Debug, Clone)]
@@ -125,14 +125,6 @@ pub struct Moment {
     pub now: Timestamp,
     /// When it is tried again, if something has to wait.
     pub due: Option<Timestamp>,
-}
-
-/// Says when a waiting part is tried again.
-pub fn with_due(outcome: &Outcome, due: Option<Timestamp>) -> Outcome {
-    match (outcome, due) {
-        (Outcome::Waiting(reason, message), Some(due)) => Outcome::Waiting(*reason, due_text(message, due)),
-        _ => outcome.clone(),
-    }
 }
 
 /// The status after a pass.

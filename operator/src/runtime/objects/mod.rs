@@ -19,7 +19,7 @@ use super::{backoff::Backoff, client::ApiError, freshness::Freshness, metrics::M
 
 pub use events::change;
 pub use finalizer::holds;
-pub use status::due_text;
+pub use status::with_due;
 
 /// How long the cache is given to show our own last write before it is looked at again. Seen: milliseconds.
 const CACHE_LAG: Duration = Duration::from_millis(20);

@@ -6,6 +6,7 @@ use kube::{
     Api,
     api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams},
 };
+use plexica_crds::outcome::Outcome;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -16,8 +17,16 @@ use crate::runtime::{
 };
 
 /// Says in a message when what waits is tried again.
-pub fn due_text(message: &str, due: Timestamp) -> String {
+fn due_text(message: &str, due: Timestamp) -> String {
     format!("{message}; tried again at {}", due.strftime("%H:%M:%SZ"))
+}
+
+/// An outcome that says when it is tried again, if it has to wait.
+pub fn with_due<R: Copy>(outcome: &Outcome<R>, due: Option<Timestamp>) -> Outcome<R> {
+    match (outcome, due) {
+        (Outcome::Waiting(reason, message), Some(due)) => Outcome::Waiting(*reason, due_text(message, due)),
+        _ => outcome.clone(),
+    }
 }
 
 impl<K: Kind> Objects<K> {

@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use plexica_crds::{
-    plugin::{Migration, MigrationPhase as Phase},
+    plugin::{Migration, MigrationPhase},
     plugin_installation::{
         MigrationsStatus,
         conditions::{Outcome, Reason},
@@ -15,7 +15,7 @@ use super::credential;
 use crate::{
     backends::{
         Credential, Observed,
-        postgres::plugin::{MigrationError, MigrationLimits, MigrationPhase, PluginDatabase, PluginMigration},
+        postgres::plugin::{MigrationError, MigrationLimits, PluginDatabase, PluginMigration},
     },
     pools::{Pool, Verb},
     runtime::client::within,
@@ -81,10 +81,7 @@ pub async fn migrate(wanted: &Wanted, ctx: &Context) -> Result<MigrationsStatus,
         migrations.push(PluginMigration {
             name: migration.name.clone(),
             sql: script(migration, ctx).await?,
-            phase: match migration.phase {
-                Phase::Expand => MigrationPhase::Expand,
-                Phase::Contract => MigrationPhase::Contract,
-            },
+            phase: migration.phase,
             transactional: migration.transactional,
         });
     }
@@ -119,7 +116,7 @@ async fn script(migration: &Migration, ctx: &Context) -> Result<String, Outcome>
     let Some(source) = &migration.config_map_ref else {
         return Err(missing(format!("migration {} has no statements", migration.name)));
     };
-    let api: Api<ConfigMap> = Api::default_namespaced(ctx.objects.client.clone());
+    let api: Api<ConfigMap> = Api::namespaced(ctx.objects.client.clone(), &ctx.namespace);
     let map = within(api.get_opt(&source.name))
         .await
         .map_err(|error| report::api_outcome(&error))?;
