@@ -3,27 +3,22 @@
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use clap::{Parser, Subcommand};
-use futures::{FutureExt, StreamExt};
-use kube::{
-    Api, Client, ResourceExt,
-    runtime::{
-        WatchStreamExt,
-        events::{Recorder, Reporter},
-        reflector::{self, store::Writer},
-        watcher,
-    },
+use futures::FutureExt;
+use kube::runtime::{
+    events::{Recorder, Reporter},
+    reflector,
 };
-use plexica_crds::PluginInstallation;
 use plexica_operator::{
     controllers::{
         plugin,
+        plugin_installation::{self, Caches},
         tenant::{self, ServiceAccount},
     },
     platform::Platform,
     pools::{Backends, Verb},
     runtime::{
         backoff, client,
-        controller::{self, Reconciler as _, Root},
+        controller::{self, Reconciler as _},
         logging,
         metrics::Metrics,
         objects::Objects,
@@ -102,7 +97,8 @@ async fn run(platform: PathBuf, listen: SocketAddr) -> Result<(), AnyError> {
         Gate::Cache(tenant::Context::KIND),
         Gate::Crd(plugin::Context::KIND),
         Gate::Cache(plugin::Context::KIND),
-        Gate::Cache(plugin::INSTALLATIONS),
+        Gate::Crd(plugin_installation::Context::KIND),
+        Gate::Cache(plugin_installation::Context::KIND),
         Gate::Registry,
     ]);
     let server = tokio::spawn(server::serve(listen, readiness.clone(), registry));
@@ -115,22 +111,34 @@ async fn run(platform: PathBuf, listen: SocketAddr) -> Result<(), AnyError> {
     let recorder = Recorder::new(client.clone(), reporter);
     let backends = Arc::new(wiring::backends(&platform, &metrics)?);
     let account = ServiceAccount::from_env();
-    let (_, tenants) = reflector::store();
-    let (plugins, plugins_writer) = reflector::store();
-    let (installations, installations_writer) = reflector::store();
+    let (tenants, tenant_writer) = reflector::store();
+    let (plugins, plugin_writer) = reflector::store();
+    let (installations, installation_writer) = reflector::store();
     let (changed, installations_changed) = watch::channel(());
     let plugin_context = Arc::new(plugin::Context {
         objects: Objects::new(client.clone(), recorder.clone(), metrics.clone()),
-        plugins,
-        installations,
+        plugins: plugins.clone(),
+        installations: installations.clone(),
         installations_changed,
         platform: Arc::clone(&platform),
         backends: Arc::clone(&backends),
         namespace: account.namespace.clone(),
         base_paths: plugin::BasePaths::default(),
     });
+    let installation_context = Arc::new(plugin_installation::Context {
+        objects: Objects::new(client.clone(), recorder.clone(), metrics.clone()),
+        caches: Caches {
+            tenants,
+            plugins,
+            installations,
+        },
+        changed,
+        platform: Arc::clone(&platform),
+        backends: Arc::clone(&backends),
+        namespace: account.namespace.clone(),
+    });
     let tenant_context = Arc::new(tenant::Context {
-        objects: Objects::new(client.clone(), recorder, metrics),
+        objects: Objects::new(client, recorder, metrics),
         platform,
         backends: Arc::clone(&backends),
         account,
@@ -142,9 +150,9 @@ async fn run(platform: PathBuf, listen: SocketAddr) -> Result<(), AnyError> {
             () = prepare_registry(&backends, &readiness) => {}
         }
         tokio::join!(
-            controller::run(tenant_context, tenants, readiness.clone(), shutdown.clone()),
-            controller::run(plugin_context, plugins_writer, readiness.clone(), shutdown.clone()),
-            watch_installations(client, installations_writer, changed, readiness, shutdown),
+            controller::run(tenant_context, tenant_writer, readiness.clone(), shutdown.clone()),
+            controller::run(plugin_context, plugin_writer, readiness.clone(), shutdown.clone()),
+            controller::run(installation_context, installation_writer, readiness, shutdown),
         );
     };
     tokio::select! {
@@ -152,31 +160,6 @@ async fn run(platform: PathBuf, listen: SocketAddr) -> Result<(), AnyError> {
         ended = server => Err(ended.map_err(AnyError::from).and_then(|result| result.map_err(AnyError::from)).err()
             .unwrap_or_else(|| "the HTTP server ended".into())),
     }
-}
-
-/// Fills the cache of PluginInstallations. Their own controller will do that.
-async fn watch_installations(
-    client: Client,
-    writer: Writer<Root<PluginInstallation>>,
-    changed: watch::Sender<()>,
-    readiness: Readiness,
-    shutdown: impl Future<Output = ()>,
-) {
-    watcher(Api::<Root<PluginInstallation>>::all(client), watcher::Config::default())
-        .default_backoff()
-        .modify(|object| object.managed_fields_mut().clear())
-        .reflect(writer)
-        .take_until(shutdown)
-        .for_each(|event| {
-            match event {
-                Ok(watcher::Event::InitDone) => readiness.open(Gate::Cache(plugin::INSTALLATIONS)),
-                Ok(_) => {}
-                Err(reason) => warn!(%reason, kind = plugin::INSTALLATIONS, "a watch failed and begins anew"),
-            }
-            changed.send_replace(());
-            std::future::ready(())
-        })
-        .await;
 }
 
 /// Migrates the registry; if it can't be now, goes on trying in the background.

@@ -15,6 +15,7 @@ use crate::{
         keycloak::IdentityBackend,
         postgres::{
             DatabaseBackend,
+            plugin::PluginDatabase,
             registry::{PlacementRequest, PoolOffer, PoolRequest, Registry},
         },
         s3::StorageBackend,
@@ -180,6 +181,8 @@ pub type Pools<B> = BTreeMap<String, Arc<Pool<B>>>;
 pub struct Backends {
     /// Databases.
     pub postgres: Pools<dyn DatabaseBackend>,
+    /// The plugins' part of the same databases.
+    pub plugins: Pools<dyn PluginDatabase>,
     /// Keycloaks.
     pub keycloak: Pools<dyn IdentityBackend>,
     /// Object stores.

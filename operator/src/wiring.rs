@@ -8,12 +8,13 @@ use crate::{
         keycloak::{IdentityBackend, KeycloakBackend, KeycloakConfig},
         postgres::{
             DatabaseBackend, PostgresBackend, PostgresConfig, TlsMode,
+            plugin::PluginDatabase,
             registry::{PostgresRegistry, Registry},
         },
         s3::{MinioBackend, MinioConfig, StorageBackend},
     },
-    platform::{KeycloakPool, Platform, PostgresPool, S3Driver, S3Pool, Tls},
-    pools::{Backends, Pool},
+    platform::{KeycloakPool, Platform, PoolCommon, PostgresPool, S3Driver, S3Pool, Tls},
+    pools::{Backends, Pool, Pools},
     runtime::metrics::Metrics,
 };
 
@@ -29,17 +30,22 @@ pub fn backends(platform: &Platform, metrics: &Metrics) -> Result<Backends, Back
     // The platform file was checked: its registry is one of its pools.
     let registry = registry.unwrap_or(&platform.postgres[0]);
     let adapter: Arc<dyn Registry> = Arc::new(PostgresRegistry::connect(postgres(registry)));
+    let mut databases: Pools<dyn DatabaseBackend> = Pools::new();
+    let mut plugins: Pools<dyn PluginDatabase> = Pools::new();
+    for pool in &platform.postgres {
+        let PoolCommon { name, .. } = &pool.common;
+        let adapter = Arc::new(PostgresBackend::connect(postgres(pool)));
+        let plugin: Arc<dyn PluginDatabase> = adapter.clone();
+        let guarded = Pool::new("postgres", pool.common.clone(), plugin, metrics.clone());
+        plugins.insert(name.clone(), Arc::new(guarded));
+        let tenant: Arc<dyn DatabaseBackend> = adapter;
+        let guarded = Pool::new("postgres", pool.common.clone(), tenant, metrics.clone());
+        databases.insert(name.clone(), Arc::new(guarded));
+    }
     Ok(Backends {
         registry: Pool::new("registry", registry.common.clone(), adapter, metrics.clone()),
-        postgres: platform
-            .postgres
-            .iter()
-            .map(|pool| {
-                let adapter: Arc<dyn DatabaseBackend> = Arc::new(PostgresBackend::connect(postgres(pool)));
-                let pool = Pool::new("postgres", pool.common.clone(), adapter, metrics.clone());
-                (pool.common.name.clone(), Arc::new(pool))
-            })
-            .collect(),
+        postgres: databases,
+        plugins,
         keycloak: platform
             .keycloak
             .iter()

@@ -10,8 +10,8 @@ use crate::{
 /// What may stand in double braces (design: `{{schema}}` and `{{tenant_schema}}` become quoted identifiers).
 pub const PLACEHOLDERS: [&str; 2] = ["schema", "tenant_schema"];
 
-/// Statements that PostgreSQL refuses inside a transaction: their first words, and the word that makes them so.
-/// Source: `PreventInTransactionBlock` in PostgreSQL 16.
+/// Statements that PostgreSQL refuses inside a transaction: their first words, and the word that makes them so (it is a
+/// keyword that names no column). Source: `PreventInTransactionBlock` in PostgreSQL 16.
 const OUTSIDE_TRANSACTIONS: [(&[&str], Option<&str>); 6] = [
     (&["CREATE"], Some("CONCURRENTLY")),
     (&["DROP"], Some("CONCURRENTLY")),
@@ -22,7 +22,7 @@ const OUTSIDE_TRANSACTIONS: [(&[&str], Option<&str>); 6] = [
 ];
 
 /// First words of statements that begin or end a transaction. Each migration is in one already, with its record.
-const TRANSACTIONS: [&[&str]; 8] = [
+const TRANSACTIONS: [&[&str]; 9] = [
     &["BEGIN"],
     &["START", "TRANSACTION"],
     &["COMMIT"],
@@ -30,6 +30,7 @@ const TRANSACTIONS: [&[&str]; 8] = [
     &["ROLLBACK"],
     &["ABORT"],
     &["SAVEPOINT"],
+    &["RELEASE"],
     &["PREPARE", "TRANSACTION"],
 ];
 
@@ -106,7 +107,8 @@ pub fn script_violations(field: &str, migration: &Migration, script: &str) -> Ve
                 .map(|problem| Violation::new(field, format!("`{name}`, line {}: {problem}", statement.line)))
         })
         .collect();
-    found.extend(unknown_placeholders(script).map(|placeholder| {
+    let unknown = sql::placeholders(script).filter(|placeholder| !PLACEHOLDERS.contains(placeholder));
+    found.extend(unknown.map(|placeholder| {
         Violation::new(
             field,
             format!(
@@ -126,30 +128,49 @@ pub fn script_violations(field: &str, migration: &Migration, script: &str) -> Ve
     found
 }
 
+/// Why a statement outside of a transaction cannot be run again after a crash; `None` if it can, with no harm.
+/// Whether one of several was applied is not known then: docs/decisions/2026-11-21-plugin-migrations.md.
+pub fn not_repeatable(statement: &Statement<'_>) -> Option<&'static str> {
+    let unique = statement.begins(&["CREATE", "UNIQUE"]);
+    let words = &statement.words[usize::from(unique)..];
+    let begins = |wanted: &[&str]| {
+        words
+            .iter()
+            .skip(1)
+            .zip(wanted)
+            .filter(|(word, wanted)| word == wanted)
+            .count()
+            == wanted.len()
+    };
+    match words.first().map(String::as_str) {
+        Some("REINDEX" | "VACUUM" | "ANALYZE") => None,
+        Some("DROP") if begins(&["INDEX", "CONCURRENTLY", "IF", "EXISTS"]) => None,
+        Some("CREATE" | "UNIQUE") if begins(&["INDEX", "CONCURRENTLY", "IF", "NOT", "EXISTS"]) => None,
+        Some("CREATE" | "UNIQUE" | "DROP") if begins(&["INDEX"]) => Some(
+            "a crash may make it run twice: write CREATE INDEX CONCURRENTLY IF NOT EXISTS, or DROP INDEX CONCURRENTLY IF EXISTS",
+        ),
+        _ => Some(
+            "without a transaction only CREATE INDEX CONCURRENTLY IF NOT EXISTS, DROP INDEX CONCURRENTLY IF EXISTS, REINDEX, VACUUM and ANALYZE are run",
+        ),
+    }
+}
+
 fn statement_problem(statement: &Statement<'_>, transactional: bool) -> Option<String> {
     let alone = OUTSIDE_TRANSACTIONS
         .iter()
-        .any(|(words, mark)| statement.begins(words) && mark.is_none_or(|mark| is_option(statement, mark)));
+        .any(|(words, mark)| statement.begins(words) && mark.is_none_or(|mark| statement.has(mark)));
     if TRANSACTIONS.iter().any(|words| statement.begins(words)) {
         return Some("it begins or ends a transaction: leave it out, a migration has its own".into());
     }
     if statement.begins(&["COPY"]) && (statement.has("STDIN") || statement.has("STDOUT")) {
         return Some("COPY has nobody to talk to: write INSERT".into());
     }
-    (alone && transactional).then(|| {
+    if !transactional {
+        return not_repeatable(statement).map(str::to_owned);
+    }
+    alone.then(|| {
         "PostgreSQL refuses this statement inside a transaction: set `transactional: false` for this migration".into()
     })
-}
-
-/// Whether the word stands among the first of the statement, where options do, and is no column's name further on.
-fn is_option(statement: &Statement<'_>, word: &str) -> bool {
-    let first = match statement.words.first().map(String::as_str) {
-        // ALTER TABLE a DETACH PARTITION b CONCURRENTLY; REINDEX (VERBOSE) TABLE CONCURRENTLY a.
-        Some("ALTER" | "REINDEX") => statement.words.len(),
-        // CREATE UNIQUE INDEX CONCURRENTLY; DROP INDEX CONCURRENTLY.
-        _ => 4,
-    };
-    statement.words.iter().take(first).any(|found| found == word)
 }
 
 /// Whether there can be such a ConfigMap with such a key. Source: `IsDNS1123Subdomain` and `IsConfigMapKey` in
@@ -180,20 +201,6 @@ fn is_name(name: &str) -> bool {
             .all(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()))
 }
 
-/// Names in double braces that stand for nothing. `{{1,2},{3,4}}` is an array of PostgreSQL and no placeholder.
-fn unknown_placeholders(script: &str) -> impl Iterator<Item = &str> {
-    script
-        .split("{{")
-        .skip(1)
-        .filter_map(|rest| rest.split_once("}}").map(|(name, _)| name))
-        .filter(|name| {
-            let trimmed = name.trim();
-            !PLACEHOLDERS.contains(name)
-                && trimmed.starts_with(|c: char| c.is_ascii_alphabetic())
-                && trimmed.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-        })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -220,10 +227,11 @@ mod tests {
     fn good_migrations_are_admitted() {
         let list = [
             json!({"name": "0001_contacts", "sql": "CREATE TABLE {{schema}}.contacts (owner uuid REFERENCES {{tenant_schema}}.users, tags int[] DEFAULT '{{1,2},{3,4}}');"}),
-            json!({"name": "0002_index", "sql": "CREATE INDEX CONCURRENTLY i ON {{schema}}.contacts (owner)", "transactional": false}),
+            json!({"name": "0002_index", "sql": "CREATE INDEX CONCURRENTLY IF NOT EXISTS i ON {{schema}}.contacts (owner)", "transactional": false}),
             json!({"name": "0010_large", "configMapRef": {"name": "crm-1.4.0", "key": "0010.sql"}, "phase": "Contract"}),
             json!({"name": "0011_function", "sql": "CREATE FUNCTION {{schema}}.f() RETURNS void LANGUAGE plpgsql AS $$ BEGIN COMMIT; END $$"}),
-            json!({"name": "0012_column", "sql": "ALTER TABLE {{schema}}.contacts ADD COLUMN concurrently_edited bool"}),
+            json!({"name": "0012_texts", "sql": "INSERT INTO {{schema}}.texts VALUES ('Hello {{name}}')"}),
+            json!({"name": "0013_column", "sql": "ALTER TABLE {{schema}}.contacts ADD COLUMN concurrently_edited bool"}),
         ];
         assert_eq!(messages(&list), "");
     }
@@ -275,6 +283,33 @@ mod tests {
         ] {
             let text = script(sql);
             assert!(text.contains(part), "{sql}: {text}");
+        }
+    }
+
+    #[test]
+    fn outside_of_a_transaction_only_what_may_run_twice_is_admitted() {
+        let problem = |sql: &str| not_repeatable(&sql::statements(sql).unwrap()[0]);
+        for admitted in [
+            "CREATE INDEX CONCURRENTLY IF NOT EXISTS a ON t (b)",
+            "create unique /* x */ index concurrently if not exists a on t (b)",
+            "DROP INDEX CONCURRENTLY IF EXISTS a",
+            "REINDEX (VERBOSE) TABLE CONCURRENTLY t",
+            "VACUUM t",
+            "ANALYZE",
+        ] {
+            assert_eq!(problem(admitted), None, "{admitted}");
+        }
+        for (refused, part) in [
+            ("CREATE INDEX CONCURRENTLY a ON t (b)", "IF NOT EXISTS"),
+            ("CREATE INDEX CONCURRENTLY ON t (b)", "IF NOT EXISTS"),
+            ("DROP INDEX a", "IF EXISTS"),
+            ("COMMIT", "are run"),
+            ("INSERT INTO t VALUES (1)", "are run"),
+            ("CREATE TABLE t ()", "are run"),
+            ("DO $$ BEGIN COMMIT; END $$", "are run"),
+            ("\"vacuum\"", "are run"),
+        ] {
+            assert!(problem(refused).unwrap().contains(part), "{refused}");
         }
     }
 

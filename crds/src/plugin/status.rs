@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use strum::{AsRefStr, EnumIter, IntoStaticStr};
+use strum::AsRefStr;
 
 /// What the operator observed of the release.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -34,7 +34,18 @@ pub struct PluginStatus {
 
 /// Summary of a release for people.
 #[derive(
-    JsonSchema, AsRefStr, IntoStaticStr, EnumIter, Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize,
+    JsonSchema,
+    AsRefStr,
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    strum::EnumIter,
+    strum::IntoStaticStr,
 )]
 pub enum State {
     /// It can be installed.

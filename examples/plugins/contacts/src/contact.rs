@@ -33,6 +33,7 @@ pub struct NewContact {
 
 /// A contact as it is stored and shown.
 #[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Contact {
     /// Id.
     pub id: Uuid,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
@@ -158,7 +159,7 @@ async fn upload(
     caller: Caller,
     Path(id): Path<Uuid>,
     headers: HeaderMap,
-    content: Bytes,
+    content: Result<Bytes, BytesRejection>,
 ) -> Result<StatusCode, Problem> {
     WRITE.require(&caller, &crm.database).await?;
     let media_type = headers
@@ -167,7 +168,7 @@ async fn upload(
         .filter(|text| text.len() <= MEDIA_TYPE_MAX)
         .ok_or_else(|| Problem::malformed("name the attachment's media type in header Content-Type"))?;
     store::find(&crm.database, id).await?;
-    crm.attachments.put(id, content).await?;
+    crm.attachments.put(id, content?).await?;
     store::attached(&crm.database, id, media_type).await?;
     Ok(StatusCode::NO_CONTENT)
 }

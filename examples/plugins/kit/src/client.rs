@@ -9,6 +9,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest wait for a whole answer. The gateway gives up after 15 s: a caller is told what is slow before that.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Idle connections are closed after this time: before a provider that was told to end (5 s) has to wait for them.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// A client with explicit timeouts that follows no redirect and uses no proxy of the environment: a token goes to the
 /// address that the platform gave and nowhere else.
 ///
@@ -20,6 +23,7 @@ pub fn new() -> reqwest::Result<Client> {
     Client::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         .timeout(TIMEOUT)
+        .pool_idle_timeout(IDLE_TIMEOUT)
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
         .tls_certs_only(roots())

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
+use axum::extract::rejection::{BytesRejection, JsonRejection, PathRejection, QueryRejection};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
@@ -155,6 +155,12 @@ fn is_outage(sqlstate: Option<&str>) -> bool {
             ]
             .contains(&code)
     })
+}
+
+impl From<BytesRejection> for Problem {
+    fn from(rejection: BytesRejection) -> Self {
+        Self::new(rejection.status(), rejection.body_text())
+    }
 }
 
 impl From<JsonRejection> for Problem {

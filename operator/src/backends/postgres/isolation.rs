@@ -1,13 +1,16 @@
 //! The isolation self-test: with the tenant's or plugin's own password, try what must work and what must not.
 
-use plexica_crds::names::TenantSlug;
+use plexica_crds::{
+    names::TenantSlug,
+    plugin::{Privilege, TenantTableName},
+};
 use secrecy::SecretString;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection};
 use strum::IntoEnumIterator;
 
 use super::{
     connection::{PostgresConfig, explain, sqlstate},
-    plugin::{PluginDatabaseSpec, TablePrivilege, TenantTable},
+    plugin::PluginDatabaseSpec,
     sql::{identifier, literal},
 };
 use crate::backends::{BackendError, Breaches, http};
@@ -148,11 +151,14 @@ async fn probe_plugin(connection: &mut PgConnection, spec: &PluginDatabaseSpec) 
             "may become the owner of its tables".to_owned(),
         ),
     ];
-    for table in TenantTable::iter().filter(|table| !spec.tenant_tables.allows(*table, TablePrivilege::Select)) {
-        let name = identifier(<&str>::from(table));
+    for table in TenantTableName::iter().filter(|table| !spec.tenant_tables.allows(*table, Privilege::Select)) {
+        let name = identifier(table.as_ref());
         forbidden.push((
             format!("SELECT FROM {}.{name} LIMIT 1", identifier(tenant.as_str())),
-            format!("may read the tenant's table {table}, which it does not declare"),
+            format!(
+                "may read the tenant's table {}, which it does not declare",
+                table.as_ref()
+            ),
         ));
     }
     refused(connection, forbidden, &mut breaches).await?;

@@ -3,7 +3,10 @@
 use plexica_crds::{names::TenantSlug, ownership::Owner, tenant::conditions::Outcome};
 
 use super::{Context, report};
-use crate::{backends::postgres::registry::Placement, pools::Verb};
+use crate::{
+    backends::postgres::{plugin::PluginKey, registry::Placement},
+    pools::Verb,
+};
 
 /// How far closing goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,20 +60,63 @@ pub async fn close(slug: &TenantSlug, owner: &Owner, placement: &Placement, how:
             }
         };
     }
+    let database = async {
+        close_plugins(slug, owner, placement, how, ctx).await?;
+        close!("postgres", ctx.backends.postgres, &placement.postgres).await
+    };
     let identity = async {
         match &placement.keycloak {
             Some(name) => close!("keycloak", ctx.backends.keycloak, name).await,
             None => Ok(()),
         }
     };
-    let (database, identity, storage) = tokio::join!(
-        close!("postgres", ctx.backends.postgres, &placement.postgres),
-        identity,
-        close!("s3", ctx.backends.s3, &placement.s3),
-    );
+    let (database, identity, storage) = tokio::join!(database, identity, close!("s3", ctx.backends.s3, &placement.s3),);
     Closed {
         database,
         identity,
         storage,
     }
+}
+
+/// Closes what plugins have in the tenant's database, also of installations that are gone and whose data was kept.
+async fn close_plugins(
+    slug: &TenantSlug,
+    owner: &Owner,
+    placement: &Placement,
+    how: Closing,
+    ctx: &Context,
+) -> Result<(), Outcome> {
+    let name = &placement.postgres;
+    let pool = ctx
+        .backends
+        .plugins
+        .get(name)
+        .ok_or_else(|| report::no_pool("postgres", name))?;
+    let failed = |error| report::outcome(&error, pool);
+    let plugins = pool
+        .call(
+            Verb::Observe,
+            |backend| async move { backend.plugins_of(owner, slug).await },
+        )
+        .await
+        .map_err(failed)?;
+    for plugin in plugins {
+        let key = PluginKey {
+            slug: slug.clone(),
+            plugin,
+        };
+        let key = &key;
+        match how {
+            Closing::Revoke => {
+                pool.call(Verb::Revoke, |backend| async move { backend.revoke(owner, key).await })
+                    .await
+            }
+            Closing::Drop => {
+                pool.call(Verb::Delete, |backend| async move { backend.delete(owner, key).await })
+                    .await
+            }
+        }
+        .map_err(failed)?;
+    }
+    Ok(())
 }

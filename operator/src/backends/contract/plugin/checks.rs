@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use plexica_crds::plugin::MigrationPhase;
 
 use super::{
     super::{Failure, Subject, Tenant, checks, expect},
@@ -11,8 +12,7 @@ use super::{
 use crate::backends::{
     BackendError, Observed,
     postgres::plugin::{
-        FAILING_SQL, MigrationError, MigrationLimits, MigrationPhase, PluginDatabaseSpec, PluginMigration,
-        PluginPermission,
+        FAILING_SQL, MigrationError, MigrationLimits, PluginDatabaseSpec, PluginMigration, PluginPermission,
     },
 };
 

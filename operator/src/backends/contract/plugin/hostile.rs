@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use plexica_crds::names::TenantSlug;
+use plexica_crds::{names::TenantSlug, plugin::MigrationPhase};
 use secrecy::ExposeSecret;
 use sqlx::{Connection, PgConnection};
 
@@ -14,7 +14,7 @@ use crate::backends::{
     Observed,
     postgres::{
         PostgresBackend, PostgresConfig,
-        plugin::{MigrationError, MigrationLimits, MigrationPhase, PluginMigration},
+        plugin::{MigrationError, MigrationLimits, PluginMigration},
     },
 };
 

@@ -4,7 +4,10 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use plexica_crds::names::PluginId;
+use plexica_crds::{
+    names::PluginId,
+    plugin::{Privilege, TenantTable, TenantTableName},
+};
 
 use super::super::{Failure, Seen, Subject, Tenant, subject::database};
 use crate::backends::{
@@ -34,12 +37,16 @@ pub(super) fn key(tenant: &Tenant) -> Result<PluginKey, BackendError> {
 
 /// What the plugin of a check shall have.
 pub(super) fn spec(tenant: &Tenant) -> Result<PluginDatabaseSpec, BackendError> {
+    let declare = |table, privileges: &[Privilege]| TenantTable {
+        table,
+        privileges: privileges.to_vec(),
+    };
     let tables = if tenant.changed {
-        vec![("teams", vec!["SELECT"])]
+        vec![declare(TenantTableName::Teams, &[Privilege::Select])]
     } else {
         vec![
-            ("users", vec!["SELECT", "REFERENCES"]),
-            ("teams", vec!["SELECT", "INSERT"]),
+            declare(TenantTableName::Users, &[Privilege::Select, Privilege::References]),
+            declare(TenantTableName::Teams, &[Privilege::Select, Privilege::Insert]),
         ]
     };
     Ok(PluginDatabaseSpec {
@@ -47,7 +54,7 @@ pub(super) fn spec(tenant: &Tenant) -> Result<PluginDatabaseSpec, BackendError> 
         key: key(tenant)?,
         connection_limit: if tenant.changed { 7 } else { 20 },
         statement_timeout: Duration::from_secs(if tenant.changed { 5 } else { 30 }),
-        tenant_tables: TenantTables::parse(tables).map_err(|error| BackendError::Unexpected(error.to_string()))?,
+        tenant_tables: TenantTables::of(&tables).map_err(|error| BackendError::Unexpected(error.to_string()))?,
     })
 }
 

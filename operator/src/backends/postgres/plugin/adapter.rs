@@ -4,13 +4,14 @@ use async_trait::async_trait;
 use plexica_crds::{
     names::{PluginId, TenantSlug},
     ownership::{Owner, PluginOwner},
+    plugin::MigrationPhase,
 };
 use secrecy::SecretString;
 use sqlx::PgConnection;
 
 use super::{
-    AppliedMigration, MigrationError, MigrationLimits, MigrationPhase, PluginDatabase, PluginDatabaseSpec,
-    PluginDatabaseState, PluginKey, PluginMigration, PluginPermission, SeededPermissions,
+    AppliedMigration, MigrationError, MigrationLimits, PluginDatabase, PluginDatabaseSpec, PluginDatabaseState,
+    PluginKey, PluginMigration, PluginPermission, SeededPermissions,
     catalog::{self as surroundings, Surroundings},
     ledger, permissions, plan, runner,
 };

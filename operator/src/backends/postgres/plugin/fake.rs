@@ -10,13 +10,13 @@ use async_trait::async_trait;
 use plexica_crds::{
     names::{PluginId, TenantSlug},
     ownership::Owner,
+    plugin::MigrationPhase,
 };
 use secrecy::SecretString;
 
 use super::{
-    AppliedMigration, MigrationError, MigrationFailure, MigrationLimits, MigrationPhase, PluginDatabase,
-    PluginDatabaseSpec, PluginDatabaseState, PluginKey, PluginMigration, PluginPermission, SeededPermissions,
-    migration,
+    AppliedMigration, MigrationError, MigrationFailure, MigrationLimits, PluginDatabase, PluginDatabaseSpec,
+    PluginDatabaseState, PluginKey, PluginMigration, PluginPermission, SeededPermissions, migration,
 };
 use crate::backends::{
     BackendError, Breaches, Credential, Observed,

@@ -2,16 +2,9 @@
 
 use std::{fmt, time::Duration};
 
-use crate::backends::BackendError;
+use plexica_crds::plugin::MigrationPhase;
 
-/// When a migration runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display)]
-pub enum MigrationPhase {
-    /// Before the version that needs it; the version before can live with it.
-    Expand,
-    /// When nothing needs any more what it takes away.
-    Contract,
-}
+use crate::backends::BackendError;
 
 /// A script of a plugin.
 #[derive(Debug, Clone, PartialEq, Eq)]

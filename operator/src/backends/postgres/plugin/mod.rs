@@ -18,10 +18,8 @@ mod script;
 mod session;
 
 pub use fake::{FAILING_SQL, FakePluginDatabase};
-pub use grants::{RefusedGrant, TablePrivilege, TenantTable, TenantTables};
-pub use migration::{
-    AppliedMigration, MigrationError, MigrationFailure, MigrationLimits, MigrationPhase, PluginMigration,
-};
+pub use grants::{RefusedGrant, TenantTables};
+pub use migration::{AppliedMigration, MigrationError, MigrationFailure, MigrationLimits, PluginMigration};
 pub use permissions::{PluginPermission, SeededPermissions};
 
 use std::{fmt, time::Duration};
@@ -30,6 +28,7 @@ use async_trait::async_trait;
 use plexica_crds::{
     names::{PluginId, TenantSlug},
     ownership::Owner,
+    plugin::MigrationPhase,
 };
 use secrecy::SecretString;
 

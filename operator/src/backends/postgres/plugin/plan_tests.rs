@@ -3,6 +3,7 @@ use std::time::Duration;
 use plexica_crds::{
     names::{PluginId, TenantSlug},
     ownership::Owner,
+    plugin::{Privilege, TenantTable, TenantTableName},
 };
 use uuid::Uuid;
 
@@ -30,8 +31,17 @@ fn spec() -> PluginDatabaseSpec {
         },
         connection_limit: 10,
         statement_timeout: Duration::from_secs(30),
-        tenant_tables: TenantTables::parse([("users", ["SELECT", "REFERENCES"]), ("teams", ["SELECT", "INSERT"])])
-            .unwrap(),
+        tenant_tables: TenantTables::of(&[
+            TenantTable {
+                table: TenantTableName::Users,
+                privileges: vec![Privilege::Select, Privilege::References],
+            },
+            TenantTable {
+                table: TenantTableName::Teams,
+                privileges: vec![Privilege::Select, Privilege::Insert],
+            },
+        ])
+        .unwrap(),
     }
 }
 

@@ -5,15 +5,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use plexica_crds::names::TenantSlug;
+use plexica_crds::{names::TenantSlug, plugin::MigrationPhase};
 use secrecy::SecretString;
 
 use super::{
     desk::Desk,
     ledger,
-    migration::{
-        self, AppliedMigration, MigrationError, MigrationFailure, MigrationLimits, MigrationPhase, PluginMigration,
-    },
+    migration::{self, AppliedMigration, MigrationError, MigrationFailure, MigrationLimits, PluginMigration},
     script,
     session::Session,
 };
@@ -101,13 +99,7 @@ fn prepare<'a>(
     migrations: &'a [PluginMigration],
 ) -> Result<Vec<Prepared<'a>>, MigrationError> {
     let prepare = |migration: &'a PluginMigration| {
-        let text = script::fill_in(&migration.sql, holding.schema.as_str(), slug.schema().as_str())?;
-        let statements = script::split(&text)?;
-        if !migration.transactional {
-            for (index, statement) in statements.iter().enumerate() {
-                script::check_repeatable(statement).map_err(|message| format!("statement {}: {message}", index + 1))?;
-            }
-        }
+        let statements = script::statements(migration, holding.schema.as_str(), slug.schema().as_str())?;
         Ok(Prepared {
             migration,
             sha256: sha256_hex(&migration.sql),

@@ -79,8 +79,8 @@ fn a_script_that_changed_is_not_run() {
 fn a_script_that_cannot_be_read_is_refused_before_any_runs() {
     let mut bad = migration("2", MigrationPhase::Contract);
     for (sql, transactional, part) in [
-        ("SELECT {{secret}}", true, "is no placeholder"),
-        ("SELECT 'a", true, "has no end"),
+        ("SELECT {{secret}}", true, "stands for nothing"),
+        ("SELECT 'a", true, "does not end"),
         (
             "VACUUM; DELETE FROM t",
             false,
