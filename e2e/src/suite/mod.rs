@@ -20,7 +20,10 @@ mod namespace;
 pub mod observe;
 mod ownership;
 mod permissions;
+mod plugins;
+mod plugins_refused;
 mod realm;
+mod releases;
 mod retention;
 mod runner;
 mod secrets;
@@ -88,6 +91,8 @@ fn all() -> Vec<Case> {
         realm::cases(),
         namespace::cases(),
         kubernetes::cases(),
+        plugins::cases(),
+        plugins_refused::cases(),
         retention::cases(),
         deletion::cases(),
         suspension::cases(),

@@ -41,11 +41,10 @@ impl Uses {
         for guard in installations {
             match &guard.0 {
                 Ok(installation) if releases(installation).contains(release) => uses.add(installation),
-                Ok(_) => {}
                 Err(_) if id.as_ref().is_some_and(|id| id.as_str() == guard.name_any()) => {
                     uses.unreadable.insert(full_name(&**guard));
                 }
-                Err(_) => {}
+                Ok(_) | Err(_) => {}
             }
         }
         uses

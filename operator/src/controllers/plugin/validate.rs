@@ -63,7 +63,7 @@ fn digest(plugin: &Plugin, scripts: &[Script]) -> Result<String, Outcome> {
     let mut content = immutability::released(&plugin.spec)
         .map_err(|error| Outcome::Blocked(Reason::ManifestInvalid, format!("spec: is no JSON: {error}")))?;
     for Script { migration, text } in scripts {
-        content.push_str(&format!("\n{migration} {}", sha256_hex(text)));
+        content.extend(["\n", &migration.to_string(), " ", &sha256_hex(text)]);
     }
     Ok(sha256_hex(content))
 }

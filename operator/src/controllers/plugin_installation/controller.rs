@@ -4,11 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use futures::{StreamExt, future, stream};
 use k8s_openapi::{
-    api::{
-        apps::v1::Deployment,
-        core::v1::Service,
-        networking::v1::NetworkPolicy,
-    },
+    api::{apps::v1::Deployment, core::v1::Service, networking::v1::NetworkPolicy},
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use kube::{
@@ -101,7 +97,10 @@ impl Context {
         watcher(api, watcher::Config::default())
             .default_backoff()
             .touched_objects()
-            .predicate_filter(|tenant: &Root<Tenant>| Some(of_tenant(tenant)), PredicateConfig::default())
+            .predicate_filter(
+                |tenant: &Root<Tenant>| Some(of_tenant(tenant)),
+                PredicateConfig::default(),
+            )
             .flat_map(move |event| {
                 let found = event.map(|tenant| all_in(&caches, &format!("tenant-{}", tenant.name_any()), None));
                 stream::iter(requests(found))
@@ -116,7 +115,10 @@ impl Context {
         watcher(api, watcher::Config::default())
             .default_backoff()
             .touched_objects()
-            .predicate_filter(|plugin: &Root<Plugin>| Some(of_release(plugin)), PredicateConfig::default())
+            .predicate_filter(
+                |plugin: &Root<Plugin>| Some(of_release(plugin)),
+                PredicateConfig::default(),
+            )
             .flat_map(move |event| {
                 let found = event.map(|plugin| {
                     let id = plugin
@@ -138,7 +140,10 @@ impl Context {
         watcher(api, watcher::Config::default())
             .default_backoff()
             .touched_objects()
-            .predicate_filter(|other: &Root<PluginInstallation>| Some(of_installation(other)), PredicateConfig::default())
+            .predicate_filter(
+                |other: &Root<PluginInstallation>| Some(of_installation(other)),
+                PredicateConfig::default(),
+            )
             .flat_map(move |event| {
                 let found = event.map(|installation| {
                     let namespace = installation.namespace().unwrap_or_default();
@@ -197,11 +202,7 @@ fn of_release(plugin: &Root<Plugin>) -> u64 {
     let accepted = status.and_then(|status| condition::find(&status.conditions, PluginCondition::Accepted.into()));
     let accepted = accepted.map(|accepted| (accepted.status.clone(), accepted.observed_generation));
     let meta = plugin.meta();
-    fingerprint((
-        meta.generation,
-        meta.deletion_timestamp.is_some(),
-        accepted,
-    ))
+    fingerprint((meta.generation, meta.deletion_timestamp.is_some(), accepted))
 }
 
 fn of_installation(installation: &Root<PluginInstallation>) -> u64 {
@@ -213,10 +214,5 @@ fn of_installation(installation: &Root<PluginInstallation>) -> u64 {
     let deployed = status.and_then(|status| condition::find(&status.conditions, Type::Deployed.into()));
     let deployed = deployed.map(|deployed| deployed.status.clone());
     let meta = installation.meta();
-    fingerprint((
-        meta.generation,
-        meta.deletion_timestamp.is_some(),
-        running,
-        deployed,
-    ))
+    fingerprint((meta.generation, meta.deletion_timestamp.is_some(), running, deployed))
 }
