@@ -98,6 +98,32 @@ pub fn statements(script: &str) -> Result<Vec<Statement<'_>>, Unreadable> {
     Ok(found)
 }
 
+/// The names in double braces outside of quotes and comments: `{{schema}}`. In a string they are text.
+pub fn placeholders(script: &str) -> impl Iterator<Item = &str> {
+    let mut end = 0;
+    let tokens: Vec<_> = tokenize(script)
+        .map(|token| {
+            let start = end;
+            end += token.len as usize;
+            (token.kind, &script[start..end])
+        })
+        .collect();
+    let found: Vec<_> = tokens
+        .windows(5)
+        .filter_map(|window| match window {
+            [
+                (TokenKind::OpenCurly, _),
+                (TokenKind::OpenCurly, _),
+                (TokenKind::Ident, name),
+                (TokenKind::CloseCurly, _),
+                (TokenKind::CloseCurly, _),
+            ] => Some(*name),
+            _ => None,
+        })
+        .collect();
+    found.into_iter()
+}
+
 /// A statement that is being read.
 #[derive(Default)]
 struct Open {
@@ -156,6 +182,7 @@ fn problem(kind: TokenKind, text: &str) -> Option<String> {
         TokenKind::QuotedIdent { terminated: false, .. } => open("a quoted name that begins here"),
         TokenKind::Literal { kind } => match kind {
             LiteralKind::Str { terminated: false, .. }
+            | LiteralKind::NationalStr { terminated: false, .. }
             | LiteralKind::ByteStr { terminated: false, .. }
             | LiteralKind::BitStr { terminated: false, .. }
             | LiteralKind::UnicodeEscStr { terminated: false, .. }
@@ -185,6 +212,9 @@ mod tests {
             ("SELECT ';', \";\"; ", &["SELECT ';', \";\""]),
             ("SELECT 'it''s; fine';", &["SELECT 'it''s; fine'"]),
             ("SELECT E'a\\';b';", &["SELECT E'a\\';b'"]),
+            ("SELECT '\\'; SELECT 2;", &["SELECT '\\'", "SELECT 2"]),
+            ("SELECT a->>'b' ? 'c' AS größe;", &["SELECT a->>'b' ? 'c' AS größe"]),
+            ("SELECT $1, a$b, $x$;$x$;", &["SELECT $1, a$b, $x$;$x$"]),
             ("/* a; /* b; */ c; */ SELECT 1; -- d;", &["SELECT 1"]),
             ("DO $x$ BEGIN; $$ ; $$ END; $x$;", &["DO $x$ BEGIN; $$ ; $$ END; $x$"]),
             (
@@ -216,6 +246,7 @@ mod tests {
             ("SELECT 1;\nSELECT 'a;\n", "line 2: a string"),
             ("\n\nDO $$ BEGIN", "line 3: a dollar-quoted string"),
             ("/* a", "line 1: a comment"),
+            ("SELECT N'a", "line 1: a string"),
             ("SELECT \"a", "line 1: a quoted name"),
             (
                 "SELECT 1;\nSELECT (1;",

@@ -24,6 +24,7 @@ pub mod parts;
 pub mod passthrough;
 pub mod pki;
 pub mod platform;
+pub mod plugins;
 pub mod stack;
 pub mod status;
 pub mod suite;

@@ -30,6 +30,9 @@ const CHECKS: [(&str, &[&str]); 2] = [
     ),
 ];
 
+/// Characters of a failed test's reason that are repeated at the end.
+const REASON_SHOWN: usize = 1_000;
+
 /// Runs all checks and tests, or with a filter only the end-to-end tests whose name contains it. The last line is
 /// `N passed, N failed`.
 ///
@@ -50,6 +53,13 @@ pub async fn test(layout: Layout, filter: Option<&str>) -> Result<()> {
     let ended = suite::run(&Stack::running()?, filter).await?;
     tally.passed += ended.passed;
     tally.failed += ended.failed;
+    // Once more and in short, where a reader of a long log looks.
+    for failure in &ended.failures {
+        ui::print(&format!(
+            "FAILED  {}",
+            failure.chars().take(REASON_SHOWN).collect::<String>()
+        ));
+    }
     ui::print(&format!("{} passed, {} failed", tally.passed, tally.failed));
     if tally.failed > 0 {
         return Err(Failure::new(

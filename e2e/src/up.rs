@@ -12,7 +12,7 @@ use crate::parts::keycloak::{self, snapshot};
 use crate::parts::{Context, coredns, kubernetes, minio, node, postgres};
 use crate::tools::{Tools, go};
 use crate::ui::Ui;
-use crate::{down, pki, platform, tenants};
+use crate::{down, pki, platform, plugins, tenants};
 
 /// Brings up what is not up, and nothing else; ends with the table of tenants.
 pub async fn up(layout: Layout, ui: Ui) -> Result<()> {
@@ -46,7 +46,7 @@ pub async fn up(layout: Layout, ui: Ui) -> Result<()> {
     };
     let (image, ()) = try_join!(operator, backends(&context))?;
     platform::deploy(&context, &image).await?;
-    tenants::apply_examples(&context).await?;
+    try_join!(tenants::apply_examples(&context), plugins::prepare(&context))?;
     context
         .ui
         .line(&format!("up in {:.1} s", began.elapsed().as_secs_f32()));

@@ -4,22 +4,32 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Du
 
 use clap::{Parser, Subcommand};
 use futures::FutureExt;
-use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::{
+    events::{Recorder, Reporter},
+    reflector,
+};
 use plexica_operator::{
-    controllers::tenant::{self, ServiceAccount},
+    controllers::{
+        plugin,
+        plugin_installation::{self, Caches},
+        tenant::{self, ServiceAccount},
+    },
     platform::Platform,
     pools::{Backends, Verb},
     runtime::{
-        backoff::{self, Backoff},
-        client,
-        freshness::Freshness,
+        backoff, client,
+        controller::{self, Reconciler as _},
         logging,
         metrics::Metrics,
+        objects::Objects,
         server::{self, Gate, Readiness},
     },
     wiring,
 };
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
 use tracing::{error, info, warn};
 
 /// Operator of the Plexica platform: tenants and their plugins as Kubernetes resources.
@@ -63,7 +73,16 @@ async fn run(platform: PathBuf, listen: SocketAddr) -> Result<(), AnyError> {
     rustls::crypto::ring::default_provider()
         .install_default()
         .map_err(|_| "a TLS provider is installed already")?;
-    let platform = Platform::load(&platform)?;
+    // Before anything that waits: the first process of a pod has no default for signals.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let shutdown = async move {
+        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        info!("told to stop: passes that run are finished");
+    }
+    .boxed()
+    .shared();
+    let platform = Arc::new(Platform::load(&platform)?);
     info!(
         installation = platform.installation_id,
         postgres = platform.postgres.len(),
@@ -73,7 +92,15 @@ async fn run(platform: PathBuf, listen: SocketAddr) -> Result<(), AnyError> {
         "the platform file is valid"
     );
     let (metrics, registry) = Metrics::new();
-    let readiness = Readiness::waiting_for([Gate::Crds, Gate::Registry, Gate::TenantCache]);
+    let readiness = Readiness::waiting_for([
+        Gate::Crd(tenant::Context::KIND),
+        Gate::Cache(tenant::Context::KIND),
+        Gate::Crd(plugin::Context::KIND),
+        Gate::Cache(plugin::Context::KIND),
+        Gate::Crd(plugin_installation::Context::KIND),
+        Gate::Cache(plugin_installation::Context::KIND),
+        Gate::Registry,
+    ]);
     let server = tokio::spawn(server::serve(listen, readiness.clone(), registry));
 
     let client = client::connect().await?;
@@ -81,42 +108,76 @@ async fn run(platform: PathBuf, listen: SocketAddr) -> Result<(), AnyError> {
         controller: "plexica-operator".to_owned(),
         instance: std::env::var("POD_NAME").ok(),
     };
-    let context = Arc::new(tenant::Context {
-        recorder: Recorder::new(client.clone(), reporter),
-        client,
-        backends: wiring::backends(&platform, &metrics)?,
-        platform,
-        metrics,
-        backoff: Backoff::default(),
-        freshness: Freshness::default(),
-        account: ServiceAccount::from_env(),
+    let recorder = Recorder::new(client.clone(), reporter);
+    let backends = Arc::new(wiring::backends(&platform, &metrics)?);
+    let account = ServiceAccount::from_env();
+    let (tenants, tenant_writer) = reflector::store();
+    let (plugins, plugin_writer) = reflector::store();
+    let (installations, installation_writer) = reflector::store();
+    let (changed, installations_changed) = watch::channel(());
+    let plugin_context = Arc::new(plugin::Context {
+        objects: Objects::new(client.clone(), recorder.clone(), metrics.clone()),
+        plugins: plugins.clone(),
+        installations: installations.clone(),
+        installations_changed,
+        platform: Arc::clone(&platform),
+        backends: Arc::clone(&backends),
+        namespace: account.namespace.clone(),
+        base_paths: plugin::BasePaths::default(),
     });
-    // One try before the first pass; if it fails, passes say why they wait.
-    if migrate(&context.backends).await {
-        readiness.open(Gate::Registry);
-    } else {
-        let (context, readiness) = (Arc::clone(&context), readiness.clone());
-        tokio::spawn(async move {
-            for attempt in 1.. {
-                tokio::time::sleep(backoff::delay(attempt, rand::random()).min(Duration::from_secs(30))).await;
-                if migrate(&context.backends).await {
-                    readiness.open(Gate::Registry);
-                    return;
-                }
-            }
-        });
-    }
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let shutdown = async move {
-        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-        info!("told to stop: passes that run are finished");
+    let installation_context = Arc::new(plugin_installation::Context {
+        objects: Objects::new(client.clone(), recorder.clone(), metrics.clone()),
+        caches: Caches {
+            tenants,
+            plugins,
+            installations,
+        },
+        changed,
+        platform: Arc::clone(&platform),
+        backends: Arc::clone(&backends),
+        namespace: account.namespace.clone(),
+    });
+    let tenant_context = Arc::new(tenant::Context {
+        objects: Objects::new(client, recorder, metrics),
+        platform,
+        backends: Arc::clone(&backends),
+        account,
+    });
+    let reconciling = async {
+        // One try before the first pass; if it fails, passes say why they wait.
+        tokio::select! {
+            () = shutdown.clone() => return,
+            () = prepare_registry(&backends, &readiness) => {}
+        }
+        tokio::join!(
+            controller::run(tenant_context, tenant_writer, readiness.clone(), shutdown.clone()),
+            controller::run(plugin_context, plugin_writer, readiness.clone(), shutdown.clone()),
+            controller::run(installation_context, installation_writer, readiness, shutdown),
+        );
     };
     tokio::select! {
-        () = tenant::run(context, readiness, shutdown.boxed()) => Ok(()),
+        () = reconciling => Ok(()),
         ended = server => Err(ended.map_err(AnyError::from).and_then(|result| result.map_err(AnyError::from)).err()
             .unwrap_or_else(|| "the HTTP server ended".into())),
     }
+}
+
+/// Migrates the registry; if it can't be now, goes on trying in the background.
+async fn prepare_registry(backends: &Arc<Backends>, readiness: &Readiness) {
+    if migrate(backends).await {
+        readiness.open(Gate::Registry);
+        return;
+    }
+    let (backends, readiness) = (Arc::clone(backends), readiness.clone());
+    tokio::spawn(async move {
+        for attempt in 1.. {
+            tokio::time::sleep(backoff::delay(attempt, rand::random()).min(Duration::from_secs(30))).await;
+            if migrate(&backends).await {
+                readiness.open(Gate::Registry);
+                return;
+            }
+        }
+    });
 }
 
 async fn migrate(backends: &Backends) -> bool {

@@ -4,7 +4,7 @@
 //! folder (a mounted Secret) whose files hold them.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeSet, HashSet},
     fs,
     path::{Path, PathBuf},
     time::Duration,
@@ -230,6 +230,17 @@ impl Platform {
             source,
         })?;
         Reader { path }.parse(&text)
+    }
+
+    /// TCP ports of all backends as pods reach them, sorted: what a plugin's network policy opens.
+    pub fn backend_ports(&self) -> BTreeSet<u16> {
+        let postgres = self.postgres.iter().map(|pool| pool.port);
+        let keycloak = self
+            .keycloak
+            .iter()
+            .filter_map(|pool| pool.issuer_url.port_or_known_default());
+        let s3 = self.s3.iter().filter_map(|pool| pool.endpoint.port_or_known_default());
+        postgres.chain(keycloak).chain(s3).collect()
     }
 }
 

@@ -15,6 +15,7 @@ use crate::{
         keycloak::IdentityBackend,
         postgres::{
             DatabaseBackend,
+            plugin::PluginDatabase,
             registry::{PlacementRequest, PoolOffer, PoolRequest, Registry},
         },
         s3::StorageBackend,
@@ -43,6 +44,8 @@ pub enum Verb {
     Delete,
     /// Try isolation.
     VerifyIsolation,
+    /// Apply a plugin's migrations.
+    Migrate,
     /// Registry: find a place.
     Place,
     /// Registry: write what is known.
@@ -56,6 +59,8 @@ impl Verb {
             Self::Update | Self::Revoke | Self::VerifyIsolation => Duration::from_secs(30),
             Self::Create => Duration::from_secs(90),
             Self::Delete => Duration::from_mins(3),
+            // Each script has a deadline of its own; a release brings a few.
+            Self::Migrate => Duration::from_mins(30),
         }
     }
 }
@@ -97,20 +102,16 @@ impl<B: ?Sized> Pool<B> {
         if let Err(retry_at) = self.breaker.admit(Timestamp::now()) {
             let seconds = retry_at.duration_since(Timestamp::now()).as_secs().max(1);
             return Err(BackendError::Unavailable(format!(
-                "{} pool {name} did not answer several times; the next call goes out in {seconds}s",
-                self.kind
+                "did not answer several times; the next call goes out in {seconds}s"
             ))
             .into());
         }
         let start = Instant::now();
         let result = match tokio::time::timeout(verb.timeout(), call(Arc::clone(&self.backend))).await {
             Ok(result) => result,
-            Err(_) => Err(BackendError::Unavailable(format!(
-                "{} pool {name} did not finish within {}s",
-                self.kind,
-                verb.timeout().as_secs()
-            ))
-            .into()),
+            Err(_) => {
+                Err(BackendError::Unavailable(format!("did not finish within {}s", verb.timeout().as_secs())).into())
+            }
         };
         let error = result.as_ref().err().and_then(AsBackendError::as_backend_error);
         self.breaker
@@ -164,6 +165,15 @@ impl AsBackendError for crate::backends::postgres::registry::PlacementError {
     }
 }
 
+impl AsBackendError for crate::backends::postgres::plugin::MigrationError {
+    fn as_backend_error(&self) -> Option<&BackendError> {
+        match self {
+            Self::Backend(error) => Some(error),
+            Self::Invalid { .. } | Self::NotExpanded { .. } | Self::Failed(_) => None,
+        }
+    }
+}
+
 /// Pools of one kind, by name.
 pub type Pools<B> = BTreeMap<String, Arc<Pool<B>>>;
 
@@ -171,6 +181,8 @@ pub type Pools<B> = BTreeMap<String, Arc<Pool<B>>>;
 pub struct Backends {
     /// Databases.
     pub postgres: Pools<dyn DatabaseBackend>,
+    /// The plugins' part of the same databases.
+    pub plugins: Pools<dyn PluginDatabase>,
     /// Keycloaks.
     pub keycloak: Pools<dyn IdentityBackend>,
     /// Object stores.

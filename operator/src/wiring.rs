@@ -8,12 +8,13 @@ use crate::{
         keycloak::{IdentityBackend, KeycloakBackend, KeycloakConfig},
         postgres::{
             DatabaseBackend, PostgresBackend, PostgresConfig, TlsMode,
+            plugin::PluginDatabase,
             registry::{PostgresRegistry, Registry},
         },
         s3::{MinioBackend, MinioConfig, StorageBackend},
     },
-    platform::{KeycloakPool, Platform, PostgresPool, S3Driver, S3Pool, Tls},
-    pools::{Backends, Pool},
+    platform::{KeycloakPool, Platform, PoolCommon, PostgresPool, S3Driver, S3Pool, Tls},
+    pools::{Backends, Pool, Pools},
     runtime::metrics::Metrics,
 };
 
@@ -22,32 +23,34 @@ use crate::{
 /// # Errors
 /// If no HTTP client can be made: TLS roots that do not load.
 pub fn backends(platform: &Platform, metrics: &Metrics) -> Result<Backends, BackendError> {
-    let installation = &platform.installation_id;
     let registry = platform
         .postgres
         .iter()
         .find(|pool| pool.common.name == platform.registry);
     // The platform file was checked: its registry is one of its pools.
     let registry = registry.unwrap_or(&platform.postgres[0]);
-    let adapter: Arc<dyn Registry> = Arc::new(PostgresRegistry::connect(postgres(registry, installation)));
+    let adapter: Arc<dyn Registry> = Arc::new(PostgresRegistry::connect(postgres(registry)));
+    let mut databases: Pools<dyn DatabaseBackend> = Pools::new();
+    let mut plugins: Pools<dyn PluginDatabase> = Pools::new();
+    for pool in &platform.postgres {
+        let PoolCommon { name, .. } = &pool.common;
+        let adapter = Arc::new(PostgresBackend::connect(postgres(pool)));
+        let plugin: Arc<dyn PluginDatabase> = adapter.clone();
+        let guarded = Pool::new("postgres", pool.common.clone(), plugin, metrics.clone());
+        plugins.insert(name.clone(), Arc::new(guarded));
+        let tenant: Arc<dyn DatabaseBackend> = adapter;
+        let guarded = Pool::new("postgres", pool.common.clone(), tenant, metrics.clone());
+        databases.insert(name.clone(), Arc::new(guarded));
+    }
     Ok(Backends {
         registry: Pool::new("registry", registry.common.clone(), adapter, metrics.clone()),
-        postgres: platform
-            .postgres
-            .iter()
-            .map(|pool| {
-                let adapter: Arc<dyn DatabaseBackend> =
-                    Arc::new(PostgresBackend::connect(postgres(pool, installation)));
-                let pool = Pool::new("postgres", pool.common.clone(), adapter, metrics.clone());
-                (pool.common.name.clone(), Arc::new(pool))
-            })
-            .collect(),
+        postgres: databases,
+        plugins,
         keycloak: platform
             .keycloak
             .iter()
             .map(|pool| {
-                let adapter: Arc<dyn IdentityBackend> =
-                    Arc::new(KeycloakBackend::connect(keycloak(pool, installation))?);
+                let adapter: Arc<dyn IdentityBackend> = Arc::new(KeycloakBackend::connect(keycloak(pool))?);
                 let pool = Pool::new("keycloak", pool.common.clone(), adapter, metrics.clone());
                 Ok((pool.common.name.clone(), Arc::new(pool)))
             })
@@ -66,7 +69,7 @@ pub fn backends(platform: &Platform, metrics: &Metrics) -> Result<Backends, Back
     })
 }
 
-fn postgres(pool: &PostgresPool, installation: &str) -> PostgresConfig {
+fn postgres(pool: &PostgresPool) -> PostgresConfig {
     PostgresConfig {
         host: pool.host.clone(),
         port: pool.port,
@@ -78,17 +81,15 @@ fn postgres(pool: &PostgresPool, installation: &str) -> PostgresConfig {
             Tls::Require => TlsMode::Require,
             Tls::VerifyFull => TlsMode::VerifyFull,
         },
-        installation: installation.to_owned(),
     }
 }
 
-fn keycloak(pool: &KeycloakPool, installation: &str) -> KeycloakConfig {
+fn keycloak(pool: &KeycloakPool) -> KeycloakConfig {
     KeycloakConfig {
         url: pool.url.clone(),
         issuer_url: pool.issuer_url.clone(),
         client_id: pool.client_id.clone(),
         client_secret: pool.client_secret.clone(),
-        installation: installation.to_owned(),
     }
 }
 

@@ -45,9 +45,9 @@ pub enum Reason {
     RegistryRefused,
     /// The registry's database gave an answer that the operator does not understand: look at the log.
     RegistryUnexpected,
-    /// The Kubernetes API did not take a write.
+    /// The Kubernetes API did not answer; it is tried again by itself.
     ApiUnavailable,
-    /// The Kubernetes API refuses a write: policy or permissions.
+    /// The Kubernetes API refuses the operator: policy or permissions.
     ApiRefused,
     /// The release is not to be installed any more; what runs goes on.
     Deprecated,
@@ -74,6 +74,7 @@ impl ConditionType for Type {
                 R::ReleaseChanged,
                 R::Undecodable,
                 R::ApiUnavailable,
+                R::ApiRefused,
             ],
             Self::Registered => &[
                 R::Registered,

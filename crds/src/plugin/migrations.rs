@@ -1,7 +1,7 @@
 //! The rules of migrations. What the statements mean is for PostgreSQL to judge, where they run as the plugin's own
 //! role; what is refused here could not run at all, or would undo the order in which migrations are applied.
 
-use super::Migration;
+use super::{ConfigMapKeyRef, Migration};
 use crate::{
     sql::{self, Statement},
     violation::Violation,
@@ -10,8 +10,8 @@ use crate::{
 /// What may stand in double braces (design: `{{schema}}` and `{{tenant_schema}}` become quoted identifiers).
 pub const PLACEHOLDERS: [&str; 2] = ["schema", "tenant_schema"];
 
-/// Statements that PostgreSQL refuses inside a transaction: their first words, and the word that makes them so.
-/// Source: `PreventInTransactionBlock` in PostgreSQL 16.
+/// Statements that PostgreSQL refuses inside a transaction: their first words, and the word that makes them so (it is a
+/// keyword that names no column). Source: `PreventInTransactionBlock` in PostgreSQL 16.
 const OUTSIDE_TRANSACTIONS: [(&[&str], Option<&str>); 6] = [
     (&["CREATE"], Some("CONCURRENTLY")),
     (&["DROP"], Some("CONCURRENTLY")),
@@ -22,7 +22,7 @@ const OUTSIDE_TRANSACTIONS: [(&[&str], Option<&str>); 6] = [
 ];
 
 /// First words of statements that begin or end a transaction. Each migration is in one already, with its record.
-const TRANSACTIONS: [&[&str]; 8] = [
+const TRANSACTIONS: [&[&str]; 9] = [
     &["BEGIN"],
     &["START", "TRANSACTION"],
     &["COMMIT"],
@@ -30,6 +30,7 @@ const TRANSACTIONS: [&[&str]; 8] = [
     &["ROLLBACK"],
     &["ABORT"],
     &["SAVEPOINT"],
+    &["RELEASE"],
     &["PREPARE", "TRANSACTION"],
 ];
 
@@ -65,7 +66,11 @@ pub fn violations(migrations: &[Migration]) -> Vec<Violation> {
         }
         match (sql, config_map_ref) {
             (Some(sql), None) => found.extend(script_violations(&format!("{field}.sql"), migration, sql)),
-            (None, Some(_)) => {}
+            (None, Some(reference)) if is_reference(reference) => {}
+            (None, Some(ConfigMapKeyRef { name: map, key })) => found.push(Violation::new(
+                format!("{field}.configMapRef"),
+                format!("`{name}`: no ConfigMap has the name `{map}` and the key `{key}`"),
+            )),
             (Some(_), Some(_)) => found.push(Violation::new(
                 &field,
                 format!("`{name}` has both sql and configMapRef: leave one out"),
@@ -102,7 +107,8 @@ pub fn script_violations(field: &str, migration: &Migration, script: &str) -> Ve
                 .map(|problem| Violation::new(field, format!("`{name}`, line {}: {problem}", statement.line)))
         })
         .collect();
-    found.extend(unknown_placeholders(script).map(|placeholder| {
+    let unknown = sql::placeholders(script).filter(|placeholder| !PLACEHOLDERS.contains(placeholder));
+    found.extend(unknown.map(|placeholder| {
         Violation::new(
             field,
             format!(
@@ -122,30 +128,66 @@ pub fn script_violations(field: &str, migration: &Migration, script: &str) -> Ve
     found
 }
 
+/// Why a statement outside of a transaction cannot be run again after a crash; `None` if it can, with no harm.
+/// Whether one of several was applied is not known then: docs/decisions/2026-11-21-plugin-migrations.md.
+pub fn not_repeatable(statement: &Statement<'_>) -> Option<&'static str> {
+    let unique = statement.begins(&["CREATE", "UNIQUE"]);
+    let words = &statement.words[usize::from(unique)..];
+    let begins = |wanted: &[&str]| {
+        words
+            .iter()
+            .skip(1)
+            .zip(wanted)
+            .filter(|(word, wanted)| word == wanted)
+            .count()
+            == wanted.len()
+    };
+    match words.first().map(String::as_str) {
+        Some("REINDEX" | "VACUUM" | "ANALYZE") => None,
+        Some("DROP") if begins(&["INDEX", "CONCURRENTLY", "IF", "EXISTS"]) => None,
+        Some("CREATE" | "UNIQUE") if begins(&["INDEX", "CONCURRENTLY", "IF", "NOT", "EXISTS"]) => None,
+        Some("CREATE" | "UNIQUE" | "DROP") if begins(&["INDEX"]) => Some(
+            "a crash may make it run twice: write CREATE INDEX CONCURRENTLY IF NOT EXISTS, or DROP INDEX CONCURRENTLY IF EXISTS",
+        ),
+        _ => Some(
+            "without a transaction only CREATE INDEX CONCURRENTLY IF NOT EXISTS, DROP INDEX CONCURRENTLY IF EXISTS, REINDEX, VACUUM and ANALYZE are run",
+        ),
+    }
+}
+
 fn statement_problem(statement: &Statement<'_>, transactional: bool) -> Option<String> {
     let alone = OUTSIDE_TRANSACTIONS
         .iter()
-        .any(|(words, mark)| statement.begins(words) && mark.is_none_or(|mark| is_option(statement, mark)));
+        .any(|(words, mark)| statement.begins(words) && mark.is_none_or(|mark| statement.has(mark)));
     if TRANSACTIONS.iter().any(|words| statement.begins(words)) {
         return Some("it begins or ends a transaction: leave it out, a migration has its own".into());
     }
     if statement.begins(&["COPY"]) && (statement.has("STDIN") || statement.has("STDOUT")) {
         return Some("COPY has nobody to talk to: write INSERT".into());
     }
-    (alone && transactional).then(|| {
+    if !transactional {
+        return not_repeatable(statement).map(str::to_owned);
+    }
+    alone.then(|| {
         "PostgreSQL refuses this statement inside a transaction: set `transactional: false` for this migration".into()
     })
 }
 
-/// Whether the word stands among the first of the statement, where options do, and is no column's name further on.
-fn is_option(statement: &Statement<'_>, word: &str) -> bool {
-    let first = match statement.words.first().map(String::as_str) {
-        // ALTER TABLE a DETACH PARTITION b CONCURRENTLY; REINDEX (VERBOSE) TABLE CONCURRENTLY a.
-        Some("ALTER" | "REINDEX") => statement.words.len(),
-        // CREATE UNIQUE INDEX CONCURRENTLY; DROP INDEX CONCURRENTLY.
-        _ => 4,
+/// Whether there can be such a ConfigMap with such a key. Source: `IsDNS1123Subdomain` and `IsConfigMapKey` in
+/// k8s.io/apimachinery/pkg/util/validation; whatever else was put into a path could name another kind of object.
+pub fn is_reference(reference: &ConfigMapKeyRef) -> bool {
+    let ConfigMapKeyRef { name, key } = reference;
+    let is_label = |label: &str| {
+        !label.is_empty()
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
     };
-    statement.words.iter().take(first).any(|found| found == word)
+    name.split('.').all(is_label)
+        && !["", ".", ".."].contains(&key.as_str())
+        && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
 }
 
 fn is_name(name: &str) -> bool {
@@ -157,20 +199,6 @@ fn is_name(name: &str) -> bool {
         && what
             .split('_')
             .all(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()))
-}
-
-/// Names in double braces that stand for nothing. `{{1,2},{3,4}}` is an array of PostgreSQL and no placeholder.
-fn unknown_placeholders(script: &str) -> impl Iterator<Item = &str> {
-    script
-        .split("{{")
-        .skip(1)
-        .filter_map(|rest| rest.split_once("}}").map(|(name, _)| name))
-        .filter(|name| {
-            let trimmed = name.trim();
-            !PLACEHOLDERS.contains(name)
-                && trimmed.starts_with(|c: char| c.is_ascii_alphabetic())
-                && trimmed.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-        })
 }
 
 #[cfg(test)]
@@ -199,10 +227,11 @@ mod tests {
     fn good_migrations_are_admitted() {
         let list = [
             json!({"name": "0001_contacts", "sql": "CREATE TABLE {{schema}}.contacts (owner uuid REFERENCES {{tenant_schema}}.users, tags int[] DEFAULT '{{1,2},{3,4}}');"}),
-            json!({"name": "0002_index", "sql": "CREATE INDEX CONCURRENTLY i ON {{schema}}.contacts (owner)", "transactional": false}),
+            json!({"name": "0002_index", "sql": "CREATE INDEX CONCURRENTLY IF NOT EXISTS i ON {{schema}}.contacts (owner)", "transactional": false}),
             json!({"name": "0010_large", "configMapRef": {"name": "crm-1.4.0", "key": "0010.sql"}, "phase": "Contract"}),
             json!({"name": "0011_function", "sql": "CREATE FUNCTION {{schema}}.f() RETURNS void LANGUAGE plpgsql AS $$ BEGIN COMMIT; END $$"}),
-            json!({"name": "0012_column", "sql": "ALTER TABLE {{schema}}.contacts ADD COLUMN concurrently_edited bool"}),
+            json!({"name": "0012_texts", "sql": "INSERT INTO {{schema}}.texts VALUES ('Hello {{name}}')"}),
+            json!({"name": "0013_column", "sql": "ALTER TABLE {{schema}}.contacts ADD COLUMN concurrently_edited bool"}),
         ];
         assert_eq!(messages(&list), "");
     }
@@ -228,6 +257,12 @@ mod tests {
     fn statements_come_from_one_place() {
         let reference = json!({"name": "m", "key": "k"});
         assert!(messages(&[json!({"name": "0001_x"})]).contains("neither sql nor configMapRef"));
+        let odd = json!({"name": "../../tenant-acme/secrets/plexica-database", "key": "uri"});
+        let odd = messages(&[json!({"name": "0001_x", "configMapRef": odd})]);
+        assert!(
+            odd.contains("spec.migrations[0].configMapRef: `0001_x`: no ConfigMap"),
+            "{odd}"
+        );
         let both = json!({"name": "0001_x", "sql": "SELECT 1", "configMapRef": reference});
         assert!(messages(&[both]).contains("both sql and configMapRef"));
     }
@@ -248,6 +283,33 @@ mod tests {
         ] {
             let text = script(sql);
             assert!(text.contains(part), "{sql}: {text}");
+        }
+    }
+
+    #[test]
+    fn outside_of_a_transaction_only_what_may_run_twice_is_admitted() {
+        let problem = |sql: &str| not_repeatable(&sql::statements(sql).unwrap()[0]);
+        for admitted in [
+            "CREATE INDEX CONCURRENTLY IF NOT EXISTS a ON t (b)",
+            "create unique /* x */ index concurrently if not exists a on t (b)",
+            "DROP INDEX CONCURRENTLY IF EXISTS a",
+            "REINDEX (VERBOSE) TABLE CONCURRENTLY t",
+            "VACUUM t",
+            "ANALYZE",
+        ] {
+            assert_eq!(problem(admitted), None, "{admitted}");
+        }
+        for (refused, part) in [
+            ("CREATE INDEX CONCURRENTLY a ON t (b)", "IF NOT EXISTS"),
+            ("CREATE INDEX CONCURRENTLY ON t (b)", "IF NOT EXISTS"),
+            ("DROP INDEX a", "IF EXISTS"),
+            ("COMMIT", "are run"),
+            ("INSERT INTO t VALUES (1)", "are run"),
+            ("CREATE TABLE t ()", "are run"),
+            ("DO $$ BEGIN COMMIT; END $$", "are run"),
+            ("\"vacuum\"", "are run"),
+        ] {
+            assert!(problem(refused).unwrap().contains(part), "{refused}");
         }
     }
 

@@ -33,7 +33,20 @@ pub struct PluginStatus {
 }
 
 /// Summary of a release for people.
-#[derive(JsonSchema, AsRefStr, Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, strum::EnumIter)]
+#[derive(
+    JsonSchema,
+    AsRefStr,
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    strum::EnumIter,
+    strum::IntoStaticStr,
+)]
 pub enum State {
     /// It can be installed.
     Available,

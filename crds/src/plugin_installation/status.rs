@@ -70,7 +70,20 @@ pub struct PluginInstallationStatus {
 }
 
 /// Summary of an installation for people.
-#[derive(JsonSchema, AsRefStr, Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, strum::EnumIter)]
+#[derive(
+    JsonSchema,
+    AsRefStr,
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    strum::EnumIter,
+    strum::IntoStaticStr,
+)]
 pub enum Phase {
     /// It waits for its tenant, its dependencies or its configuration.
     Pending,

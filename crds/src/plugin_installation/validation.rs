@@ -178,7 +178,8 @@ mod tests {
                 {"pointer": "/a", "secretKeyRef": secret},
                 {"pointer": "/a/b", "secretKeyRef": secret},
                 {"pointer": "a", "secretKeyRef": secret},
-                {"pointer": "/c"}
+                {"pointer": "/c"},
+                {"pointer": "/ab", "secretKeyRef": secret}
             ],
             "replicas": 0,
             "resources": {"limits": {"cpu": "none"}},
@@ -207,6 +208,7 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part} is missing in:\n{text}");
         }
+        assert!(!text.contains("configFrom[4]"), "{text}");
     }
 
     #[test]

@@ -113,6 +113,7 @@ impl ConditionType for Type {
                 R::Provisioned,
                 R::Provisioning,
                 R::NotWanted,
+                R::SuspendRequested,
                 R::BackendUnavailable,
                 R::BackendRefused,
                 R::BackendUnexpected,

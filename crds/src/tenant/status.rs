@@ -44,7 +44,20 @@ pub struct TenantStatus {
 }
 
 /// Summary of a tenant for people.
-#[derive(JsonSchema, AsRefStr, Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, strum::EnumIter)]
+#[derive(
+    JsonSchema,
+    AsRefStr,
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    strum::EnumIter,
+    strum::IntoStaticStr,
+)]
 pub enum Phase {
     /// Something is still being made, or cannot be made.
     Provisioning,

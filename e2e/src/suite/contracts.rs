@@ -2,8 +2,12 @@
 //! something about the real systems.
 
 use anyhow::{Result, bail};
+use futures::future::join_all;
 use plexica_operator::backends::{
-    contract::{CHECKS, Databases, Identities, REGISTRY_CHECKS, Storages, Subject},
+    contract::{
+        CHECKS, Databases, Identities, REGISTRY_CHECKS, Storages, Subject,
+        plugin::{HOSTILE_SCRIPTS, PLUGIN_CHECKS, PluginDatabases},
+    },
     keycloak::{KeycloakBackend, KeycloakConfig},
     postgres::{PostgresBackend, PostgresConfig, TlsMode, registry::PostgresRegistry},
     s3::{MinioBackend, MinioConfig},
@@ -12,11 +16,16 @@ use plexica_operator::backends::{
 use super::{Case, env::Env};
 use crate::{cases, credentials::OPERATOR_ROLE};
 
+/// Hostile scripts at once.
+const HOSTILE_AT_ONCE: usize = 4;
+
 /// The cases of this file.
 pub fn cases() -> Vec<Case> {
     // Alone: a contract bears no error that goes by, such as the 500 of a Keycloak that makes several realms at once.
     cases![true;
         postgresql_keeps_the_contract_of_databases,
+        postgresql_keeps_the_contract_of_databases_of_plugins,
+        hostile_scripts_do_no_harm,
         keycloak_keeps_the_contract_of_identities,
         minio_keeps_the_contract_of_storages,
         postgresql_keeps_the_contract_of_the_registry,
@@ -25,6 +34,40 @@ pub fn cases() -> Vec<Case> {
 
 async fn postgresql_keeps_the_contract_of_databases(env: &Env) -> Result<()> {
     keeps(&Databases(&PostgresBackend::connect(postgres(env)))).await
+}
+
+async fn postgresql_keeps_the_contract_of_databases_of_plugins(env: &Env) -> Result<()> {
+    let backend = PostgresBackend::connect(postgres(env));
+    let subject = PluginDatabases {
+        tenants: &backend,
+        plugins: &backend,
+    };
+    keeps(&subject).await?;
+    let mut broken = vec![];
+    for check in PLUGIN_CHECKS {
+        if let Err(failure) = check.run(&subject).await {
+            broken.push(format!("{}: {failure}", check.name));
+        }
+    }
+    verdict(&broken)
+}
+
+/// Each with tenants of its own, some at once: those that run for ever wait for limits.
+async fn hostile_scripts_do_no_harm(env: &Env) -> Result<()> {
+    let config = postgres(env);
+    let mut broken = vec![];
+    for scripts in HOSTILE_SCRIPTS.chunks(HOSTILE_AT_ONCE) {
+        let mut running = vec![];
+        for script in scripts {
+            running.push(script.run(&config));
+        }
+        for (script, outcome) in scripts.iter().zip(join_all(running).await) {
+            if let Err(failure) = outcome {
+                broken.push(format!("{}: {failure}", script.name));
+            }
+        }
+    }
+    verdict(&broken)
 }
 
 async fn keycloak_keeps_the_contract_of_identities(env: &Env) -> Result<()> {
@@ -36,7 +79,6 @@ async fn keycloak_keeps_the_contract_of_identities(env: &Env) -> Result<()> {
         issuer_url: "http://keycloak.plexica-backends.svc.cluster.local:8080".parse()?,
         client_id: account.name.to_owned(),
         client_secret: account.secret,
-        installation: "contract".to_owned(),
     })?;
     keeps(&Identities(&backend)).await
 }
@@ -71,7 +113,6 @@ fn postgres(env: &Env) -> PostgresConfig {
         username: OPERATOR_ROLE.to_owned(),
         password: env.stack.postgres_operator().secret,
         tls: TlsMode::Disable,
-        installation: "contract".to_owned(),
     }
 }
 

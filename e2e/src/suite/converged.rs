@@ -1,17 +1,19 @@
-//! A converged tenant causes no write at all: design.md, section 5.
+//! A converged object causes no write at all: design.md, section 5.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use futures::future::try_join_all;
 use kube::{ResourceExt, api::ListParams};
+use plexica_crds::{plugin::conditions::Type::Registered, tenant::conditions::Type};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::{
     Case,
-    env::{Env, is_ready, unique},
+    env::{Env, condition_of, is_ready, unique},
     observe::{Mark, audit, minio},
+    releases::VERSION,
 };
 use crate::{cases, parts::Part};
 
@@ -28,10 +30,10 @@ const SHOWN: usize = 5;
 
 /// Cases of this file.
 pub fn cases() -> Vec<Case> {
-    cases![true; nothing_is_written_for_three_minutes_while_twenty_tenants_are_converged]
+    cases![true; nothing_is_written_for_three_minutes_while_tenants_and_releases_are_converged]
 }
 
-async fn nothing_is_written_for_three_minutes_while_twenty_tenants_are_converged(env: &Env) -> Result<()> {
+async fn nothing_is_written_for_three_minutes_while_tenants_and_releases_are_converged(env: &Env) -> Result<()> {
     let present = env.tenants().list(&ListParams::default()).await?.items;
     let unready: Vec<_> = present
         .iter()
@@ -47,6 +49,24 @@ async fn nothing_is_written_for_three_minutes_while_twenty_tenants_are_converged
     try_join_all(made.iter().map(|name| env.create(name, json!({})))).await?;
     try_join_all(made.iter().map(|name| env.ready(name))).await?;
     names.extend(made.iter().cloned());
+    // One that is shut is at rest, too.
+    let shut = unique("shut");
+    env.create(&shut, json!({ "suspended": true })).await?;
+    env.until(&shut, "suspended", |tenant| {
+        condition_of(tenant, Type::Suspended).is_some_and(|said| said.status == "True")
+    })
+    .await?;
+    names.push(shut);
+    let id = unique("still");
+    for (version, spec) in [
+        (VERSION, json!({})),
+        ("1.1.0", json!({ "deprecated": { "message": "use 1.0.0" } })),
+    ] {
+        let release = env.publish(&id, version, spec).await?;
+        env.plugin_says(&release, Registered, "True", "Registered").await?;
+        names.push(release);
+    }
+    env.pretend(&id, VERSION).await?;
 
     let begun = Instant::now();
     wait_until_quiet(env).await?;
@@ -184,7 +204,7 @@ fn writes(audit: &[String]) -> Result<Vec<String>> {
     Ok(found)
 }
 
-/// Results of passes by tenant, from the operator's JSON log.
+/// Results of passes by object, from the operator's JSON log.
 fn passes(log: &[String]) -> BTreeMap<String, Vec<String>> {
     let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for line in log {
@@ -194,9 +214,9 @@ fn passes(log: &[String]) -> BTreeMap<String, Vec<String>> {
             .and_then(|start| serde_json::from_str(&line[start..]).ok())
             .unwrap_or_default();
         if event["message"] == "reconciled"
-            && let (Some(tenant), Some(result)) = (event["span"]["tenant"].as_str(), event["result"].as_str())
+            && let (Some(object), Some(result)) = (event["span"]["object"].as_str(), event["result"].as_str())
         {
-            found.entry(tenant.to_owned()).or_default().push(result.to_owned());
+            found.entry(object.to_owned()).or_default().push(result.to_owned());
         }
     }
     found
@@ -239,7 +259,7 @@ mod tests {
         )));
         let write = "2026-11-21 10:40:18.010 UTC [30236] plexica_operator@plexica plexica-operator LOG:  statement: DROP ROLE x";
         assert!(is_logged_statement(write));
-        let pass = r#"2026-11-21T10:40:18.01Z stdout F {"timestamp":"…","level":"INFO","message":"reconciled","result":"ok","milliseconds":7,"span":{"tenant":"acme","generation":1,"name":"reconcile"}}"#;
+        let pass = r#"2026-11-21T10:40:18.01Z stdout F {"timestamp":"…","level":"INFO","message":"reconciled","result":"ok","milliseconds":7,"span":{"object":"acme","generation":1,"name":"reconcile"}}"#;
         assert_eq!(passes(&[pass.to_owned()])["acme"], ["ok"]);
     }
 

@@ -27,6 +27,9 @@ const PATIENCE: Duration = Duration::from_mins(2);
 /// An annotation that means nothing: changing it makes the operator look at the tenant again.
 const ANNOTATION_TOUCHED: &str = "example.com/touched";
 
+/// Lines of the operator's log that are shown of a failed test.
+const LOG_LINES_SHOWN: usize = 12;
+
 /// What is to be undone at the end of a test.
 type Undo = BoxFuture<'static, Result<()>>;
 
@@ -42,6 +45,8 @@ pub struct Env {
     /// HTTP, which resolves the backends' Service names to the node.
     pub http: reqwest::Client,
     undo: Arc<Mutex<Vec<Undo>>>,
+    /// Tenants that this test has made.
+    made: Arc<Mutex<Vec<String>>>,
 }
 
 impl Env {
@@ -60,6 +65,7 @@ impl Env {
                 .build()?,
             stack: stack.clone(),
             undo: Arc::default(),
+            made: Arc::default(),
         })
     }
 
@@ -68,6 +74,7 @@ impl Env {
     pub fn for_case(&self) -> Self {
         Self {
             undo: Arc::default(),
+            made: Arc::default(),
             ..self.clone()
         }
     }
@@ -133,6 +140,10 @@ impl Env {
         // Untyped, so that the API server sees what a user wrote and not what our types make of it.
         let request = http_request("POST", "/apis/plexica.io/v1alpha1/tenants", &tenant)?;
         let made: Value = self.client.request(request).await?;
+        self.made
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(name.to_owned());
         let (env, name) = (self.clone(), name.to_owned());
         self.afterwards(async move {
             env.remove(&name).await?;
@@ -242,26 +253,25 @@ impl Env {
             .collect()
     }
 
-    /// What helps to understand a failure: tenants that are not Ready and the end of the operator's log.
+    /// What helps to understand a failure: the test's tenants, and what the operator last said of them.
     pub async fn diagnostics(&self) -> String {
+        let made = self.made.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut lines = vec![];
         if let Ok(list) = self.tenants().list(&ListParams::default()).await {
-            lines.extend(list.iter().filter(|tenant| !is_ready(tenant)).map(summary));
-        }
-        if let Some(log) = self
-            .stack
-            .operator_log()
-            .and_then(|path| std::fs::read_to_string(path).ok())
-        {
             lines.extend(
-                log.lines()
-                    .rev()
-                    .take(8)
-                    .map(str::to_owned)
-                    .collect::<Vec<_>>()
-                    .into_iter()
-                    .rev(),
+                list.iter()
+                    .filter(|tenant| made.contains(&tenant.name_any()))
+                    .map(summary),
             );
+        }
+        if let Some(path) = self.stack.operator_log()
+            && let Ok(log) = std::fs::read_to_string(path)
+        {
+            let theirs = log
+                .lines()
+                .filter(|line| made.iter().any(|name| line.contains(name.as_str())));
+            let first = theirs.clone().count().saturating_sub(LOG_LINES_SHOWN);
+            lines.extend(theirs.skip(first).map(str::to_owned));
         }
         lines.iter().flat_map(|line| ["        | ", line, "\n"]).collect()
     }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     Case,
-    clients::kubectl::kubectl,
+    clients::kubectl::{kubectl, row},
     env::{Env, contains, eventually, unique},
 };
 
@@ -33,8 +33,7 @@ async fn kubectl_get_shows_how_each_part_fares(env: &Env) -> Result<()> {
     env.ready(&name).await?;
     for resource in ["tenants", "tenant", "ten", "plexica"] {
         let table = kubectl(env, &["get", resource]).await?;
-        let mut lines = table.lines();
-        let header: Vec<_> = lines.next().unwrap_or_default().split_whitespace().collect();
+        let (header, row) = row(&table, &name)?;
         ensure!(
             header
                 == [
@@ -42,10 +41,6 @@ async fn kubectl_get_shows_how_each_part_fares(env: &Env) -> Result<()> {
                 ],
             "kubectl get {resource} shows {header:?}"
         );
-        let row: Vec<_> = lines
-            .map(|line| line.split_whitespace().collect::<Vec<_>>())
-            .find(|row| row.first() == Some(&name.as_str()))
-            .with_context(|| format!("no row of {name}:\n{table}"))?;
         ensure!(
             row[1..7] == ["Active", "True", "0/0", "Provisioned", "Provisioned", "Provisioned"],
             "the row is {row:?}"
@@ -113,14 +108,24 @@ async fn kubectl_describe_tells_what_became_of_each_part(env: &Env) -> Result<()
 }
 
 async fn kubectl_explain_has_a_text_for_every_field(env: &Env) -> Result<()> {
-    let quota = kubectl(env, &["explain", "tenant.spec.storage.quota"]).await?;
-    contains(&quota, "Most bytes that the bucket may hold")?;
-    let crd = kubectl(env, &["get", "crd", "tenants.plexica.io", "--output=json"]).await?;
-    let crd: Value = serde_json::from_str(&crd)?;
-    let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"];
+    for (field, text) in [
+        ("tenant.spec.storage.quota", "Most bytes that the bucket may hold"),
+        (
+            "plugin.spec.deprecated",
+            "The one field that may be edited after the release",
+        ),
+        ("pi.spec.version", "Versions that are wanted"),
+    ] {
+        contains(&kubectl(env, &["explain", field]).await?, text)?;
+    }
     let mut silent = vec![];
-    for part in ["spec", "status"] {
-        undescribed(part, &schema[part], &mut silent);
+    for kind in ["tenants", "plugins", "plugininstallations"] {
+        let crd = kubectl(env, &["get", "crd", &format!("{kind}.plexica.io"), "--output=json"]).await?;
+        let crd: Value = serde_json::from_str(&crd)?;
+        let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"];
+        for part in ["spec", "status"] {
+            undescribed(&format!("{kind}.{part}"), &schema[part], &mut silent);
+        }
     }
     ensure!(silent.is_empty(), "fields without a text: {silent:?}");
     Ok(())

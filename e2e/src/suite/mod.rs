@@ -20,10 +20,14 @@ mod namespace;
 pub mod observe;
 mod ownership;
 mod permissions;
+mod plugins;
+mod plugins_refused;
 mod realm;
+mod releases;
 mod retention;
 mod runner;
 mod secrets;
+mod suspension;
 mod tables;
 mod undecodable;
 
@@ -59,12 +63,14 @@ macro_rules! cases {
 }
 
 /// How many tests ended how.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Tally {
     /// Passed.
     pub passed: usize,
     /// Failed.
     pub failed: usize,
+    /// Names of end-to-end tests that failed, each with its reason.
+    pub failures: Vec<String>,
 }
 
 /// Runs the tests whose name, or file, contains `filter`.
@@ -85,8 +91,11 @@ fn all() -> Vec<Case> {
         realm::cases(),
         namespace::cases(),
         kubernetes::cases(),
+        plugins::cases(),
+        plugins_refused::cases(),
         retention::cases(),
         deletion::cases(),
+        suspension::cases(),
         undecodable::cases(),
         converged::cases(),
         crashes::cases(),

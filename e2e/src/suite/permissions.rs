@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use futures::future::try_join_all;
 use k8s_openapi::api::{
     authentication::v1::TokenRequest,
-    core::v1::{LimitRange, Namespace, Secret, ServiceAccount},
+    core::v1::{ConfigMap, LimitRange, Namespace, Secret, ServiceAccount},
     rbac::v1::{ClusterRoleBinding, RoleBinding},
 };
 use kube::{
@@ -25,6 +25,7 @@ use super::{
     clients::{identity::Admin, storage},
     env::{Env, contains, eventually, post, unique},
     observe::audit,
+    releases::VERSION,
 };
 use crate::{
     cases,
@@ -90,7 +91,28 @@ async fn use_everything(env: &Env) -> Result<()> {
     for name in [&made, &adopted] {
         env.delete(name).await?;
     }
-    Ok(())
+    use_a_release(env).await
+}
+
+/// The life of a release whose migrations are in a ConfigMap.
+async fn use_a_release(env: &Env) -> Result<()> {
+    let id = unique("used");
+    let maps: Api<ConfigMap> = Api::namespaced(env.client.clone(), NAMESPACE);
+    post(
+        &maps,
+        json!({ "metadata": { "name": id }, "data": { "0001.sql": "SELECT 1" } }),
+    )
+    .await?;
+    let (api, owned) = (maps, id.clone());
+    env.afterwards(async move {
+        api.delete(&owned, &DeleteParams::default()).await?;
+        Ok(())
+    });
+    let reference = json!({ "name": id, "key": "0001.sql" });
+    let spec = json!({ "migrations": [{ "name": "0001_nothing", "configMapRef": reference }] });
+    let release = env.publish(&id, VERSION, spec).await?;
+    env.registered(&release).await?;
+    env.withdraw(&release).await
 }
 
 /// When the roles and the operator of now came to be: what was used before tells nothing about them.
@@ -140,6 +162,7 @@ async fn prove_bindings(env: &Env) -> Result<()> {
         match role {
             ("ClusterRole", BOUND_IN_TENANTS) if namespace.starts_with("tenant-") => in_tenants += 1,
             ("Role", rules::EVENTS) if namespace == "default" => {}
+            ("Role", rules::MIGRATIONS) if namespace == NAMESPACE => {}
             _ => bail!("in namespace {namespace} the operator has {} {}", role.0, role.1),
         }
     }

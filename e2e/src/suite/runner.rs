@@ -30,11 +30,11 @@ pub async fn run(stack: &Stack, cases: Vec<Case>, filter: Option<&str>) -> Resul
     let env = Env::new(stack).await?;
     let mut tally = Tally::default();
     let mut results = stream::iter(shared.into_iter().map(|case| one(env.clone(), case))).buffer_unordered(CONCURRENCY);
-    while let Some(passed) = results.next().await {
-        tally.count(passed);
+    while let Some(result) = results.next().await {
+        tally.add(result);
     }
     for case in alone {
-        tally.count(one(env.clone(), case).await);
+        tally.add(one(env.clone(), case).await);
     }
     Ok(tally)
 }
@@ -48,9 +48,15 @@ impl Tally {
             self.failed += 1;
         }
     }
+
+    /// Counts one end-to-end test; the error tells which one failed and why.
+    fn add(&mut self, result: Result<(), String>) {
+        self.count(result.is_ok());
+        self.failures.extend(result.err());
+    }
 }
 
-async fn one(env: Env, case: Case) -> bool {
+async fn one(env: Env, case: Case) -> Result<(), String> {
     let began = Instant::now();
     let env = env.for_case();
     let run = AssertUnwindSafe(tokio::time::timeout(DEADLINE, (case.run)(&env))).catch_unwind();
@@ -70,11 +76,11 @@ async fn one(env: Env, case: Case) -> bool {
     match result.and(cleaned) {
         Ok(()) => {
             ui::print(&format!("ok      {name} ({seconds:.1} s)"));
-            true
+            Ok(())
         }
         Err(error) => {
             ui::print(&format!("FAILED  {name} ({seconds:.1} s)\n        {error:#}\n{told}"));
-            false
+            Err(format!("{name}: {error:#}"))
         }
     }
 }

@@ -1,6 +1,6 @@
 //! An object that this operator's types do not decode stops nobody else, and is told what is wrong with it.
 //!
-//! That happens when the CRDs in the cluster are older or newer than the operator. Here the schema of one field is
+//! That happens when the CRDs in the cluster are older or newer than the operator. Here the schema of a field is
 //! loosened by hand, and restored however the test ends.
 
 use std::time::Duration;
@@ -11,19 +11,33 @@ use kube::{
     Api,
     api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams},
 };
-use plexica_crds::Tenant;
+use plexica_crds::{Plugin, Tenant};
 use serde_json::{Value, json};
 
 use super::{
     Case,
     clients::database,
     env::{Env, contains, eventually, unique},
+    releases::VERSION,
 };
 
-/// Name of the definition.
-const CRD: &str = "tenants.plexica.io";
-/// Its field `spec.suspended`.
-const SUSPENDED: &str = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/suspended";
+/// A field of a spec, by the definition that it is in.
+#[derive(Clone, Copy)]
+struct Field {
+    crd: &'static str,
+    name: &'static str,
+}
+
+/// A boolean.
+const SUSPENDED: Field = Field {
+    crd: "tenants.plexica.io",
+    name: "suspended",
+};
+/// A text.
+const CATEGORY: Field = Field {
+    crd: "plugins.plexica.io",
+    name: "category",
+};
 /// Longest wait for a changed definition to be served, and for an object to be told.
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -32,11 +46,12 @@ pub fn cases() -> Vec<Case> {
     crate::cases![true;
         an_object_that_does_not_decode_is_stalled_and_stops_nobody,
         an_object_that_does_not_decode_can_be_deleted_and_its_data_is_kept,
+        a_release_that_does_not_decode_is_told_stops_nobody_and_can_be_deleted,
     ]
 }
 
 async fn an_object_that_does_not_decode_is_stalled_and_stops_nobody(env: &Env) -> Result<()> {
-    loosen(env).await?;
+    loosen(env, SUSPENDED).await?;
     let name = unique("odd");
     let tenants: Api<DynamicObject> = Api::all_with(env.client.clone(), &ApiResource::erase::<Tenant>(&()));
     // Until the loosened definition is served, it is refused.
@@ -82,7 +97,7 @@ async fn an_object_that_does_not_decode_is_stalled_and_stops_nobody(env: &Env) -
 
 /// Its deletion policy cannot be read: data that was perhaps to be kept is kept.
 async fn an_object_that_does_not_decode_can_be_deleted_and_its_data_is_kept(env: &Env) -> Result<()> {
-    loosen(env).await?;
+    loosen(env, SUSPENDED).await?;
     let name = unique("odd");
     env.create_with(&name, json!({}), false).await?;
     env.ready(&name).await?;
@@ -107,26 +122,82 @@ async fn an_object_that_does_not_decode_can_be_deleted_and_its_data_is_kept(env:
     Ok(())
 }
 
-/// Lets `spec.suspended` be anything, until the test has ended.
-async fn loosen(env: &Env) -> Result<()> {
-    let api: Api<CustomResourceDefinition> = Api::all(env.client.clone());
-    let strict = json!(api.get(CRD).await?)
-        .pointer(SUSPENDED)
-        .context("the CRD has no field spec.suspended")?
-        .clone();
-    ensure!(
-        strict["type"] == "boolean",
-        "spec.suspended is not as it should be: {strict}"
-    );
-    let restorer = api.clone();
-    env.afterwards(async move { set_schema(&restorer, strict).await });
-    set_schema(&api, json!({ "x-kubernetes-preserve-unknown-fields": true })).await
+/// Nobody can read what it is, so it is not installed; but its name says which release it is.
+async fn a_release_that_does_not_decode_is_told_stops_nobody_and_can_be_deleted(env: &Env) -> Result<()> {
+    let id = unique("odd");
+    let name = env.publish(&id, VERSION, json!({})).await?;
+    env.registered(&name).await?;
+    loosen(env, CATEGORY).await?;
+    let plugins: Api<DynamicObject> = Api::all_with(env.client.clone(), &ApiResource::erase::<Plugin>(&()));
+    let odd = Patch::Merge(json!({ "spec": { "category": 7 } }));
+    eventually("a release that does not decode", PATIENCE, || async {
+        Ok(plugins.patch(&name, &PatchParams::default(), &odd).await?)
+    })
+    .await?;
+    let told = eventually("the condition Accepted", PATIENCE, || async {
+        let object = plugins.get(&name).await?;
+        let conditions = object.data["status"]["conditions"].as_array().cloned();
+        let mut all = conditions.into_iter().flatten();
+        let accepted = all.find(|said| said["type"] == "Accepted").context("no Accepted")?;
+        ensure!(accepted["reason"] == "Undecodable", "{accepted}");
+        Ok(accepted["message"].as_str().unwrap_or_default().to_owned())
+    })
+    .await?;
+    contains(&told, "the object does not decode: spec.category: ")?;
+
+    let neighbour = env.publish(&unique("even"), VERSION, json!({})).await?;
+    env.registered(&neighbour).await?;
+
+    let namespace = env.pretend(&id, VERSION).await?;
+    plugins.delete(&name, &DeleteParams::default()).await?;
+    eventually("the condition DeletionBlocked", PATIENCE, || async {
+        let object = plugins.get(&name).await?;
+        contains(
+            &object.data["status"].to_string(),
+            &format!("used by {namespace}/{id}: "),
+        )
+    })
+    .await?;
+    env.uninstall(&namespace, &id).await?;
+    eventually("the end of the release", PATIENCE, || async {
+        ensure!(plugins.get_opt(&name).await?.is_none(), "it is still there");
+        Ok(())
+    })
+    .await?;
+    ensure!(env.release_row(&id, VERSION).await?.is_none(), "its row is still there");
+    Ok(())
 }
 
-async fn set_schema(api: &Api<CustomResourceDefinition>, schema: Value) -> Result<()> {
-    let patch = json!([{ "op": "replace", "path": SUSPENDED, "value": schema }]);
+/// Lets a field be anything, until the test has ended.
+async fn loosen(env: &Env, field: Field) -> Result<()> {
+    let api: Api<CustomResourceDefinition> = Api::all(env.client.clone());
+    let strict = json!(api.get(field.crd).await?)
+        .pointer(&field.pointer())
+        .with_context(|| format!("{} has no field spec.{}", field.crd, field.name))?
+        .clone();
+    ensure!(
+        strict["type"].is_string(),
+        "spec.{} is not as it should be: {strict}",
+        field.name
+    );
+    let restorer = api.clone();
+    env.afterwards(async move { set_schema(&restorer, field, strict).await });
+    set_schema(&api, field, json!({ "x-kubernetes-preserve-unknown-fields": true })).await
+}
+
+impl Field {
+    fn pointer(self) -> String {
+        format!(
+            "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/{}",
+            self.name
+        )
+    }
+}
+
+async fn set_schema(api: &Api<CustomResourceDefinition>, field: Field, schema: Value) -> Result<()> {
+    let patch = json!([{ "op": "replace", "path": field.pointer(), "value": schema }]);
     let patch = Patch::<()>::Json(serde_json::from_value(patch)?);
-    api.patch(CRD, &PatchParams::default(), &patch).await?;
+    api.patch(field.crd, &PatchParams::default(), &patch).await?;
     Ok(())
 }
 

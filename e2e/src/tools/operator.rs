@@ -1,4 +1,4 @@
-//! The operator's release binary and the pause binary: static, since their images hold nothing else.
+//! Release binaries of the workspace and the pause binary: static, since their images hold nothing else.
 
 use std::path::PathBuf;
 
@@ -14,37 +14,37 @@ const TARGET: &str = "x86_64-unknown-linux-gnu";
 const STATIC: &str = "-C target-feature=+crt-static";
 
 impl Tools {
-    /// The operator's binary, built from the working tree; cargo decides whether it is up to date.
+    /// The operator's binary, built from the working tree.
     pub async fn operator(&self) -> Result<PathBuf> {
+        let folder = self.release("operator", &["plexica-operator"]).await?;
+        Ok(folder.join("plexica-operator"))
+    }
+
+    /// The folder with the release binaries of some packages, built together from the working tree; cargo decides
+    /// whether they are up to date.
+    pub async fn release(&self, what: &str, packages: &[&str]) -> Result<PathBuf> {
+        let name = format!("build {what}");
         self.ui
-            .step("build operator", async |step| {
+            .step(&name, async |step| {
                 step.says("cargo build --release");
                 step.result("built");
                 let mut cargo = command::inside_cgroup(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))?;
                 cargo
                     .current_dir(&self.layout.repository)
                     .env("RUSTFLAGS", STATIC)
-                    .args([
-                        "build",
-                        "--release",
-                        "--locked",
-                        "--target",
-                        TARGET,
-                        "--package",
-                        "plexica-operator",
-                    ]);
-                command::run(
-                    &self.layout,
-                    "build-operator",
-                    cargo,
-                    "repair the operator's code: `cargo check -p plexica-operator`",
-                )
-                .await?;
+                    .args(["build", "--release", "--locked", "--target", TARGET]);
+                cargo.args(packages.iter().flat_map(|package| ["--package", package]));
+                let log = name.replace(' ', "-");
+                let advice = format!(
+                    "repair its code: `cargo check --package {}`",
+                    packages.join(" --package ")
+                );
+                command::run(&self.layout, &log, cargo, &advice).await?;
                 let target = match std::env::var_os("CARGO_TARGET_DIR") {
                     Some(folder) => self.layout.repository.join(folder),
                     None => self.layout.repository.join("target"),
                 };
-                Ok(target.join(TARGET).join("release/plexica-operator"))
+                Ok(target.join(TARGET).join("release"))
             })
             .await
     }
@@ -82,8 +82,8 @@ impl Tools {
     }
 }
 
-/// Tag of the operator's image: the first twelve digits of the binary's SHA-256, so that a changed binary is a changed
-/// Deployment.
+/// The first twelve digits of a binary's SHA-256. The operator's image has it as its tag, so that a changed binary is a
+/// changed Deployment.
 pub fn tag(binary: &std::path::Path) -> Result<String> {
     let content = std::fs::read(binary).with_context(|| format!("cannot read {}", binary.display()))?;
     Ok(hex(&Sha256::digest(&content))[..12].to_owned())

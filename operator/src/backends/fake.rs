@@ -4,23 +4,26 @@
 
 use std::{
     collections::BTreeMap,
+    fmt,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use plexica_crds::{names::TenantSlug, ownership::Owner};
+use plexica_crds::ownership::Owner;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{BackendError, Breaches, Credential, Observed};
 
 /// What a spec tells a fake.
 pub trait Described: Clone + Send {
+    /// What the thing is found by: the tenant's name, or more.
+    type Key: fmt::Display;
     /// How people call the thing: `schema tenant_acme`.
-    fn thing(slug: &TenantSlug) -> String;
+    fn thing(key: &Self::Key) -> String;
     /// The mark.
     fn owner(&self) -> &Owner;
-    /// The tenant.
-    fn slug(&self) -> &TenantSlug;
+    /// The name.
+    fn key(&self) -> &Self::Key;
     /// What differs from the wanted spec, besides mark and name.
     fn differences(&self, wanted: &Self) -> Vec<String>;
 }
@@ -112,31 +115,31 @@ impl<S: Described> Fake<S> {
         self.state().breaches = breaches;
     }
 
-    /// Puts something that is not ours under a tenant's name.
-    pub fn put_foreign(&self, slug: &TenantSlug) {
-        self.state().things.insert(slug.to_string(), Thing::Foreign);
+    /// Puts something that is not ours under a name.
+    pub fn put_foreign(&self, key: &S::Key) {
+        self.state().things.insert(key.to_string(), Thing::Foreign);
     }
 
     /// Changes a tenant's thing behind the operator's back; the next update sets it right.
-    pub fn tamper(&self, slug: &TenantSlug, difference: &str) {
-        if let Some(Thing::Own(own)) = self.state().things.get_mut(slug.as_str()) {
+    pub fn tamper(&self, key: &S::Key, difference: &str) {
+        if let Some(Thing::Own(own)) = self.state().things.get_mut(&key.to_string()) {
             own.tampering.push(difference.to_owned());
         }
     }
 
     /// Takes a tenant's thing away behind the operator's back.
-    pub fn lose(&self, slug: &TenantSlug) {
-        self.state().things.remove(slug.as_str());
+    pub fn lose(&self, key: &S::Key) {
+        self.state().things.remove(&key.to_string());
     }
 
     /// Whether a tenant has anything here.
-    pub fn holds(&self, slug: &TenantSlug) -> bool {
-        self.state().things.contains_key(slug.as_str())
+    pub fn holds(&self, key: &S::Key) -> bool {
+        self.state().things.contains_key(&key.to_string())
     }
 
     /// Whether a tenant's thing is there and shut.
-    pub fn is_revoked(&self, slug: &TenantSlug) -> bool {
-        matches!(self.state().things.get(slug.as_str()), Some(Thing::Own(own)) if own.revoked)
+    pub fn is_revoked(&self, key: &S::Key) -> bool {
+        matches!(self.state().things.get(&key.to_string()), Some(Thing::Own(own)) if own.revoked)
     }
 
     /// The calls so far, with the tenant's name.
@@ -148,10 +151,10 @@ impl<S: Described> Fake<S> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn enter(&self, call: Call, slug: &TenantSlug) -> Result<(), BackendError> {
+    async fn enter(&self, call: Call, key: &S::Key) -> Result<(), BackendError> {
         let (trouble, delay) = {
             let mut state = self.state();
-            state.calls.push((call, slug.to_string()));
+            state.calls.push((call, key.to_string()));
             (state.trouble, state.delay)
         };
         if !delay.is_zero() {
@@ -167,8 +170,8 @@ impl<S: Described> Fake<S> {
 
     /// What is there.
     pub(super) async fn look(&self, spec: &S) -> Result<Observed<Seen>, BackendError> {
-        self.enter(Call::Observe, spec.slug()).await?;
-        Ok(match self.state().things.get(spec.slug().as_str()) {
+        self.enter(Call::Observe, spec.key()).await?;
+        Ok(match self.state().things.get(&spec.key().to_string()) {
             None => Observed::Absent,
             Some(Thing::Own(own)) if own.spec.owner() == spec.owner() => {
                 let mut differences = own.spec.differences(spec);
@@ -182,7 +185,7 @@ impl<S: Described> Fake<S> {
                     credential_id,
                 })
             }
-            Some(Thing::Own(_) | Thing::Foreign) => Observed::Foreign(S::thing(spec.slug())),
+            Some(Thing::Own(_) | Thing::Foreign) => Observed::Foreign(S::thing(spec.key())),
         })
     }
 
@@ -193,12 +196,12 @@ impl<S: Described> Fake<S> {
         spec: &S,
         credential: Option<&Credential>,
     ) -> Result<(), BackendError> {
-        self.enter(call, spec.slug()).await?;
+        self.enter(call, spec.key()).await?;
         let mut state = self.state();
-        let kept = match state.things.get(spec.slug().as_str()) {
+        let kept = match state.things.get(&spec.key().to_string()) {
             None => None,
             Some(Thing::Own(own)) if own.spec.owner() == spec.owner() => own.credential.clone(),
-            Some(Thing::Own(_) | Thing::Foreign) => return Err(BackendError::Foreign(S::thing(spec.slug()))),
+            Some(Thing::Own(_) | Thing::Foreign) => return Err(BackendError::Foreign(S::thing(spec.key()))),
         };
         let own = Own {
             spec: spec.clone(),
@@ -206,14 +209,14 @@ impl<S: Described> Fake<S> {
             revoked: false,
             tampering: Vec::new(),
         };
-        state.things.insert(spec.slug().to_string(), Thing::Own(own));
+        state.things.insert(spec.key().to_string(), Thing::Own(own));
         Ok(())
     }
 
     /// Shuts it, if it is the owner's.
-    pub(super) async fn shut(&self, owner: &Owner, slug: &TenantSlug) -> Result<(), BackendError> {
-        self.enter(Call::Revoke, slug).await?;
-        if let Some(Thing::Own(own)) = self.state().things.get_mut(slug.as_str())
+    pub(super) async fn shut(&self, owner: &Owner, key: &S::Key) -> Result<(), BackendError> {
+        self.enter(Call::Revoke, key).await?;
+        if let Some(Thing::Own(own)) = self.state().things.get_mut(&key.to_string())
             && own.spec.owner() == owner
         {
             own.revoked = true;
@@ -222,24 +225,20 @@ impl<S: Described> Fake<S> {
     }
 
     /// Drops it, if it is the owner's.
-    pub(super) async fn remove(&self, owner: &Owner, slug: &TenantSlug) -> Result<(), BackendError> {
-        self.enter(Call::Delete, slug).await?;
+    pub(super) async fn remove(&self, owner: &Owner, key: &S::Key) -> Result<(), BackendError> {
+        self.enter(Call::Delete, key).await?;
         let mut state = self.state();
-        if matches!(state.things.get(slug.as_str()), Some(Thing::Own(own)) if own.spec.owner() == owner) {
-            state.things.remove(slug.as_str());
+        if matches!(state.things.get(&key.to_string()), Some(Thing::Own(own)) if own.spec.owner() == owner) {
+            state.things.remove(&key.to_string());
         }
         Ok(())
     }
 
     /// Whether this secret opens it, and the breaches that were set. `None`: this kind of thing has no secret.
-    pub(super) async fn open(
-        &self,
-        slug: &TenantSlug,
-        secret: Option<&SecretString>,
-    ) -> Result<Breaches, BackendError> {
-        self.enter(Call::VerifyIsolation, slug).await?;
+    pub(super) async fn open(&self, key: &S::Key, secret: Option<&SecretString>) -> Result<Breaches, BackendError> {
+        self.enter(Call::VerifyIsolation, key).await?;
         let state = self.state();
-        let opens = match state.things.get(slug.as_str()) {
+        let opens = match state.things.get(&key.to_string()) {
             Some(Thing::Own(own)) if !own.revoked => secret.is_none_or(|secret| {
                 let known = own
                     .credential

@@ -75,9 +75,9 @@ pub(crate) fn is_transient(status: StatusCode) -> bool {
 pub(crate) fn no_answer(system: &str, error: reqwest::Error) -> BackendError {
     let error = error.without_url();
     if error.is_timeout() && !error.is_connect() {
-        BackendError::Unavailable(format!("{system} did not answer in time; retrying"))
+        BackendError::Unavailable(format!("{system} did not answer in time"))
     } else {
-        BackendError::Unavailable(format!("{system} cannot be reached ({}); retrying", chain(&error)))
+        BackendError::Unavailable(format!("{system} cannot be reached ({})", chain(&error)))
     }
 }
 

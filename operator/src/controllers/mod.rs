@@ -1,3 +1,5 @@
 //! Reconcilers, one folder a resource.
 
+pub mod plugin;
+pub mod plugin_installation;
 pub mod tenant;

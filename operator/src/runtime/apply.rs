@@ -49,8 +49,19 @@ where
     K: Resource + Clone + std::fmt::Debug + Serialize + DeserializeOwned,
 {
     let live = within(api.get_opt(name)).await?;
+    apply_to(api, name, live.as_ref(), declared).await
+}
+
+/// As [`apply`], for an object that has been read already.
+///
+/// # Errors
+/// What the API server answers to the apply.
+pub async fn apply_to<K>(api: &Api<K>, name: &str, live: Option<&K>, declared: &K) -> Result<Applied, ApiError>
+where
+    K: Resource + Clone + std::fmt::Debug + Serialize + DeserializeOwned,
+{
     let wanted = serde_json::to_value(declared).unwrap_or_default();
-    if let Some(live) = &live
+    if let Some(live) = live
         && holds(&serde_json::to_value(live).unwrap_or_default(), &wanted)
     {
         return Ok(Applied::Unchanged);

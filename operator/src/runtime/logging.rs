@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
 
 /// Default of `RUST_LOG`.
-const FILTER: &str = "info,kube=warn,hyper=warn,sqlx=warn,aws=warn";
+const FILTER: &str = "info,kube=warn,hyper=warn,sqlx=warn,sqlx::postgres::notice=off,aws=warn";
 
 /// Installs the subscriber of this process; call once, first.
 pub fn init() {

@@ -93,7 +93,7 @@ impl Metrics {
         );
         registry.register_with_unit(
             "ready",
-            "From creation to first Ready",
+            "From creation to Ready, of objects whose first status is Ready",
             Unit::Seconds,
             metrics.ready_seconds.clone(),
         );

@@ -20,15 +20,15 @@ use super::metrics;
 /// What must have happened before the operator is ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, strum::Display)]
 pub enum Gate {
-    /// The CRDs are served.
-    #[strum(serialize = "the CRDs of plexica.io are not served yet: install chart plexica-crds")]
-    Crds,
+    /// The CRD of this kind is served.
+    #[strum(to_string = "kind {0} is not served yet: install chart plexica-crds")]
+    Crd(&'static str),
     /// Schema `core` is at this operator's version.
     #[strum(serialize = "the registry (schema core) has not been migrated yet: is its database reachable?")]
     Registry,
-    /// All Tenants are in the cache.
-    #[strum(serialize = "the cache of Tenants is not filled yet")]
-    TenantCache,
+    /// All objects of this kind are in the cache.
+    #[strum(to_string = "the cache of kind {0} is not filled yet")]
+    Cache(&'static str),
 }
 
 /// The gates that are still closed; ready when there is none.
@@ -44,6 +44,11 @@ impl Readiness {
     /// Opens a gate.
     pub fn open(&self, gate: Gate) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&gate);
+    }
+
+    /// Whether a gate is open, or was none that is waited for.
+    pub fn is_open(&self, gate: Gate) -> bool {
+        !self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&gate)
     }
 
     /// The gates that are still closed.
@@ -103,8 +108,8 @@ mod tests {
 
     #[test]
     fn readiness_names_what_is_missing() {
-        let readiness = Readiness::waiting_for([Gate::Crds, Gate::Registry]);
-        readiness.open(Gate::Crds);
+        let readiness = Readiness::waiting_for([Gate::Crd("Tenant"), Gate::Registry]);
+        readiness.open(Gate::Crd("Tenant"));
         assert_eq!(readiness.missing(), [Gate::Registry]);
         assert!(Gate::Registry.to_string().contains("schema core"));
         readiness.open(Gate::Registry);

@@ -85,6 +85,7 @@ fn find(steps: &[Step], value: &Value, at: &PointerBuf, found: &mut Vec<PointerB
 pub(super) fn list(schema: &Value) -> Result<Vec<SecretPath>, InvalidSchema> {
     let mut search = Search {
         root: schema,
+        visits: 0,
         references: vec![],
         found: vec![],
     };
@@ -97,8 +98,13 @@ pub(super) fn list(schema: &Value) -> Result<Vec<SecretPath>, InvalidSchema> {
     Ok(search.found)
 }
 
+/// Most parts of a schema that are looked at. References multiply: a short schema could keep the operator busy for
+/// years.
+const VISITS_MAX: usize = 100_000;
+
 struct Search<'a> {
     root: &'a Value,
+    visits: usize,
     /// References that are being followed.
     references: Vec<&'a str>,
     found: Vec<SecretPath>,
@@ -107,6 +113,10 @@ struct Search<'a> {
 impl<'a> Search<'a> {
     fn visit(&mut self, schema: &'a Value, path: &SecretPath) -> Result<(), InvalidSchema> {
         let Value::Object(map) = schema else { return Ok(()) };
+        self.visits += 1;
+        if self.visits > VISITS_MAX {
+            return refuse("its references multiply beyond measure: write them out");
+        }
         if map.get("writeOnly") == Some(&Value::Bool(true)) {
             self.found.push(path.clone());
             return Ok(());
@@ -172,14 +182,8 @@ impl<'a> Search<'a> {
 
     /// Follows a reference within the schema. Others, and those that come back to themselves, could hide a secret.
     fn follow(&mut self, reference: &'a str, path: &SecretPath) -> Result<(), InvalidSchema> {
-        let refuse = |message: String| {
-            Err(InvalidSchema {
-                pointer: String::new(),
-                message,
-            })
-        };
         if self.references.contains(&reference) {
-            return refuse(format!(
+            return refuse(&format!(
                 "the reference {reference} comes back to itself: a schema with secrets (`writeOnly`) may not, since they could not be listed"
             ));
         }
@@ -187,7 +191,7 @@ impl<'a> Search<'a> {
             .strip_prefix('#')
             .and_then(|pointer| self.root.pointer(pointer))
         else {
-            return refuse(format!(
+            return refuse(&format!(
                 "the reference {reference} leads nowhere: a schema with secrets (`writeOnly`) refers by JSON pointer, such as #/$defs/name"
             ));
         };
@@ -196,6 +200,13 @@ impl<'a> Search<'a> {
         self.references.pop();
         Ok(())
     }
+}
+
+fn refuse(message: &str) -> Result<(), InvalidSchema> {
+    Err(InvalidSchema {
+        pointer: String::new(),
+        message: message.to_owned(),
+    })
 }
 
 #[cfg(test)]
@@ -247,6 +258,16 @@ mod tests {
         );
         let anchor = json!({"properties": {"a": {"$ref": "#here"}, "b": {"writeOnly": true}}});
         assert!(list(&anchor).unwrap_err().to_string().contains("leads nowhere"));
+    }
+
+    #[test]
+    fn references_that_multiply_are_refused_in_time() {
+        let twice =
+            |next: usize| json!({"allOf": [{"$ref": format!("#/$defs/{next}")}, {"$ref": format!("#/$defs/{next}")}]});
+        let mut defs: Map<String, Value> = (0..40).map(|n| (n.to_string(), twice(n + 1))).collect();
+        defs.insert("40".into(), json!({"writeOnly": true}));
+        let schema = json!({"$ref": "#/$defs/0", "$defs": defs});
+        assert!(list(&schema).unwrap_err().to_string().contains("multiply"));
     }
 
     #[test]

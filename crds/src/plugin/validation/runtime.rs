@@ -104,12 +104,13 @@ pub(crate) fn resources(field: &str, resources: &ResourcesSpec) -> Vec<Violation
         }
     }
     for (name, request) in requests {
-        if let (Some(requested), Some(limit)) = (quantity::millis(request), limits.get(name).and_then(quantity::millis))
-            && requested > limit
+        if let Some(limit) = limits.get(name)
+            && let (Some(wanted), Some(most)) = (quantity::millis(request), quantity::millis(limit))
+            && wanted > most
         {
             found.push(Violation::new(
                 format!("{field}.requests.{name}"),
-                format!("`{}` is more than the limit", request.0),
+                format!("`{}` is more than the limit `{}`", request.0, limit.0),
             ));
         }
     }

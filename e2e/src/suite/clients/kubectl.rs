@@ -1,8 +1,23 @@
 //! kubectl, as a platform engineer uses it.
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::{platform, suite::env::Env, tools::Tools, ui::Ui};
+
+/// The row of an object in what `kubectl get` prints, with the header above it. Of several kinds, each has a table, and
+/// the rows begin with the kind.
+pub fn row<'a>(tables: &'a str, name: &str) -> Result<(Vec<&'a str>, Vec<&'a str>)> {
+    let mut header = vec![];
+    for line in tables.lines() {
+        let words: Vec<_> = line.split_whitespace().collect();
+        match words.first() {
+            Some(&"NAME") => header = words,
+            Some(first) if first.rsplit('/').next() == Some(name) => return Ok((header, words)),
+            Some(_) | None => {}
+        }
+    }
+    bail!("no row of {name}:\n{tables}")
+}
 
 /// What kubectl prints for these arguments, as administrator.
 pub async fn kubectl(env: &Env, arguments: &[&str]) -> Result<String> {

@@ -143,12 +143,25 @@ async fn query(env: &Env, sql: &str) -> Result<Value> {
 
 async fn look_at_realm(env: &Env, name: &str) -> Result<Value> {
     let admin = Admin::login(env).await?;
-    Ok(json!({
+    Ok(sorted(json!({
         "realm": admin.get(&format!("/{name}")).await?,
         "clients": admin.get(&format!("/{name}/clients")).await?,
         "roles": admin.get(&format!("/{name}/roles")).await?,
         "users": admin.get(&format!("/{name}/users")).await?,
-    }))
+    })))
+}
+
+/// The same with every list in order: Keycloak's are sets, and an answer may name them in another order than the last.
+fn sorted(value: Value) -> Value {
+    match value {
+        Value::Array(list) => {
+            let mut list: Vec<_> = list.into_iter().map(sorted).collect();
+            list.sort_by_cached_key(Value::to_string);
+            list.into()
+        }
+        Value::Object(map) => map.into_iter().map(|(key, value)| (key, sorted(value))).collect(),
+        other => other,
+    }
 }
 
 async fn make_bucket(env: &Env, name: &str) -> Result<()> {

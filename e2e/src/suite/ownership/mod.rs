@@ -89,8 +89,9 @@ async fn unchanged(env: &Env, foreign: Foreign, slug: &TenantSlug, before: &Valu
     let after = foreign.look(env, slug).await?;
     ensure!(
         after == *before,
-        "{} has changed {when}:\n{before}\n{after}",
-        foreign.name(slug)
+        "{} has changed {when}: {}",
+        foreign.name(slug),
+        json_patch::diff(before, &after)
     );
     Ok(())
 }

@@ -8,7 +8,10 @@ use jiff::Timestamp;
 use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule, Role};
 use kube::Api;
 
-use crate::suite::{env::Env, observe::audit};
+use crate::{
+    platform::NAMESPACE,
+    suite::{env::Env, observe::audit},
+};
 
 /// Cluster role that is bound everywhere.
 const EVERYWHERE: &str = "plexica-operator";
@@ -16,6 +19,8 @@ const EVERYWHERE: &str = "plexica-operator";
 pub const BOUND_IN_TENANTS: &str = "plexica-operator-tenant-namespace";
 /// Role in namespace `default`.
 pub const EVENTS: &str = "plexica-operator-events";
+/// Role in the operator's own namespace.
+pub const MIGRATIONS: &str = "plexica-operator-migrations";
 
 /// Where a role holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, strum::Display)]
@@ -26,6 +31,8 @@ enum Scope {
     Tenants,
     #[strum(serialize = "namespace default")]
     Default,
+    #[strum(serialize = "the operator's namespace")]
+    Own,
 }
 
 impl Scope {
@@ -35,6 +42,7 @@ impl Scope {
             Self::Everywhere => true,
             Self::Tenants => namespace.starts_with("tenant-"),
             Self::Default => namespace == "default",
+            Self::Own => namespace == NAMESPACE,
         }
     }
 }
@@ -58,13 +66,14 @@ struct Need {
 pub struct Granted(BTreeSet<(Scope, Permission)>);
 
 impl Granted {
-    /// The three roles of the chart.
+    /// The roles of the chart.
     pub async fn read(env: &Env) -> Result<Self> {
         let cluster_roles: Api<ClusterRole> = Api::all(env.client.clone());
-        let roles: Api<Role> = Api::namespaced(env.client.clone(), "default");
+        let roles = |namespace: &str| Api::<Role>::namespaced(env.client.clone(), namespace);
         let everywhere = cluster_roles.get(EVERYWHERE).await?;
         let in_tenants = cluster_roles.get(BOUND_IN_TENANTS).await?;
-        let events = roles.get(EVENTS).await?;
+        let events = roles("default").get(EVENTS).await?;
+        let migrations = roles(NAMESPACE).get(MIGRATIONS).await?;
         for role in [&everywhere, &in_tenants] {
             ensure!(role.aggregation_rule.is_none(), "a role of the operator is aggregated");
         }
@@ -73,6 +82,7 @@ impl Granted {
             (Scope::Everywhere, everywhere.rules),
             (Scope::Tenants, in_tenants.rules),
             (Scope::Default, events.rules),
+            (Scope::Own, migrations.rules),
         ] {
             for rule in rules.iter().flatten() {
                 granted.extend(permissions(rule).into_iter().map(|permission| (scope, permission)));

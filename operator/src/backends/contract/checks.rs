@@ -7,8 +7,8 @@ use crate::backends::{BackendError, Credential, Observed};
 
 /// How often something that is not available is tried again, and how long is waited in between: what is left of a
 /// call that was broken off may still be at work.
-const TRIES: usize = 50;
-const PAUSE: Duration = Duration::from_millis(200);
+pub(super) const TRIES: usize = 50;
+pub(super) const PAUSE: Duration = Duration::from_millis(200);
 
 /// Moments at which a call is broken off, in milliseconds. Creating takes from 50 (PostgreSQL) to 2,000 (Keycloak).
 const BREAKS_MS: [u64; 5] = [1, 5, 25, 100, 400];

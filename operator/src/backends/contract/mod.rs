@@ -4,6 +4,7 @@
 //! fakes says something about the real systems. Each check works on a tenant of its own and leaves nothing behind.
 
 mod checks;
+pub mod plugin;
 mod registry;
 mod subject;
 
@@ -130,7 +131,7 @@ mod tests {
     use super::*;
     use crate::backends::{
         keycloak::FakeIdentity,
-        postgres::{FakeDatabase, registry::FakeRegistry},
+        postgres::{FakeDatabase, plugin::FakePluginDatabase, registry::FakeRegistry},
         s3::FakeStorage,
     };
 
@@ -145,6 +146,20 @@ mod tests {
     #[tokio::test]
     async fn the_fake_database_keeps_the_contract() {
         holds(&Databases(&FakeDatabase::default())).await;
+    }
+
+    #[tokio::test]
+    async fn the_fake_database_of_plugins_keeps_the_contract() {
+        let subject = plugin::PluginDatabases {
+            tenants: &FakeDatabase::default(),
+            plugins: &FakePluginDatabase::default(),
+        };
+        holds(&subject).await;
+        for check in plugin::PLUGIN_CHECKS {
+            if let Err(failure) = check.run(&subject).await {
+                panic!("{}: {failure}", check.name);
+            }
+        }
     }
 
     #[tokio::test]

@@ -3,13 +3,15 @@
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
+use plexica_crds::names::PluginId;
 use serde_json::json;
 
 use super::{Failure, Tenant, expect};
 use crate::backends::{
     BackendError,
     postgres::registry::{
-        PlacementError, PlacementRequest, PoolOffer, PoolRequest, Registry, RegistryFacts, TenantStatus,
+        PlacementError, PlacementRequest, PluginRelease, PoolOffer, PoolRequest, Registry, RegistryFacts,
+        ReleaseStatus, TenantPlugin, TenantPluginStatus, TenantStatus,
     },
 };
 
@@ -60,6 +62,14 @@ pub const REGISTRY_CHECKS: &[RegistryCheck] = &[
     RegistryCheck {
         name: "another's row is not touched",
         run: |registry, tenant| Box::pin(others_row(registry, tenant)),
+    },
+    RegistryCheck {
+        name: "a release is written once, and gone when forgotten",
+        run: |registry, tenant| Box::pin(releases(registry, tenant)),
+    },
+    RegistryCheck {
+        name: "what a tenant installed is written once, and only for a tenant with a row",
+        run: |registry, tenant| Box::pin(installations(registry, tenant)),
     },
 ];
 
@@ -210,6 +220,71 @@ async fn others_row(registry: &dyn Registry, tenant: &Tenant) -> Outcome {
         registry.get(&tenant.slug).await? == before,
         "another changed the row".to_owned(),
     )
+}
+
+async fn releases(registry: &dyn Registry, tenant: &Tenant) -> Outcome {
+    let id = plugin(&format!("release-{}", &tenant.slug.as_str()["contract-".len()..]))?;
+    let release = |status| PluginRelease {
+        id: id.clone(),
+        version: "1.0.0".to_owned(),
+        name: "Contract".to_owned(),
+        manifest: json!({ "a": 1.0 }),
+        status,
+    };
+    for (status, written) in [
+        (ReleaseStatus::Available, true),
+        (ReleaseStatus::Available, false),
+        (ReleaseStatus::Installed, true),
+    ] {
+        let wrote = registry.record_release(&release(status)).await?;
+        expect(wrote == written, format!("recording {status} wrote: {wrote}"))?;
+    }
+    let listed = registry.releases().await?;
+    let kept = listed.contains(&release(ReleaseStatus::Installed));
+    let mut gone = Vec::new();
+    for _ in 0..2 {
+        gone.push(registry.forget_release(&id, "1.0.0").await?);
+    }
+    expect(kept, format!("the release is not in {listed:?}"))?;
+    expect(gone == [true, false], format!("forgetting twice answered {gone:?}"))
+}
+
+async fn installations(registry: &dyn Registry, tenant: &Tenant) -> Outcome {
+    let installed = |status| {
+        Ok::<_, Failure>(TenantPlugin {
+            plugin: plugin("contract-notes")?,
+            version: "1.0.0".to_owned(),
+            enabled: true,
+            configuration: json!({ "a": 1.0 }),
+            status,
+            installed_by: None,
+        })
+    };
+    let refused = registry
+        .record_tenant_plugin(&tenant.owner, &installed(TenantPluginStatus::InProgress)?)
+        .await;
+    expect(
+        matches!(refused, Err(BackendError::Unexpected(_))),
+        format!("an installation of nobody's ended as {refused:?}"),
+    )?;
+    place(registry, tenant, &request(tenant, &["a"], 5)).await?;
+    for (status, written) in [
+        (TenantPluginStatus::InProgress, true),
+        (TenantPluginStatus::Installed, true),
+        (TenantPluginStatus::Installed, false),
+        (TenantPluginStatus::Uninstalled, true),
+    ] {
+        let installed = installed(status)?;
+        let wrote = registry.record_tenant_plugin(&tenant.owner, &installed).await?;
+        expect(wrote == written, format!("recording {status} wrote: {wrote}"))?;
+        let found = registry.tenant_plugins(&tenant.owner).await?;
+        expect(found == [installed], format!("the tenant has {found:?}"))?;
+    }
+    Ok(())
+}
+
+fn plugin(id: &str) -> Result<PluginId, Failure> {
+    PluginId::parse(id).map_err(|error| Failure(error.to_string()))
 }
 
 async fn place(

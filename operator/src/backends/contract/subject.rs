@@ -43,7 +43,7 @@ pub trait Subject: Send + Sync {
 /// A database backend under test.
 pub struct Databases<'a>(pub &'a dyn DatabaseBackend);
 
-fn database(tenant: &Tenant) -> DatabaseSpec {
+pub(super) fn database(tenant: &Tenant) -> DatabaseSpec {
     DatabaseSpec {
         owner: tenant.owner.clone(),
         slug: tenant.slug.clone(),

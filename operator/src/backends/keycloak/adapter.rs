@@ -184,7 +184,7 @@ impl KeycloakBackend {
             Sight::Absent => match self.make(spec).await? {
                 Made::Now => Ok(()),
                 Made::Before => Err(BackendError::Unavailable(format!(
-                    "{} appeared while it was being made; retrying",
+                    "{} appeared while it was being made",
                     Self::foreign(&spec.slug)
                 ))),
             },

@@ -42,8 +42,6 @@ pub struct KeycloakConfig {
     pub client_id: String,
     /// Its secret. Secrets of the realms' automation clients are derived from it.
     pub client_secret: SecretString,
-    /// Id of this installation of the platform.
-    pub installation: String,
 }
 
 /// An answer, whatever its status.
@@ -251,7 +249,7 @@ impl Keycloak {
         let system = self.system();
         let client = &self.config.client_id;
         if http::is_transient(*status) || *status == StatusCode::CONFLICT {
-            BackendError::Unavailable(format!("{system} did not give {what} ({status}{said}); retrying"))
+            BackendError::Unavailable(format!("{system} did not give {what} ({status}{said})"))
         } else if *status == StatusCode::UNAUTHORIZED || *status == StatusCode::FORBIDDEN {
             BackendError::Refused(format!(
                 "{system} refuses {what} ({status}{said}); check that client {client} of realm {MASTER} is enabled, has \

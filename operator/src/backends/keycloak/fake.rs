@@ -22,6 +22,8 @@ static ISSUERS: LazyLock<Url> = LazyLock::new(|| match Url::parse("https://id.ex
 pub type FakeIdentity = Fake<IdentitySpec>;
 
 impl Described for IdentitySpec {
+    type Key = TenantSlug;
+
     fn thing(slug: &TenantSlug) -> String {
         format!("realm {}", slug.realm())
     }
@@ -30,7 +32,7 @@ impl Described for IdentitySpec {
         &self.owner
     }
 
-    fn slug(&self) -> &TenantSlug {
+    fn key(&self) -> &TenantSlug {
         &self.slug
     }
 

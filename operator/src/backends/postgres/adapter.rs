@@ -4,32 +4,34 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use plexica_crds::{names::TenantSlug, ownership::Owner};
-use postgres_protocol::password::scram_sha_256;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use sqlx::PgConnection;
 use tokio::sync::OnceCell;
 
 use super::{
     DatabaseBackend, DatabaseEndpoint, DatabaseSpec, DatabaseState,
-    catalog::{self, Catalog, bears},
-    connection::{Database, PostgresConfig, tenant_lock},
+    catalog::{self, Catalog},
+    connection::{Database, PostgresConfig, lock_of},
+    holding::{self, Holding},
     isolation,
-    migrations::Applied,
-    plan::{self, NewCredential},
+    migrations::{self, Applied},
+    own_schema, plan,
+    plugin::OPERATOR_SCHEMA,
     pool, removal,
     sql::Script,
+    verifier,
 };
 use crate::backends::{BackendError, Breaches, Credential, Observed};
 
-/// Migrations may rewrite tables: they get more time than a session's other statements.
-const MIGRATION_TIMEOUT: Duration = Duration::from_mins(5);
+/// Longest statement of a template migration; shorter than the whole call may take (`pools::Verb`).
+const MIGRATION_TIMEOUT: Duration = Duration::from_secs(25);
 
 /// Schemas and roles in one database.
 pub struct PostgresBackend {
-    database: Database,
+    pub(super) database: Database,
     /// Whether the database itself is as tenants need it; looked at before the first write of this process.
     prepared: Arc<OnceCell<()>>,
-    connect_group: String,
+    pub(super) connect_group: String,
 }
 
 impl PostgresBackend {
@@ -43,18 +45,27 @@ impl PostgresBackend {
         }
     }
 
+    /// Makes the database what schemas need it to be, once.
+    pub(super) async fn prepare(&self) -> Result<(), BackendError> {
+        let prepare = async || {
+            pool::prepare(&self.database, &self.connect_group).await?;
+            own_schema::bring(&self.database, OPERATOR_SCHEMA, migrations::OPERATOR).await
+        };
+        self.prepared.get_or_try_init(prepare).await?;
+        Ok(())
+    }
+
     /// Brings schema and roles to the spec in one transaction.
     async fn converge(&self, spec: &DatabaseSpec, credential: Option<&Credential>) -> Result<(), BackendError> {
-        self.prepared
-            .get_or_try_init(|| pool::prepare(&self.database, &self.connect_group))
-            .await?;
+        self.prepare().await?;
         let credential = match credential {
             None => None,
-            Some(credential) => Some(self.verifier(credential).await?),
+            Some(credential) => Some(verifier::of(credential).await?),
         };
-        let mut transaction = self.database.begin_locked(&tenant_lock(&spec.slug.schema())).await?;
-        let (catalog, applied) = self.read(&mut transaction, &spec.owner, &spec.slug).await?;
-        if let Some(foreign) = catalog.foreign(&spec.owner, &spec.slug) {
+        let holding = spec.holding();
+        let mut transaction = self.database.begin_locked(&lock_of(&holding.schema)).await?;
+        let (catalog, applied) = self.read(&mut transaction, &holding).await?;
+        if let Some(foreign) = catalog.foreign(&holding) {
             return Err(BackendError::Foreign(foreign));
         }
         let steps = plan::plan(spec, &catalog, &applied, credential.as_ref(), &self.connect_group)?;
@@ -73,27 +84,13 @@ impl PostgresBackend {
         self.database.commit(transaction).await
     }
 
-    /// The verifier of a password. Some 4,096 rounds of HMAC: off the async threads.
-    async fn verifier(&self, credential: &Credential) -> Result<NewCredential, BackendError> {
-        let Credential { id, secret } = credential.clone();
-        let verifier = tokio::task::spawn_blocking(move || scram_sha_256(secret.expose_secret().as_bytes()))
-            .await
-            .map_err(|error| BackendError::Unexpected(format!("no verifier could be computed: {error}")))?;
-        Ok(NewCredential { id, verifier })
-    }
-
     /// Catalogs, and the record of migrations if the schema is the tenant's own and has one.
-    async fn read(
-        &self,
-        connection: &mut PgConnection,
-        owner: &Owner,
-        slug: &TenantSlug,
-    ) -> Result<(Catalog, Applied), BackendError> {
+    async fn read(&self, connection: &mut PgConnection, holding: &Holding) -> Result<(Catalog, Applied), BackendError> {
         let error = |error| self.database.error(&error);
-        let catalog = catalog::read(connection, slug).await.map_err(error)?;
+        let catalog = catalog::read(connection, holding).await.map_err(error)?;
         let applied = match &catalog.schema {
-            Some(schema) if schema.recorded && bears(schema.comment.as_deref(), owner) => {
-                catalog::read_record(connection, slug.schema().as_str())
+            Some(schema) if schema.recorded && holding.bears(schema.comment.as_deref()) => {
+                catalog::read_record(connection, holding.schema.as_str())
                     .await
                     .map_err(error)?
             }
@@ -112,18 +109,19 @@ impl DatabaseBackend for PostgresBackend {
             .acquire()
             .await
             .map_err(|error| self.database.error(&error))?;
-        let (catalog, applied) = self.read(&mut connection, &spec.owner, &spec.slug).await?;
+        let holding = spec.holding();
+        let (catalog, applied) = self.read(&mut connection, &holding).await?;
         if catalog.is_empty() {
             return Ok(Observed::Absent);
         }
-        if let Some(foreign) = catalog.foreign(&spec.owner, &spec.slug) {
+        if let Some(foreign) = catalog.foreign(&holding) {
             return Ok(Observed::Foreign(foreign));
         }
         let steps = plan::plan(spec, &catalog, &applied, None, &self.connect_group)?;
-        let active = catalog.roles.get(plan::active_role(&spec.slug).as_str());
+        let active = catalog.roles.get(holding.active_role().as_str());
         Ok(Observed::Present(DatabaseState {
             differences: steps.into_iter().map(|step| step.difference).collect(),
-            credential_id: active.and_then(|role| plan::credential_id(role.comment.as_deref())),
+            credential_id: active.and_then(|role| holding::credential_id(role.comment.as_deref())),
             migration: applied.last_key_value().map(|(name, _)| name.clone()),
         }))
     }
@@ -137,11 +135,11 @@ impl DatabaseBackend for PostgresBackend {
     }
 
     async fn revoke(&self, owner: &Owner, slug: &TenantSlug) -> Result<(), BackendError> {
-        removal::revoke(&self.database, owner, slug).await
+        removal::revoke(&self.database, &Holding::of_tenant(owner, slug)).await
     }
 
     async fn delete(&self, owner: &Owner, slug: &TenantSlug) -> Result<(), BackendError> {
-        removal::delete(&self.database, owner, slug).await
+        removal::delete(&self.database, &Holding::of_tenant(owner, slug), &Script::default()).await
     }
 
     async fn verify_isolation(

@@ -1,17 +1,17 @@
-//! What the catalogs say about a tenant: one query, one answer.
+//! What the catalogs say about a tenant, or a plugin of one: one query, one answer.
 
 use std::collections::BTreeMap;
 
-use plexica_crds::{names::TenantSlug, ownership::Owner};
+use plexica_crds::names::RoleName;
 use serde::Deserialize;
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use super::{migrations::Applied, sql};
+use super::{holding::Holding, migrations::Applied, sql};
 
 /// The record of a schema's migrations; not the tenant's to read or write.
 pub(super) const MIGRATIONS_TABLE: &str = "_migrations";
 
-/// Schema and roles of one tenant as they are.
+/// Schema and roles of one holding as they are.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub(super) struct Catalog {
     /// `None` if there is no such schema.
@@ -63,7 +63,7 @@ pub(super) struct Role {
     pub(super) member_of: Vec<String>,
 }
 
-/// `$1` schema, `$2` all roles, `$3` the login roles.
+/// `$1` schema, `$2` all roles, `$3` the login roles, `$4` the role that owns the tables.
 const QUERY: &str = r"
 SELECT jsonb_build_object(
   'schema', (
@@ -81,7 +81,7 @@ SELECT jsonb_build_object(
           'grantee', CASE x.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_get_userbyid(x.grantee) END,
           'privilege', x.privilege_type)), '[]')
         FROM pg_default_acl AS d, aclexplode(d.defaclacl) AS x
-        WHERE d.defaclnamespace = n.oid AND d.defaclrole = n.nspowner),
+        WHERE d.defaclnamespace = n.oid AND d.defaclrole = (SELECT oid FROM pg_roles WHERE rolname = $4)),
       'ungranted', (
         SELECT coalesce(jsonb_agg(DISTINCT c.relname ORDER BY c.relname), '[]')
         FROM pg_class AS c, pg_roles AS r, (VALUES ('r', 'SELECT'), ('r', 'INSERT'), ('r', 'UPDATE'), ('r', 'DELETE'),
@@ -118,13 +118,14 @@ SELECT jsonb_build_object(
     FROM pg_roles AS r WHERE r.rolname = ANY ($2)))";
 
 /// Reads the catalogs: one round trip.
-pub(super) async fn read(connection: &mut PgConnection, slug: &TenantSlug) -> Result<Catalog, sqlx::Error> {
-    let logins: Vec<String> = slug.login_roles().iter().map(ToString::to_string).collect();
-    let roles: Vec<String> = logins.iter().cloned().chain([slug.owner_role().to_string()]).collect();
+pub(super) async fn read(connection: &mut PgConnection, holding: &Holding) -> Result<Catalog, sqlx::Error> {
+    let names = |roles: &[&RoleName]| roles.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let [owner, a, b] = holding.roles();
     let sqlx::types::Json(catalog): sqlx::types::Json<Catalog> = sqlx::query_scalar(QUERY)
-        .bind(slug.schema().as_str())
-        .bind(roles)
-        .bind(logins)
+        .bind(holding.schema.as_str())
+        .bind(names(&[owner, a, b]))
+        .bind(names(&[a, b]))
+        .bind(owner.as_str())
         .fetch_one(connection)
         .await?;
     Ok(catalog)
@@ -144,36 +145,31 @@ pub(super) async fn read_record(connection: &mut PgConnection, schema: &str) -> 
 }
 
 impl Catalog {
-    /// Whether nothing of the tenant exists.
+    /// Whether nothing of it exists.
     pub(super) fn is_empty(&self) -> bool {
         self.schema.is_none() && self.roles.is_empty()
     }
 
-    /// The first thing of the tenant's names that does not bear this mark.
-    pub(super) fn foreign(&self, owner: &Owner, slug: &TenantSlug) -> Option<String> {
+    /// The first thing of the holding's names that does not bear its mark.
+    pub(super) fn foreign(&self, holding: &Holding) -> Option<String> {
         if self
             .schema
             .as_ref()
-            .is_some_and(|schema| !bears(schema.comment.as_deref(), owner))
+            .is_some_and(|schema| !holding.bears(schema.comment.as_deref()))
         {
-            return Some(format!("schema {}", slug.schema()));
+            return Some(format!("schema {}", holding.schema));
         }
         let mut roles = self.roles.iter();
-        let (name, _) = roles.find(|(_, role)| !bears(role.comment.as_deref(), owner))?;
+        let (name, _) = roles.find(|(_, role)| !holding.bears(role.comment.as_deref()))?;
         Some(format!("role {name}"))
     }
 
-    /// Names of those roles that bear this mark.
-    pub(super) fn own_roles(&self, owner: &Owner) -> Vec<&str> {
+    /// Names of those roles that bear the holding's mark.
+    pub(super) fn own_roles(&self, holding: &Holding) -> Vec<&str> {
         let own = self
             .roles
             .iter()
-            .filter(|(_, role)| bears(role.comment.as_deref(), owner));
+            .filter(|(_, role)| holding.bears(role.comment.as_deref()));
         own.map(|(name, _)| name.as_str()).collect()
     }
-}
-
-/// Whether a comment is this mark.
-pub(super) fn bears(comment: Option<&str>, owner: &Owner) -> bool {
-    comment.and_then(Owner::from_comment).as_ref() == Some(owner)
 }

@@ -54,8 +54,6 @@ pub struct PostgresConfig {
     pub password: SecretString,
     /// Encryption.
     pub tls: TlsMode,
-    /// Id of this installation of the platform.
-    pub installation: String,
 }
 
 impl PostgresConfig {
@@ -112,12 +110,22 @@ impl Database {
     /// Begins a transaction that holds the advisory lock of that name until its end.
     pub(super) async fn begin_locked(&self, lock: &str) -> Result<Transaction<'static, Postgres>, BackendError> {
         let mut transaction = self.pool.begin().await.map_err(|error| self.error(&error))?;
+        self.lock(&mut transaction, lock).await?;
+        Ok(transaction)
+    }
+
+    /// Takes the advisory lock of that name until the transaction's end.
+    pub(super) async fn lock(
+        &self,
+        transaction: &mut Transaction<'static, Postgres>,
+        lock: &str,
+    ) -> Result<(), BackendError> {
         sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))")
             .bind(lock)
-            .execute(&mut *transaction)
+            .execute(&mut **transaction)
             .await
             .map_err(|error| self.error(&error))?;
-        Ok(transaction)
+        Ok(())
     }
 
     /// Runs a script whose every name went through [`super::sql`].
@@ -154,8 +162,8 @@ impl Database {
     }
 }
 
-/// Name of the advisory lock under which a tenant's schema and roles are changed.
-pub(super) fn tenant_lock(schema: &SchemaName) -> String {
+/// Name of the advisory lock under which a schema and its roles are changed.
+pub(super) fn lock_of(schema: &SchemaName) -> String {
     format!("plexica:{schema}")
 }
 
@@ -174,10 +182,10 @@ pub(super) fn explain(error: &sqlx::Error, system: &str) -> BackendError {
             // Connection failures, shutdown and start, no slots or memory, locks, cancelled by a timeout,
             // serialisation, and a server that is a standby just now.
             "57014" | "57P01" | "57P02" | "57P03" | "57P05" | "55P03" | "40001" | "40P01" | "25006" | "25P03" => {
-                BackendError::Unavailable(format!("{system} cannot do it now ({said}); retrying"))
+                BackendError::Unavailable(format!("{system} cannot do it now ({said})"))
             }
             code if code.starts_with("08") || code.starts_with("53") || code.starts_with("58") => {
-                BackendError::Unavailable(format!("{system} cannot do it now ({said}); retrying"))
+                BackendError::Unavailable(format!("{system} cannot do it now ({said})"))
             }
             code if code.starts_with("28") || code == "3D000" => BackendError::Refused(format!(
                 "{system} refuses the connection ({said}); check role, password, database and pg_hba.conf"
@@ -190,11 +198,11 @@ pub(super) fn explain(error: &sqlx::Error, system: &str) -> BackendError {
     }
     match error {
         sqlx::Error::PoolTimedOut => BackendError::Unavailable(format!(
-            "{system} gave no connection within {}s; retrying",
+            "{system} gave no connection within {}s",
             ACQUIRE_TIMEOUT.as_secs()
         )),
         sqlx::Error::Io(_) | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
-            BackendError::Unavailable(format!("{system} cannot be reached ({}); retrying", http::chain(error)))
+            BackendError::Unavailable(format!("{system} cannot be reached ({})", http::chain(error)))
         }
         sqlx::Error::Tls(_) => BackendError::Refused(format!(
             "{system}: no trusted encrypted connection ({}); check the pool's tls mode and the server's certificate",

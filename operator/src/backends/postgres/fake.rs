@@ -14,6 +14,8 @@ use crate::backends::{
 pub type FakeDatabase = Fake<DatabaseSpec>;
 
 impl Described for DatabaseSpec {
+    type Key = TenantSlug;
+
     fn thing(slug: &TenantSlug) -> String {
         format!("schema {}", slug.schema())
     }
@@ -22,7 +24,7 @@ impl Described for DatabaseSpec {
         &self.owner
     }
 
-    fn slug(&self) -> &TenantSlug {
+    fn key(&self) -> &TenantSlug {
         &self.slug
     }
 

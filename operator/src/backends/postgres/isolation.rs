@@ -1,12 +1,17 @@
-//! The isolation self-test: with the tenant's own password, try what must work and what must not.
+//! The isolation self-test: with the tenant's or plugin's own password, try what must work and what must not.
 
-use plexica_crds::names::TenantSlug;
+use plexica_crds::{
+    names::TenantSlug,
+    plugin::{Privilege, TenantTableName},
+};
 use secrecy::SecretString;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection};
+use strum::IntoEnumIterator;
 
 use super::{
     connection::{PostgresConfig, explain, sqlstate},
-    sql::identifier,
+    plugin::PluginDatabaseSpec,
+    sql::{identifier, literal},
 };
 use crate::backends::{BackendError, Breaches, http};
 
@@ -21,6 +26,12 @@ SELECT nspname::text FROM pg_catalog.pg_namespace
 WHERE nspname LIKE 'tenant\_%' AND nspname <> $1 AND NOT starts_with(nspname::text, $1 || '_plugin_')
 ORDER BY pg_catalog.random() LIMIT 1";
 
+/// Other tenants' and plugins' schemas that the session may use; `$1` its own, `$2` its tenant's.
+const OPEN_SCHEMAS: &str = r"
+SELECT nspname::text FROM pg_catalog.pg_namespace
+WHERE (nspname LIKE 'tenant\_%' OR nspname IN ('core', 'plexica')) AND nspname NOT IN ($1, $2)
+  AND pg_catalog.has_schema_privilege(oid, 'USAGE, CREATE') ORDER BY 1 LIMIT 5";
+
 /// Roles the session may act as, beyond itself. Inherited membership in the group of those that may connect is no
 /// `SET`.
 const MAY_BECOME: &str = r"
@@ -34,6 +45,31 @@ pub(super) async fn verify(
     username: &str,
     password: &SecretString,
 ) -> Result<Breaches, BackendError> {
+    probed(config, username, password, async |connection| {
+        probe(connection, slug).await
+    })
+    .await
+}
+
+/// Logs in with the plugin's credential and probes. Everything probed is rolled back.
+pub(super) async fn verify_plugin(
+    config: &PostgresConfig,
+    spec: &PluginDatabaseSpec,
+    username: &str,
+    password: &SecretString,
+) -> Result<Breaches, BackendError> {
+    probed(config, username, password, async |connection| {
+        probe_plugin(connection, spec).await
+    })
+    .await
+}
+
+async fn probed(
+    config: &PostgresConfig,
+    username: &str,
+    password: &SecretString,
+    probe: impl AsyncFnOnce(&mut PgConnection) -> Result<Breaches, sqlx::Error>,
+) -> Result<Breaches, BackendError> {
     let system = format!("PostgreSQL at {}:{} (role {username})", config.host, config.port);
     let options = config
         .options(username, password)
@@ -41,15 +77,11 @@ pub(super) async fn verify(
     let mut connection = match options.connect().await {
         Ok(connection) => connection,
         Err(error) if sqlstate(&error).is_some_and(|code| code.starts_with("28")) => {
-            return Ok(vec![format!(
-                "cannot log in as {username} with the tenant's credential"
-            )]);
+            return Ok(vec![format!("cannot log in as {username} with its credential")]);
         }
         Err(error) => return Err(explain(&error, &system)),
     };
-    let found = probe(&mut connection, slug)
-        .await
-        .map_err(|error| explain(&error, &system));
+    let found = probe(&mut connection).await.map_err(|error| explain(&error, &system));
     // A failed farewell says nothing about isolation.
     let _ = connection.close().await;
     found
@@ -90,6 +122,61 @@ async fn probe(connection: &mut PgConnection, slug: &TenantSlug) -> Result<Breac
         let query = format!("SELECT 1 FROM {}.roles LIMIT 1", identifier(&neighbour));
         forbidden.push((query, format!("may read schema {neighbour}")));
     }
+    refused(connection, forbidden, &mut breaches).await?;
+    Ok(breaches)
+}
+
+async fn probe_plugin(connection: &mut PgConnection, spec: &PluginDatabaseSpec) -> Result<Breaches, sqlx::Error> {
+    let holding = spec.holding();
+    let (own, tenant) = (holding.schema.as_str(), spec.key.slug.schema());
+    let mut breaches = Breaches::new();
+    let current: Option<String> = sqlx::query_scalar("SELECT pg_catalog.current_schema()::text")
+        .fetch_one(&mut *connection)
+        .await?;
+    if current.as_deref() != Some(own) {
+        breaches.push(format!("its search_path leads to {current:?}, not to its own schema"));
+    }
+    let mut forbidden = vec![
+        (
+            "CREATE TABLE public.plexica_probe ()".to_owned(),
+            "may create tables in schema public".to_owned(),
+        ),
+        (
+            format!("CREATE TABLE {}.plexica_probe ()", identifier(own)),
+            "may create tables in its own schema".to_owned(),
+        ),
+        ("CREATE ROLE plexica_probe".to_owned(), "may create roles".to_owned()),
+        (
+            format!("SET LOCAL ROLE {}", literal(holding.owner_role.as_str())),
+            "may become the owner of its tables".to_owned(),
+        ),
+    ];
+    for table in TenantTableName::iter().filter(|table| !spec.tenant_tables.allows(*table, Privilege::Select)) {
+        let name = identifier(table.as_ref());
+        forbidden.push((
+            format!("SELECT FROM {}.{name} LIMIT 1", identifier(tenant.as_str())),
+            format!(
+                "may read the tenant's table {}, which it does not declare",
+                table.as_ref()
+            ),
+        ));
+    }
+    refused(connection, forbidden, &mut breaches).await?;
+    let open: Vec<String> = sqlx::query_scalar(OPEN_SCHEMAS)
+        .bind(own)
+        .bind(tenant.as_str())
+        .fetch_all(&mut *connection)
+        .await?;
+    breaches.extend(open.into_iter().map(|schema| format!("may use schema {schema}")));
+    Ok(breaches)
+}
+
+/// Tries what must be refused, and which roles the session may act as.
+async fn refused(
+    connection: &mut PgConnection,
+    forbidden: Vec<(String, String)>,
+    breaches: &mut Breaches,
+) -> Result<(), sqlx::Error> {
     for (statement, breach) in forbidden {
         match attempt(connection, &statement).await? {
             Ok(()) => breaches.push(breach),
@@ -101,7 +188,7 @@ async fn probe(connection: &mut PgConnection, slug: &TenantSlug) -> Result<Breac
     }
     let may_become: Vec<String> = sqlx::query_scalar(MAY_BECOME).fetch_all(&mut *connection).await?;
     breaches.extend(may_become.into_iter().map(|role| format!("may act as role {role}")));
-    Ok(breaches)
+    Ok(())
 }
 
 /// What the server said no with.

@@ -31,6 +31,12 @@ pub(super) const CORE: &[Migration] = &[Migration {
     template: include_str!("migrations/core/0001_registry.sql"),
 }];
 
+/// The files of schema `plexica`: the operator's own record in each database that holds tenants.
+pub(super) const OPERATOR: &[Migration] = &[Migration {
+    name: "0001_plugin_migrations",
+    template: include_str!("migrations/operator/0001_plugin_migrations.sql"),
+}];
+
 impl Migration {
     /// SHA-256 of the file as it is, before any name is put in.
     pub(super) fn checksum(&self) -> String {
@@ -93,7 +99,7 @@ mod tests {
 
     #[test]
     fn names_are_in_order() {
-        for files in [TENANT, CORE] {
+        for files in [TENANT, CORE, OPERATOR] {
             assert!(files.is_sorted_by_key(|file| file.name));
         }
     }

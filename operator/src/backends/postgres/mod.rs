@@ -7,13 +7,18 @@ mod adapter;
 mod catalog;
 mod connection;
 mod fake;
+mod holding;
 mod isolation;
 mod migrations;
+mod own_schema;
 mod plan;
+pub mod plugin;
 mod pool;
 pub mod registry;
 mod removal;
 mod sql;
+mod steps;
+mod verifier;
 
 pub use adapter::PostgresBackend;
 pub use connection::{PostgresConfig, TlsMode};
@@ -38,6 +43,12 @@ pub struct DatabaseSpec {
     pub connection_limit: i32,
     /// `statement_timeout` of the tenant's sessions.
     pub statement_timeout: Duration,
+}
+
+impl DatabaseSpec {
+    fn holding(&self) -> holding::Holding {
+        holding::Holding::of_tenant(&self.owner, &self.slug)
+    }
 }
 
 /// What was found of a tenant's own schema and roles.

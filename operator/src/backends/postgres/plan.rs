@@ -3,60 +3,17 @@
 //! Observing lists the differences, creating and updating run the statements: the two cannot disagree, and
 //! creating is updating from nothing. Pure: no clock, no I/O; the verifier of a password comes in as text.
 
-use plexica_crds::{
-    names::{RoleName, TenantSlug},
-    ownership::{INSTALLATION_KEY, Owner, TENANT_ID_KEY},
-};
-use serde_json::{Value, json};
+use plexica_crds::names::RoleName;
 
 use super::{
     DatabaseSpec,
-    catalog::{Catalog, Grant, MIGRATIONS_TABLE, Role, Schema},
+    catalog::{Catalog, MIGRATIONS_TABLE, Role, Schema},
+    holding::Holding,
     migrations::{self, Applied},
-    sql::{Script, identifier, literal},
+    sql::{identifier, literal},
+    steps::{LoginRole, NewCredential, SEQUENCE_PRIVILEGES, Step, Steps, TABLE_PRIVILEGES, has, identifiers},
 };
 use crate::backends::BackendError;
-
-/// Key of the credential's id in the comment of the login role that has it.
-const CREDENTIAL_KEY: &str = "plexica.io/credential";
-/// A tenant's session that holds a transaction open and does nothing is ended after this time.
-const IDLE_IN_TRANSACTION_TIMEOUT: &str = "60s";
-/// A tenant's session waits for a lock no longer than this.
-const LOCK_TIMEOUT: &str = "10s";
-/// What a tenant's services may do with tables and sequences of the template; nothing of the kind of TRUNCATE,
-/// ALTER or DROP, and no CREATE in the schema.
-const TABLE_PRIVILEGES: [&str; 4] = ["SELECT", "INSERT", "UPDATE", "DELETE"];
-const SEQUENCE_PRIVILEGES: [&str; 2] = ["USAGE", "SELECT"];
-
-/// One thing to set right.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Step {
-    /// What differs, for people.
-    pub(super) difference: String,
-    /// What heals it.
-    pub(super) script: Script,
-}
-
-/// A new password for the active login role.
-#[derive(Debug, Clone)]
-pub(super) struct NewCredential {
-    /// Id of the credential.
-    pub(super) id: String,
-    /// SCRAM verifier: what the server stores, so that the password never travels in SQL.
-    pub(super) verifier: String,
-}
-
-/// The login role that has the credential: the first, as long as nothing rotates.
-pub(super) fn active_role(slug: &TenantSlug) -> RoleName {
-    let [active, _] = slug.login_roles();
-    active
-}
-
-/// Id of the credential that a comment names.
-pub(super) fn credential_id(comment: Option<&str>) -> Option<String> {
-    let comment: Value = serde_json::from_str(comment?).ok()?;
-    Some(comment.get(CREDENTIAL_KEY)?.as_str()?.to_owned())
-}
 
 /// The steps that lead from the catalog to the spec; none if it is as specified.
 ///
@@ -69,9 +26,11 @@ pub(super) fn plan(
     credential: Option<&NewCredential>,
     connect_group: &str,
 ) -> Result<Vec<Step>, BackendError> {
+    let holding = spec.holding();
     let mut plan = Plan {
         spec,
-        steps: Vec::new(),
+        holding: &holding,
+        steps: Steps::default(),
     };
     plan.owner_role(catalog.roles.get(spec.slug.owner_role().as_str()));
     for role in spec.slug.login_roles() {
@@ -88,28 +47,22 @@ pub(super) fn plan(
         .iter()
         .any(|role| !catalog.roles.contains_key(role.as_str()));
     plan.table_grants(catalog.schema.as_ref(), login_is_missing);
-    Ok(plan.steps)
+    Ok(plan.steps.into_vec())
 }
 
 struct Plan<'a> {
     spec: &'a DatabaseSpec,
-    steps: Vec<Step>,
+    holding: &'a Holding,
+    steps: Steps,
 }
 
 impl Plan<'_> {
     fn step(&mut self, difference: impl Into<String>, statements: &[String]) {
-        self.steps.push(Step {
-            difference: difference.into(),
-            script: statements.iter().collect(),
-        });
+        self.steps.push(difference, statements);
     }
 
     fn logins(&self) -> String {
-        self.spec
-            .slug
-            .login_roles()
-            .map(|role| identifier(role.as_str()))
-            .join(", ")
+        identifiers(&self.holding.login_roles)
     }
 
     fn schema_name(&self) -> String {
@@ -124,7 +77,7 @@ impl Plan<'_> {
         let name = self.spec.slug.owner_role();
         let quoted = identifier(name.as_str());
         let Some(role) = found else {
-            let mark = literal(&self.spec.owner.to_comment());
+            let mark = literal(&self.holding.comment());
             let statements = [
                 format!("CREATE ROLE {quoted} NOLOGIN"),
                 format!("COMMENT ON ROLE {quoted} IS {mark}"),
@@ -137,7 +90,7 @@ impl Plan<'_> {
                 &[format!("ALTER ROLE {quoted} NOLOGIN")],
             );
         }
-        self.powers(&name, role);
+        self.steps.powers(&name, role);
     }
 
     fn login_role(
@@ -147,102 +100,15 @@ impl Plan<'_> {
         credential: Option<&NewCredential>,
         connect_group: &str,
     ) {
-        let quoted = identifier(name.as_str());
-        let active = *name == active_role(&self.spec.slug);
-        let login = if active { "LOGIN" } else { "NOLOGIN" };
-        let limit = self.spec.connection_limit;
-        if found.is_none() {
-            let mark = literal(&self.spec.owner.to_comment());
-            self.step(
-                format!("role {name} is missing"),
-                &[
-                    format!("CREATE ROLE {quoted} {login} CONNECTION LIMIT {limit}"),
-                    format!("COMMENT ON ROLE {quoted} IS {mark}"),
-                ],
-            );
-        }
-        let fresh = Role {
-            login: active,
-            limit,
-            ..Role::default()
+        let wanted = LoginRole {
+            holding: self.holding,
+            name,
+            connection_limit: self.spec.connection_limit,
+            statement_timeout: self.spec.statement_timeout,
+            search_path: &[self.holding.schema.as_str()],
+            connect_group,
         };
-        let role = found.unwrap_or(&fresh);
-        if role.login != active {
-            let says = if active {
-                "may not log in"
-            } else {
-                "may log in, and has no turn"
-            };
-            self.step(format!("role {name} {says}"), &[format!("ALTER ROLE {quoted} {login}")]);
-        }
-        if role.limit != limit {
-            self.step(
-                format!("role {name} has connection limit {}, not {limit}", role.limit),
-                &[format!("ALTER ROLE {quoted} CONNECTION LIMIT {limit}")],
-            );
-        }
-        self.settings(name, role);
-        self.powers(name, role);
-        if !role.member_of.iter().any(|group| group == connect_group) {
-            let group = identifier(connect_group);
-            self.step(
-                format!("role {name} may not connect"),
-                &[format!("GRANT {group} TO {quoted} WITH INHERIT TRUE, SET FALSE")],
-            );
-        }
-        if let Some(NewCredential { id, verifier }) = credential.filter(|_| active) {
-            let comment = literal(&comment_with_credential(&self.spec.owner, id));
-            self.step(
-                format!("role {name} gets credential {id}"),
-                &[
-                    format!("ALTER ROLE {quoted} PASSWORD {}", literal(verifier)),
-                    format!("COMMENT ON ROLE {quoted} IS {comment}"),
-                ],
-            );
-        }
-    }
-
-    fn settings(&mut self, name: &RoleName, role: &Role) {
-        let timeout = format!("{}ms", self.spec.statement_timeout.as_millis());
-        let wanted = [
-            ("search_path", self.spec.slug.schema().to_string()),
-            ("statement_timeout", timeout),
-            (
-                "idle_in_transaction_session_timeout",
-                IDLE_IN_TRANSACTION_TIMEOUT.to_owned(),
-            ),
-            ("lock_timeout", LOCK_TIMEOUT.to_owned()),
-        ];
-        let missing: Vec<_> = wanted
-            .iter()
-            .filter(|(key, value)| !role.settings.contains(&format!("{key}={value}")))
-            .collect();
-        if missing.is_empty() {
-            return;
-        }
-        let names = missing.iter().map(|(key, _)| *key).collect::<Vec<_>>().join(", ");
-        let quoted = identifier(name.as_str());
-        let statements: Vec<_> = missing
-            .iter()
-            .map(|(key, value)| format!("ALTER ROLE {quoted} SET {key} = {}", literal(value)))
-            .collect();
-        self.step(format!("role {name} lacks its settings: {names}"), &statements);
-    }
-
-    fn powers(&mut self, name: &RoleName, role: &Role) {
-        if role.powers.is_empty() {
-            return;
-        }
-        let without = role
-            .powers
-            .iter()
-            .map(|power| format!("NO{power}"))
-            .collect::<Vec<_>>()
-            .join(" ");
-        self.step(
-            format!("role {name} has {}", role.powers.join(", ")),
-            &[format!("ALTER ROLE {} {without}", identifier(name.as_str()))],
-        );
+        self.steps.login_role(&wanted, found, credential);
     }
 
     fn schema(&mut self, found: Option<&Schema>) {
@@ -250,7 +116,7 @@ impl Plan<'_> {
         let (quoted, owner) = (self.schema_name(), self.owner_name());
         match found {
             None => {
-                let mark = literal(&self.spec.owner.to_comment());
+                let mark = literal(&self.holding.comment());
                 let statements = [
                     format!("CREATE SCHEMA {quoted} AUTHORIZATION {owner}"),
                     format!("COMMENT ON SCHEMA {quoted} IS {mark}"),
@@ -383,16 +249,6 @@ impl Plan<'_> {
             self.step(format!("open to PUBLIC: {}", public.join(", ")), &statements);
         }
     }
-}
-
-fn has(grants: &[Grant], kind: &str, role: &RoleName, privilege: &str) -> bool {
-    grants
-        .iter()
-        .any(|grant| grant.kind == kind && grant.grantee == role.as_str() && grant.privilege == privilege)
-}
-
-fn comment_with_credential(owner: &Owner, id: &str) -> String {
-    json!({ TENANT_ID_KEY: owner.tenant_id, INSTALLATION_KEY: owner.installation, CREDENTIAL_KEY: id }).to_string()
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 use std::time::Duration;
 
+use plexica_crds::{names::TenantSlug, ownership::Owner};
 use uuid::Uuid;
 
-use super::*;
+use super::{super::catalog::Grant, *};
 
 const GROUP: &str = "plexica_tenants";
 
@@ -90,7 +91,7 @@ fn differences(catalog: &Catalog, applied: &Applied) -> Vec<String> {
 fn a_converged_tenant_needs_nothing() {
     let (catalog, applied) = converged();
     assert_eq!(differences(&catalog, &applied), Vec::<String>::new());
-    assert_eq!(catalog.foreign(&spec().owner, &spec().slug), None);
+    assert_eq!(catalog.foreign(&spec().holding()), None);
 }
 
 #[test]
@@ -241,23 +242,12 @@ fn what_bears_no_or_another_mark_is_foreign() {
         tenant_id: Uuid::from_u128(8),
         ..spec().owner
     };
-    assert_eq!(
-        found.foreign(&other, &spec().slug),
-        Some("schema tenant_acme_corp".into())
-    );
+    let other = Holding::of_tenant(&other, &spec().slug);
+    assert_eq!(found.foreign(&other), Some("schema tenant_acme_corp".into()));
     let mut unmarked = found.clone();
     unmarked.roles.get_mut("tenant_acme_corp_b").unwrap().comment = None;
     assert_eq!(
-        unmarked.foreign(&spec().owner, &spec().slug),
+        unmarked.foreign(&spec().holding()),
         Some("role tenant_acme_corp_b".into())
     );
-}
-
-#[test]
-fn the_mark_survives_the_credential_beside_it() {
-    let comment = comment_with_credential(&spec().owner, "cred1");
-    assert_eq!(Owner::from_comment(&comment), Some(spec().owner));
-    assert_eq!(credential_id(Some(&comment)), Some("cred1".into()));
-    assert_eq!(credential_id(Some(&spec().owner.to_comment())), None);
-    assert_eq!(credential_id(None), None);
 }

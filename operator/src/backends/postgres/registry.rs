@@ -5,9 +5,12 @@
 mod adapter;
 mod fake;
 mod placement;
+mod plugins;
+mod plugins_adapter;
 
 pub use adapter::PostgresRegistry;
 pub use fake::FakeRegistry;
+pub use plugins::{PluginRegistry, PluginRelease, ReleaseStatus, TenantPlugin, TenantPluginStatus};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -171,7 +174,7 @@ pub struct RegistryFacts {
 
 /// Port to the registry.
 #[async_trait]
-pub trait Registry: Send + Sync {
+pub trait Registry: PluginRegistry {
     /// Brings schema `core` to this operator's version; run at start, safe to run twice at once.
     async fn migrate(&self) -> Result<(), BackendError>;
 

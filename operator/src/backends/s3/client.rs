@@ -89,7 +89,7 @@ impl Connector {
                     BackendError::Unexpected(format!("{system}: no request could be made for {what}"))
                 }
                 _ => BackendError::Unavailable(format!(
-                    "{system} cannot be reached ({}); retrying",
+                    "{system} cannot be reached ({})",
                     http::excerpt(&http::chain(error))
                 )),
             };
@@ -97,7 +97,7 @@ impl Connector {
         let code = code(error).unwrap_or_default();
         let said = http::excerpt(&format!("{status} {code} {}", error.message().unwrap_or_default()));
         match status {
-            408 | 429 | 500.. => BackendError::Unavailable(format!("{system} did not give {what} ({said}); retrying")),
+            408 | 429 | 500.. => BackendError::Unavailable(format!("{system} did not give {what} ({said})")),
             401 | 403 => BackendError::Refused(format!(
                 "{system} refuses {what} to the operator ({said}); check its key and its policy"
             )),

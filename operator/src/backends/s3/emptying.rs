@@ -121,7 +121,7 @@ pub(super) async fn remove(s3: &Client, connector: &Connector, bucket: &BucketNa
         Err(error) => match code(&error) {
             Some("NoSuchBucket") => Ok(()),
             Some("BucketNotEmpty") => Err(BackendError::Unavailable(format!(
-                "{}: somebody writes to bucket {bucket} while it is removed; retrying",
+                "{}: somebody writes to bucket {bucket} while it is removed",
                 connector.system()
             ))),
             _ => Err(connector.error(&error, &format!("the removal of bucket {bucket}"))),

@@ -22,6 +22,8 @@ static ENDPOINT: LazyLock<Url> = LazyLock::new(|| match Url::parse("https://s3.e
 pub type FakeStorage = Fake<StorageSpec>;
 
 impl Described for StorageSpec {
+    type Key = TenantSlug;
+
     fn thing(slug: &TenantSlug) -> String {
         format!("bucket {}", slug.bucket())
     }
@@ -30,7 +32,7 @@ impl Described for StorageSpec {
         &self.owner
     }
 
-    fn slug(&self) -> &TenantSlug {
+    fn key(&self) -> &TenantSlug {
         &self.slug
     }
 

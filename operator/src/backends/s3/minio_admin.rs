@@ -341,7 +341,7 @@ impl MinioAdmin {
         let system = self.system();
         let said = http::excerpt(&format!("{code} {message}"));
         if http::is_transient(status) {
-            BackendError::Unavailable(format!("{system} answered {status} to {call} ({said}); retrying"))
+            BackendError::Unavailable(format!("{system} answered {status} to {call} ({said})"))
         } else if status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN {
             BackendError::Refused(format!(
                 "{system} refuses {call} to user {} ({said}); check that user's key, status and policy",

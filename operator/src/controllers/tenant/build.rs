@@ -34,6 +34,8 @@ pub const IDENTITY_SECRET: &str = "plexica-identity";
 pub const ANNOTATION_CREDENTIAL: &str = "plexica.io/credential-id";
 /// Annotation on a namespace: whether the operator made it.
 pub const ANNOTATION_ORIGIN: &str = "plexica.io/namespace-origin";
+/// Recommended label: the tool that manages an object.
+const LABEL_MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// Name of quota, limit range and network policy.
 const OBJECT_NAME: &str = "plexica-tenant";
 /// Name of the binding that lets the operator work in the namespace.
@@ -74,7 +76,7 @@ fn labels(tenant: &ValidatedTenant) -> BTreeMap<String, String> {
     BTreeMap::from([
         (LABEL_TENANT.to_owned(), tenant.slug.to_string()),
         (LABEL_TENANT_ID.to_owned(), tenant.owner.tenant_id.to_string()),
-        ("app.kubernetes.io/managed-by".to_owned(), "plexica-operator".to_owned()),
+        (LABEL_MANAGED_BY.to_owned(), "plexica-operator".to_owned()),
     ])
 }
 
@@ -89,8 +91,13 @@ fn meta(tenant: &ValidatedTenant, name: &str) -> ObjectMeta {
 
 /// The namespace, with Pod Security `restricted`.
 pub fn namespace(tenant: &ValidatedTenant, origin: Origin) -> Namespace {
+    let mut ours = labels(tenant);
+    if origin == Origin::Adopted {
+        // Whoever made it may manage it by that label.
+        ours.remove(LABEL_MANAGED_BY);
+    }
     let mut all = tenant.namespace.labels.clone();
-    all.extend(labels(tenant));
+    all.extend(ours);
     for mode in ["enforce", "warn", "audit"] {
         all.insert(format!("pod-security.kubernetes.io/{mode}"), "restricted".to_owned());
     }

@@ -21,7 +21,7 @@ use kube::{
     runtime::events::{Event, EventType},
 };
 use plexica_crds::{
-    ANNOTATION_CONFIRM_DELETE, FINALIZER, LABEL_RETAINED, LABEL_TENANT_ID, Tenant,
+    ANNOTATION_CONFIRM_DELETE, LABEL_RETAINED, LABEL_TENANT_ID, Tenant,
     names::TenantSlug,
     ownership::Owner,
     tenant::{
@@ -35,14 +35,18 @@ use tracing::info;
 use uuid::Uuid;
 
 use super::{
-    Context, Error, Pass,
+    Context, Pass,
     build::{ANNOTATION_ORIGIN, DATABASE_SECRET, IDENTITY_SECRET, Origin, STORAGE_SECRET, owned_name},
-    finalizer, report,
+    closing::{self, Closing},
+    report,
 };
 use crate::{
-    backends::postgres::registry::Placement,
     pools::Verb,
-    runtime::{apply::FieldManager, client::within},
+    runtime::{
+        apply::FieldManager,
+        client::within,
+        objects::{Error, holds},
+    },
 };
 
 /// How long data of an object that does not decode is kept: the default of `spec.retention`.
@@ -66,7 +70,7 @@ pub async fn finalize(tenant: &Tenant, ctx: &Context) -> Result<Pass, Error> {
     ) {
         (DeletionPolicy::Delete, true) => Fate::Drop,
         (DeletionPolicy::Delete, false) => {
-            unconfirmed(tenant, ctx).await;
+            unconfirmed(tenant, ctx);
             Fate::Keep(Timestamp::now() + tenant.spec.retention.value())
         }
         (DeletionPolicy::Retain, _) => Fate::Keep(Timestamp::now() + tenant.spec.retention.value()),
@@ -87,7 +91,7 @@ fn is_confirmed(annotations: &BTreeMap<String, String>, name: &str) -> bool {
         .is_some_and(|value| value == name)
 }
 
-async fn unconfirmed(tenant: &Tenant, ctx: &Context) {
+fn unconfirmed(tenant: &Tenant, ctx: &Context) {
     let event = Event {
         type_: EventType::Warning,
         reason: "DeleteNotConfirmed".to_owned(),
@@ -98,14 +102,14 @@ async fn unconfirmed(tenant: &Tenant, ctx: &Context) {
         )),
         secondary: None,
     };
-    // Best effort, as all events.
-    let _ = ctx.recorder.publish(&event, &tenant.object_ref(&())).await;
+    ctx.objects.publish(tenant, vec![event]);
 }
 
 async fn end(meta: &ObjectMeta, known_id: Option<Uuid>, fate: Fate, ctx: &Context) -> Result<Pass, Error> {
-    let held = meta.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER);
     let name = meta.name.as_deref().unwrap_or_default();
-    if held && let Ok(slug) = TenantSlug::parse(name) {
+    if holds(meta)
+        && let Ok(slug) = TenantSlug::parse(name)
+    {
         let own_id = || {
             meta.uid
                 .as_deref()
@@ -121,7 +125,7 @@ async fn end(meta: &ObjectMeta, known_id: Option<Uuid>, fate: Fate, ctx: &Contex
         }
         info!(fate = ?fate, "the tenant's end is reached");
     }
-    finalizer::release(meta, &ctx.client).await?;
+    ctx.objects.release(meta).await?;
     Ok(Pass::Gone)
 }
 
@@ -136,7 +140,11 @@ async fn close(slug: &TenantSlug, owner: &Owner, fate: Fate, ctx: &Context) -> R
     let Some(row) = row.filter(|row| row.id == owner.tenant_id) else {
         return Ok(());
     };
-    close_backends(slug, owner, &row.pools, fate, ctx).await?;
+    let how = match fate {
+        Fate::Keep(_) => Closing::Revoke,
+        Fate::Drop => Closing::Drop,
+    };
+    closing::close(slug, owner, &row.pools, how, ctx).await.all()?;
     close_namespace(slug, owner, fate, ctx).await?;
     let verb = if fate == Fate::Drop { Verb::Delete } else { Verb::Revoke };
     registry
@@ -150,53 +158,9 @@ async fn close(slug: &TenantSlug, owner: &Owner, fate: Fate, ctx: &Context) -> R
         .map_err(failed)
 }
 
-/// Shuts or drops schema, realm and bucket at once; all are tried even if one fails.
-async fn close_backends(
-    slug: &TenantSlug,
-    owner: &Owner,
-    pools: &Placement,
-    fate: Fate,
-    ctx: &Context,
-) -> Result<(), Outcome> {
-    macro_rules! close {
-        ($kind:literal, $pools:expr, $name:expr) => {
-            async {
-                let pool = $pools.get($name).ok_or_else(|| report::no_pool($kind, $name))?;
-                let closed = match fate {
-                    Fate::Keep(_) => {
-                        pool.call(Verb::Revoke, |backend| async move {
-                            backend.revoke(owner, slug).await
-                        })
-                        .await
-                    }
-                    Fate::Drop => {
-                        pool.call(Verb::Delete, |backend| async move {
-                            backend.delete(owner, slug).await
-                        })
-                        .await
-                    }
-                };
-                closed.map_err(|error| report::outcome(&error, pool))
-            }
-        };
-    }
-    let identity = async {
-        match &pools.keycloak {
-            Some(name) => close!("keycloak", ctx.backends.keycloak, name).await,
-            None => Ok(()),
-        }
-    };
-    let (database, identity, storage) = tokio::join!(
-        close!("postgres", ctx.backends.postgres, &pools.postgres),
-        identity,
-        close!("s3", ctx.backends.s3, &pools.s3),
-    );
-    database.and(identity).and(storage)
-}
-
 /// A namespace that the operator made goes with the data or is kept with it; an adopted one only loses what is ours.
 async fn close_namespace(slug: &TenantSlug, owner: &Owner, fate: Fate, ctx: &Context) -> Result<(), Outcome> {
-    let api: Api<Namespace> = Api::all(ctx.client.clone());
+    let api: Api<Namespace> = Api::all(ctx.objects.client.clone());
     let name = slug.namespace().to_string();
     let failed = |error| report::api_outcome(&error);
     let Some(live) = within(api.get_opt(&name)).await.map_err(failed)? else {
@@ -245,9 +209,11 @@ async fn leave_adopted(namespace: &str, ctx: &Context) -> Result<(), Outcome> {
     remove::<NetworkPolicy>(namespace, owned_name::<NetworkPolicy>(), ctx).await?;
     // Last: it is what permits the rest.
     remove::<RoleBinding>(namespace, owned_name::<RoleBinding>(), ctx).await?;
-    let api: Api<Namespace> = Api::all(ctx.client.clone());
-    let patch =
-        json!({ "metadata": { "labels": { LABEL_TENANT_ID: null }, "annotations": { ANNOTATION_ORIGIN: null } } });
+    let api: Api<Namespace> = Api::all(ctx.objects.client.clone());
+    let patch = json!({ "metadata": {
+        "labels": { LABEL_TENANT_ID: null, LABEL_RETAINED: null },
+        "annotations": { ANNOTATION_ORIGIN: null },
+    }});
     let params = PatchParams {
         field_manager: Some(FieldManager::Objects.as_ref().to_owned()),
         ..PatchParams::default()
@@ -262,7 +228,7 @@ async fn remove<K>(namespace: &str, name: &str, ctx: &Context) -> Result<(), Out
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
 {
-    let api: Api<K> = Api::namespaced(ctx.client.clone(), namespace);
+    let api: Api<K> = Api::namespaced(ctx.objects.client.clone(), namespace);
     match within(api.delete(name, &DeleteParams::default())).await {
         Ok(_) => Ok(()),
         Err(error) if error.status().is_some_and(kube::core::Status::is_not_found) => Ok(()),

@@ -4,27 +4,20 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
-use kube::{
-    Api, Resource, ResourceExt,
-    api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams},
-    runtime::events::{Event, EventType},
-};
+use kube::{Resource, ResourceExt, runtime::events::Event};
 use plexica_crds::{
-    Tenant,
-    condition::{self, ConditionType as _, Status},
+    Tenant, condition,
     tenant::{
         Phase, TenantStatus,
-        conditions::{Outcome, Reason, Type},
+        conditions::{self, Outcome, Reason, Type},
     },
 };
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::{sync::Notify, time::timeout};
-use tracing::{Instrument, debug};
 
 use super::{
-    Context, Error, KIND,
+    Context, KIND,
     apply::Progress,
-    name,
     status::{self, Findings, Moment},
     validate::ValidatedTenant,
 };
@@ -32,8 +25,8 @@ use crate::{
     backends::{BackendError, postgres::registry::Placement},
     pools::Pool,
     runtime::{
-        apply::FieldManager,
-        client::{ApiError, within},
+        client::ApiError,
+        objects::{self, Error, with_due},
     },
 };
 
@@ -122,13 +115,13 @@ pub async fn progress(
     let mut written = None;
     if before.observed_generation.is_none() {
         let begun = status::begun(&before, &valid.slug, placement, moment());
-        write(tenant.meta(), &before, &begun, ctx).await?;
+        ctx.objects.write_status(tenant.meta(), &before, &begun).await?;
         written = Some(begun);
     }
     if timeout(LONG_PASS, over.notified()).await.is_err() {
         let last = written.unwrap_or(before);
         let so_far = status::so_far(&last, &progress.said(), moment());
-        write(tenant.meta(), &last, &so_far, ctx).await?;
+        ctx.objects.write_status(tenant.meta(), &last, &so_far).await?;
         written = Some(so_far);
         over.notified().await;
     }
@@ -156,11 +149,12 @@ pub async fn findings(
         due,
     };
     let after = status::after(&before, findings, moment);
-    write(tenant.meta(), &before, &after, ctx).await?;
+    ctx.objects.write_status(tenant.meta(), &before, &after).await?;
     let first_ready =
         after.phase == Some(Phase::Active) && condition::find(&original.conditions, Type::Ready.into()).is_none();
     if let Some(created) = tenant.creation_timestamp().filter(|_| first_ready) {
-        ctx.metrics
+        ctx.objects
+            .metrics
             .became_ready(KIND, now.duration_since(created.0).unsigned_abs());
     }
     tell(tenant, &original.conditions, &after.conditions, ctx);
@@ -170,7 +164,7 @@ pub async fn findings(
 /// Says on an object in deletion why it is still there.
 pub async fn deletion(tenant: &Tenant, outcome: &Outcome, due: Timestamp, ctx: &Context) -> Result<(), Error> {
     let before = tenant.status.clone().unwrap_or_default();
-    let outcome = status::with_due(outcome, Some(due));
+    let outcome = with_due(outcome, Some(due));
     let mut after = status::after(
         &before,
         &Findings::refused(outcome),
@@ -182,178 +176,63 @@ pub async fn deletion(tenant: &Tenant, outcome: &Outcome, due: Timestamp, ctx: &
         },
     );
     after.phase = Some(Phase::PendingDeletion);
-    write(tenant.meta(), &before, &after, ctx).await?;
+    ctx.objects.write_status(tenant.meta(), &before, &after).await?;
     tell(tenant, &before.conditions, &after.conditions, ctx);
     Ok(())
 }
 
-/// Where in the object decoding fails: the error that came with it names no field. It is rare, so the object is read
-/// again; `None` if it is gone, cannot be read, or decodes by now.
-async fn locate(meta: &ObjectMeta, ctx: &Context) -> Option<String> {
-    let api: Api<DynamicObject> = Api::all_with(ctx.client.clone(), &ApiResource::erase::<Tenant>(&()));
-    // By list, which the operator may do anyway.
-    let named = ListParams::default().fields(&format!("metadata.name={}", meta.name.as_deref()?));
-    let object = within(api.list(&named)).await.ok()?.items.pop()?;
-    let error = serde_path_to_error::deserialize::<_, Tenant>(serde_json::to_value(object).ok()?).err()?;
-    Some(format!("{}: {}", error.path(), error.inner()))
-}
-
-/// Says on an object that does not decode what is wrong with it. Its other conditions are not known here and go.
+/// Says on an object that does not decode what is wrong with it.
 pub async fn undecodable(meta: &ObjectMeta, error: &str, ctx: &Context) -> Result<(), Error> {
-    let generation = meta.generation.unwrap_or_default();
-    let error = locate(meta, ctx).await.unwrap_or_else(|| error.to_owned());
+    let error = ctx
+        .objects
+        .locate_undecodable(meta)
+        .await
+        .unwrap_or_else(|| error.to_owned());
     let message =
         format!("the object does not decode: {error}; correct it, or install the CRDs of this operator's version");
+    explain(meta, &Outcome::Blocked(Reason::Undecodable, message), None, ctx).await
+}
+
+/// Says on an object in deletion that does not decode why it is still there.
+pub async fn undecodable_deletion(
+    meta: &ObjectMeta,
+    outcome: &Outcome,
+    due: Timestamp,
+    ctx: &Context,
+) -> Result<(), Error> {
+    explain(meta, &with_due(outcome, Some(due)), Some(Phase::PendingDeletion), ctx).await
+}
+
+/// Writes one outcome as the whole status of an object of which only metadata is known: its other conditions go.
+async fn explain(meta: &ObjectMeta, outcome: &Outcome, phase: Option<Phase>, ctx: &Context) -> Result<(), Error> {
+    let generation = meta.generation.unwrap_or_default();
+    let (statements, summary) = conditions::summarize([outcome]);
     let mut conditions = vec![];
-    for statement in [
-        Type::Ready.says(Status::False, Reason::Undecodable, message.as_str()),
-        Type::Stalled.says(Status::True, Reason::Undecodable, message.as_str()),
-    ] {
+    for statement in statements {
         condition::set(&mut conditions, statement, generation, Timestamp::now());
     }
-    let patch =
-        json!({ "status": { "observedGeneration": generation, "phase": Phase::Failed, "conditions": conditions } });
-    patch_status(meta, patch, ctx).await
+    let status = json!({
+        "observedGeneration": generation, "phase": phase.unwrap_or(summary), "conditions": conditions,
+    });
+    ctx.objects.patch_status(meta, json!({ "status": status })).await
 }
 
-async fn write(meta: &ObjectMeta, before: &TenantStatus, after: &TenantStatus, ctx: &Context) -> Result<(), Error> {
-    if before == after {
-        return Ok(());
-    }
-    let (before, after) = (json!(before), json!(after));
-    patch_status(meta, json!({ "status": merge_patch(&before, &after) }), ctx).await
-}
-
-async fn patch_status(meta: &ObjectMeta, mut patch: Value, ctx: &Context) -> Result<(), Error> {
-    // The uid keeps the patch from an object that was made anew under the same name.
-    patch["metadata"] = json!({ "uid": meta.uid });
-    let params = PatchParams {
-        field_manager: Some(FieldManager::Status.as_ref().to_owned()),
-        ..PatchParams::default()
-    };
-    let api = Api::<Tenant>::all(ctx.client.clone());
-    let name = meta.name.as_deref().unwrap_or_default();
-    // `DynamicObject` answers would do too; the typed answer would fail on an undecodable object.
-    let request = kube::core::Request::new(Tenant::url_path(&(), None))
-        .patch_subresource("status", name, &params, &Patch::Merge(patch))
-        .map_err(|error| Error::Status(ApiError::Kube(Box::new(kube::Error::BuildRequest(error)))))?;
-    match within(api.into_client().request::<Value>(request)).await {
-        Ok(object) => {
-            let written = &object["metadata"];
-            ctx.freshness
-                .wrote(written["uid"].as_str(), written["resourceVersion"].as_str());
-            Ok(())
-        }
-        Err(error) if error.status().is_some_and(kube::core::Status::is_not_found) => Ok(()),
-        Err(error) => Err(Error::Status(error)),
-    }
-}
-
-/// The JSON merge patch (RFC 7396) from one value to another; lists are replaced whole.
-fn merge_patch(before: &Value, after: &Value) -> Value {
-    let (Value::Object(before), Value::Object(after)) = (before, after) else {
-        return after.clone();
-    };
-    let changed = after
-        .iter()
-        .filter(|(key, value)| before.get(*key) != Some(value))
-        .map(|(key, value)| {
-            let patch = before
-                .get(key)
-                .map_or_else(|| value.clone(), |old| merge_patch(old, value));
-            (key.clone(), patch)
-        });
-    let removed = before
-        .keys()
-        .filter(|key| !after.contains_key(*key))
-        .map(|key| (key.clone(), Value::Null));
-    Value::Object(changed.chain(removed).collect())
-}
-
-/// Tells by events what changed between two lists of conditions. Best effort: no pass waits for it or fails by it.
+/// Tells by events what changed between two lists of conditions.
 fn tell(tenant: &Tenant, before: &[Condition], after: &[Condition], ctx: &Context) {
     let events: Vec<Event> = after
         .iter()
         .filter_map(|now| event(condition::find(before, &now.type_), now))
         .collect();
-    if events.is_empty() {
-        return;
-    }
-    let reference = tenant.object_ref(&());
-    let (recorder, name) = (ctx.recorder.clone(), name(tenant));
-    tokio::spawn(
-        async move {
-            for event in events {
-                if let Err(error) = recorder.publish(&event, &reference).await {
-                    debug!(tenant = name, %error, "an event was lost");
-                }
-            }
-        }
-        .in_current_span(),
-    );
+    ctx.objects.publish(tenant, events);
 }
 
 /// The event of one condition, if it says something new that a person wants to know.
 fn event(before: Option<&Condition>, now: &Condition) -> Option<Event> {
     let quiet = ["Provisioning", "NotYetVerified", "NotSuspended", "InSync", "NotWanted"];
     let summaries: [&str; 2] = [Type::Reconciling.into(), Type::Stalled.into()];
-    let same = before.is_some_and(|before| before.status == now.status && before.reason == now.reason);
-    if same || quiet.contains(&now.reason.as_str()) || summaries.contains(&now.type_.as_str()) {
+    if quiet.contains(&now.reason.as_str()) || summaries.contains(&now.type_.as_str()) {
         return None;
     }
     let bad = now.status != "True" && now.reason != "SuspendRequested" || now.type_ == Type::DriftDetected.as_ref();
-    Some(Event {
-        type_: if bad { EventType::Warning } else { EventType::Normal },
-        // The recorder's key holds no note: the two words must tell events apart.
-        reason: if bad { now.reason.clone() } else { now.type_.clone() },
-        action: if bad { now.type_.clone() } else { now.reason.clone() },
-        note: Some(if now.message.is_empty() {
-            now.type_.clone()
-        } else {
-            now.message.chars().take(1_000).collect()
-        }),
-        secondary: None,
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_merge_patch_holds_only_what_changed() {
-        let before = json!({"a": 1, "b": {"c": 1, "d": 2}, "gone": true, "list": [1]});
-        let after = json!({"a": 1, "b": {"c": 1, "d": 3}, "list": [1, 2]});
-        assert_eq!(
-            merge_patch(&before, &after),
-            json!({"b": {"d": 3}, "gone": null, "list": [1, 2]})
-        );
-    }
-
-    fn condition(status: &str, reason: &str) -> Condition {
-        Condition {
-            type_: "IdentityReady".into(),
-            status: status.into(),
-            reason: reason.into(),
-            message: "realm tenant-x in pool main".into(),
-            observed_generation: None,
-            last_transition_time: k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(Timestamp::UNIX_EPOCH),
-        }
-    }
-
-    #[test]
-    fn events_tell_what_became_of_a_part_and_only_once() {
-        let ready = condition("True", "Provisioned");
-        let told = event(None, &ready).unwrap();
-        assert_eq!(
-            (told.reason.as_str(), told.note.as_deref()),
-            ("IdentityReady", Some("realm tenant-x in pool main"))
-        );
-        assert!(event(Some(&ready), &ready).is_none());
-        let down = event(Some(&ready), &condition("False", "BackendUnavailable")).unwrap();
-        assert_eq!(
-            (down.reason.as_str(), down.action.as_str()),
-            ("BackendUnavailable", "IdentityReady")
-        );
-    }
+    objects::change(before, now, bad)
 }

@@ -14,7 +14,7 @@ use plexica_crds::{
 use uuid::Uuid;
 
 use super::build::{DATABASE_SECRET, IDENTITY_SECRET, STORAGE_SECRET};
-use crate::backends::postgres::registry::Placement;
+use crate::{backends::postgres::registry::Placement, runtime::objects::with_due};
 
 /// What a pass found.
 #[derive(Debug, Clone)]
@@ -71,6 +71,16 @@ impl Parts {
     fn is_untried(&self) -> bool {
         matches!(self.isolation, Outcome::Waiting(Reason::NotYetVerified, _))
     }
+
+    /// The condition of a part. A part that is shut on request is not ready, though nothing is wrong with it.
+    fn statement(type_: Type, outcome: &Outcome) -> Statement {
+        match outcome {
+            Outcome::Done(Reason::SuspendRequested, message) => {
+                type_.says(Status::False, Reason::SuspendRequested, message)
+            }
+            other => other.statement(type_),
+        }
+    }
 }
 
 impl Findings {
@@ -91,9 +101,9 @@ impl Findings {
         }
     }
 
-    /// Whether another pass must follow at once, to try isolation.
+    /// Whether another pass must follow to try isolation; a tenant that is shut has nothing to try.
     pub fn is_untried(&self) -> bool {
-        matches!(self, Self::Applied(parts) if parts.is_untried())
+        matches!(self, Self::Applied(parts) if !parts.suspended && parts.is_untried())
     }
 
     /// What explains that the tenant is not ready: the first that is blocked, else the first that waits.
@@ -115,17 +125,6 @@ pub struct Moment {
     pub now: Timestamp,
     /// When it is tried again, if something has to wait.
     pub due: Option<Timestamp>,
-}
-
-/// Says when a waiting part is tried again.
-pub fn with_due(outcome: &Outcome, due: Option<Timestamp>) -> Outcome {
-    match (outcome, due) {
-        (Outcome::Waiting(reason, message), Some(due)) => Outcome::Waiting(
-            *reason,
-            format!("{message}; tried again at {}", due.strftime("%H:%M:%SZ")),
-        ),
-        _ => outcome.clone(),
-    }
 }
 
 /// The status after a pass.
@@ -194,7 +193,7 @@ pub fn so_far(before: &TenantStatus, said: &[(Type, Outcome)], moment: Moment) -
     for (type_, outcome) in said {
         condition::set(
             &mut status.conditions,
-            outcome.statement(*type_),
+            Parts::statement(*type_, outcome),
             moment.generation,
             moment.now,
         );
@@ -263,10 +262,10 @@ fn summarize(status: &mut TenantStatus, parts: &Parts) -> Vec<Statement> {
         statements = vec![Type::Ready.says(Status::False, Reason::SuspendRequested, message)];
     }
     statements.extend([
-        namespace.statement(Type::NamespaceReady),
-        database.statement(Type::DatabaseReady),
-        identity.statement(Type::IdentityReady),
-        storage.statement(Type::StorageReady),
+        Parts::statement(Type::NamespaceReady, namespace),
+        Parts::statement(Type::DatabaseReady, database),
+        Parts::statement(Type::IdentityReady, identity),
+        Parts::statement(Type::StorageReady, storage),
     ]);
     statements.push(match isolation {
         Outcome::Waiting(Reason::NotYetVerified, message) => {

@@ -14,20 +14,12 @@ use super::{
 };
 use crate::backends::{
     BackendError,
-    postgres::{
-        PostgresConfig,
-        connection::Database,
-        migrations::{self, Applied},
-        sql::Script,
-    },
+    postgres::{PostgresConfig, connection::Database, migrations, own_schema},
 };
-
-/// The record of the registry's own migrations.
-const RECORD: &str = "core.migrations";
 
 /// Schema `core`.
 pub struct PostgresRegistry {
-    database: Database,
+    pub(super) database: Database,
 }
 
 impl PostgresRegistry {
@@ -38,7 +30,7 @@ impl PostgresRegistry {
         }
     }
 
-    fn error(&self, error: &sqlx::Error) -> BackendError {
+    pub(super) fn error(&self, error: &sqlx::Error) -> BackendError {
         self.database.error(error)
     }
 
@@ -141,37 +133,7 @@ impl Row {
 #[async_trait]
 impl Registry for PostgresRegistry {
     async fn migrate(&self) -> Result<(), BackendError> {
-        let mut transaction = self.database.begin_locked("plexica:registry").await?;
-        let recorded: bool = sqlx::query_scalar("SELECT to_regclass('core.migrations') IS NOT NULL")
-            .fetch_one(&mut *transaction)
-            .await
-            .map_err(|error| self.error(&error))?;
-        let applied: Applied = if recorded {
-            let rows: Vec<(String, String)> = sqlx::query_as("SELECT name, sha256 FROM core.migrations")
-                .fetch_all(&mut *transaction)
-                .await
-                .map_err(|error| self.error(&error))?;
-            rows.into_iter().collect()
-        } else {
-            Applied::new()
-        };
-        let pending = migrations::pending(migrations::CORE, &applied)?;
-        if pending.is_empty() {
-            return Ok(());
-        }
-        let mut script = Script::default();
-        if !recorded {
-            script.push("CREATE SCHEMA IF NOT EXISTS core");
-            script.push("REVOKE ALL ON SCHEMA core FROM PUBLIC");
-            script.push(migrations::record_table(RECORD));
-        }
-        for file in pending {
-            script.push(file.statements("core"));
-            script.push(migrations::record(RECORD, file));
-        }
-        script.push("REVOKE ALL ON ALL TABLES IN SCHEMA core FROM PUBLIC");
-        self.database.run(&mut transaction, script).await?;
-        self.database.commit(transaction).await
+        own_schema::bring(&self.database, "core", migrations::CORE).await
     }
 
     async fn get(&self, slug: &TenantSlug) -> Result<Option<RegistryRow>, BackendError> {

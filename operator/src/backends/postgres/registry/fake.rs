@@ -7,11 +7,16 @@ use std::{
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use plexica_crds::{names::TenantSlug, ownership::Owner};
+use plexica_crds::{
+    names::{PluginId, TenantSlug},
+    ownership::Owner,
+};
 use serde_json::json;
+use uuid::Uuid;
 
 use super::{
-    Placement, PlacementError, PlacementRequest, PoolKind, Registry, RegistryFacts, RegistryRow, TenantStatus,
+    Placement, PlacementError, PlacementRequest, PluginRegistry, PluginRelease, PoolKind, Registry, RegistryFacts,
+    RegistryRow, TenantPlugin, TenantStatus,
     placement::{Load, choose},
 };
 use crate::backends::BackendError;
@@ -23,6 +28,8 @@ pub struct FakeRegistry(Mutex<State>);
 #[derive(Default)]
 struct State {
     rows: BTreeMap<TenantSlug, RegistryRow>,
+    releases: BTreeMap<(PluginId, String), PluginRelease>,
+    tenant_plugins: BTreeMap<(Uuid, PluginId), TenantPlugin>,
     writes: usize,
     unavailable: bool,
 }
@@ -211,5 +218,52 @@ impl Registry for FakeRegistry {
             row.purge_at = None;
         });
         Ok(())
+    }
+}
+
+#[async_trait]
+impl PluginRegistry for FakeRegistry {
+    async fn releases(&self) -> Result<Vec<PluginRelease>, BackendError> {
+        Ok(self.open()?.releases.values().cloned().collect())
+    }
+
+    async fn record_release(&self, release: &PluginRelease) -> Result<bool, BackendError> {
+        let mut state = self.open()?;
+        let key = (release.id.clone(), release.version.clone());
+        let before = state.releases.insert(key, release.clone());
+        let wrote = before.as_ref() != Some(release);
+        state.writes += usize::from(wrote);
+        Ok(wrote)
+    }
+
+    async fn forget_release(&self, id: &PluginId, version: &str) -> Result<bool, BackendError> {
+        let mut state = self.open()?;
+        let wrote = state.releases.remove(&(id.clone(), version.to_owned())).is_some();
+        state.writes += usize::from(wrote);
+        Ok(wrote)
+    }
+
+    async fn tenant_plugins(&self, owner: &Owner) -> Result<Vec<TenantPlugin>, BackendError> {
+        let state = self.open()?;
+        let own = state
+            .tenant_plugins
+            .iter()
+            .filter(|((id, _), _)| *id == owner.tenant_id);
+        Ok(own.map(|(_, plugin)| plugin.clone()).collect())
+    }
+
+    async fn record_tenant_plugin(&self, owner: &Owner, plugin: &TenantPlugin) -> Result<bool, BackendError> {
+        let mut state = self.open()?;
+        if !state.rows.values().any(|row| row.id == owner.tenant_id) {
+            return Err(BackendError::Unexpected(format!(
+                "the registry has no row of tenant {}",
+                owner.tenant_id
+            )));
+        }
+        let key = (owner.tenant_id, plugin.plugin.clone());
+        let before = state.tenant_plugins.insert(key, plugin.clone());
+        let wrote = before.as_ref() != Some(plugin);
+        state.writes += usize::from(wrote);
+        Ok(wrote)
     }
 }

@@ -19,12 +19,17 @@ use crate::{
 /// Makes the realm as declared, and the Secret.
 pub async fn apply(job: &Job<'_>, namespace: NamespacePart<'_>) -> Part {
     let (Some(spec), Some(name)) = (&job.tenant.identity, &job.placement.keycloak) else {
-        return Outcome::Done(Reason::NotWanted, "spec.identity.isolation is None".to_owned()).into();
+        return not_wanted().into();
     };
     match job.ctx.backends.keycloak.get(name) {
         None => report::no_pool("keycloak", name).into(),
         Some(pool) => provision(job, spec, pool, namespace).await.unwrap_or_else(Part::from),
     }
+}
+
+/// The tenant has no realm by its own wish.
+pub fn not_wanted() -> Outcome {
+    Outcome::Done(Reason::NotWanted, "spec.identity.isolation is None".to_owned())
 }
 
 async fn provision(

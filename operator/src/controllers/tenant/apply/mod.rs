@@ -17,7 +17,14 @@ use plexica_crds::{
     tenant::conditions::{Outcome, Reason, Type},
 };
 
-use super::{Context, report, status::Findings, status::Parts, validate::ValidatedTenant};
+use super::{
+    Context,
+    closing::{self, Closing},
+    report,
+    status::Findings,
+    status::Parts,
+    validate::ValidatedTenant,
+};
 use crate::{
     backends::{
         Breaches,
@@ -112,11 +119,7 @@ pub async fn apply(
         identity_seen: status.is_some_and(|status| status.identity.is_some()),
     };
     let mut parts = if valid.suspended {
-        if holds(Type::Suspended) {
-            suspended(&job)
-        } else {
-            suspend(&job).await
-        }
+        suspend(&job).await
     } else {
         provision(&job).await
     };
@@ -131,7 +134,7 @@ pub async fn apply(
 }
 
 async fn provision(job: &Job<'_>) -> Parts {
-    let namespace = namespace::apply_part(job).boxed().shared();
+    let namespace = namespace::apply(job).boxed().shared();
     let (namespace, database, identity, storage) = tokio::join!(
         job.progress.of(Type::NamespaceReady, namespace.clone()),
         job.progress
@@ -211,73 +214,36 @@ fn verdict(what: &str, breaches: &Breaches) -> Outcome {
     }
 }
 
+/// Shuts everything, and says so of each part. Looked at in every pass: what was opened meanwhile is shut again.
 async fn suspend(job: &Job<'_>) -> Parts {
     let Job {
         tenant, placement, ctx, ..
     } = job;
-    let (owner, slug) = (&tenant.owner, &tenant.slug);
-    let database = async {
-        let pool = ctx
-            .backends
-            .postgres
-            .get(&placement.postgres)
-            .ok_or_else(|| report::no_pool("postgres", &placement.postgres))?;
-        let shut = pool
-            .call(Verb::Revoke, |backend| async move { backend.revoke(owner, slug).await })
-            .await;
-        shut.map_err(|error| report::outcome(&error, pool))
-    };
-    let identity = async {
-        let Some(name) = &placement.keycloak else { return Ok(()) };
-        let pool = ctx
-            .backends
-            .keycloak
-            .get(name)
-            .ok_or_else(|| report::no_pool("keycloak", name))?;
-        let shut = pool
-            .call(Verb::Revoke, |backend| async move { backend.revoke(owner, slug).await })
-            .await;
-        shut.map_err(|error| report::outcome(&error, pool))
-    };
-    let storage = async {
-        let pool = ctx
-            .backends
-            .s3
-            .get(&placement.s3)
-            .ok_or_else(|| report::no_pool("s3", &placement.s3))?;
-        let shut = pool
-            .call(Verb::Revoke, |backend| async move { backend.revoke(owner, slug).await })
-            .await;
-        shut.map_err(|error| report::outcome(&error, pool))
-    };
-    let (database, identity, storage) = tokio::join!(database, identity, storage);
+    let closed = closing::close(&tenant.slug, &tenant.owner, placement, Closing::Revoke, ctx);
+    let (namespace, closed) = tokio::join!(namespace::apply(job), closed);
     let outcome = |result: Result<(), Outcome>| {
         result
             .err()
-            .unwrap_or_else(|| Outcome::Done(Reason::Provisioned, "shut, data kept".to_owned()))
+            .unwrap_or_else(|| Outcome::Done(Reason::SuspendRequested, "shut; data is kept".to_owned()))
     };
     Parts {
-        database: outcome(database),
-        identity: outcome(identity),
-        storage: outcome(storage),
-        ..suspended(job)
-    }
-}
-
-fn suspended(job: &Job<'_>) -> Parts {
-    let shut = || Outcome::Done(Reason::Provisioned, "shut, data kept".to_owned());
-    Parts {
-        slug: job.tenant.slug.clone(),
-        placement: job.placement.clone(),
+        slug: tenant.slug.clone(),
+        placement: (*placement).clone(),
         suspended: true,
-        namespace: Outcome::done(),
-        database: shut(),
-        identity: shut(),
+        namespace: namespace.outcome,
+        database: outcome(closed.database),
+        identity: match tenant.identity {
+            Some(_) => outcome(closed.identity),
+            None => identity::not_wanted(),
+        },
         issuer: issuer(job),
-        storage: shut(),
-        isolation: verified(),
+        storage: outcome(closed.storage),
+        isolation: Outcome::Waiting(
+            Reason::NotYetVerified,
+            "tried when the tenant is opened again".to_owned(),
+        ),
         registry: Outcome::done(),
-        corrected: vec![],
+        corrected: namespace.corrected,
     }
 }
 

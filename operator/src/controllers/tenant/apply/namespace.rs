@@ -18,7 +18,7 @@ use crate::{
         report,
     },
     runtime::{
-        apply::{Applied, apply},
+        apply::{self as objects, Applied},
         client::{ApiError, within},
     },
 };
@@ -28,19 +28,24 @@ const PERMISSION_DEADLINE: Duration = Duration::from_secs(5);
 const PERMISSION_POLL: Duration = Duration::from_millis(20);
 
 /// Makes or adopts the namespace, and its binding, quota, limits and policy.
-pub async fn apply_all(job: &Job<'_>) -> Result<Part, Outcome> {
-    let client = &job.ctx.client;
+pub async fn apply(job: &Job<'_>) -> Part {
+    provision(job).await.unwrap_or_else(Part::from)
+}
+
+async fn provision(job: &Job<'_>) -> Result<Part, Outcome> {
+    let client = &job.ctx.objects.client;
     let api: Api<Namespace> = Api::all(client.clone());
     let name = job.tenant.slug.namespace().to_string();
     let live = within(api.get_opt(&name))
         .await
         .map_err(|error| report::api_outcome(&error))?;
-    let origin = match live {
+    let origin = match &live {
         None => Origin::Made,
-        Some(live) => origin(&live, job)?,
+        Some(live) => origin(live, job)?,
     };
     let mut corrected = vec![];
-    let done = apply(&api, &name, &build::namespace(job.tenant, origin)).await;
+    let declared = build::namespace(job.tenant, origin);
+    let done = objects::apply_to(&api, &name, live.as_ref(), &declared).await;
     note(
         &mut corrected,
         "Namespace",
@@ -49,7 +54,7 @@ pub async fn apply_all(job: &Job<'_>) -> Result<Part, Outcome> {
 
     let binding = build::role_binding(job.tenant, &job.ctx.account);
     let bindings: Api<RoleBinding> = Api::namespaced(client.clone(), &name);
-    let done = apply(&bindings, &binding.name_any(), &binding).await;
+    let done = objects::apply(&bindings, &binding.name_any(), &binding).await;
     note(
         &mut corrected,
         "RoleBinding",
@@ -76,11 +81,6 @@ pub async fn apply_all(job: &Job<'_>) -> Result<Part, Outcome> {
         corrected,
         ..Part::done(format!("{name}, {made}"))
     })
-}
-
-/// See [`apply_all`].
-pub async fn apply_part(job: &Job<'_>) -> Part {
-    apply_all(job).await.unwrap_or_else(Part::from)
 }
 
 /// Whether the namespace that is there may be the tenant's, and where it comes from.
@@ -122,10 +122,10 @@ where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Serialize + DeserializeOwned,
 {
     let name = build::owned_name::<K>();
-    let api: Api<K> = Api::namespaced(job.ctx.client.clone(), job.tenant.slug.namespace().as_str());
+    let api: Api<K> = Api::namespaced(job.ctx.objects.client.clone(), job.tenant.slug.namespace().as_str());
     once_permitted(|| async {
         match &declared {
-            Some(declared) => apply(&api, name, declared).await,
+            Some(declared) => objects::apply(&api, name, declared).await,
             None if within(api.get_opt(name)).await?.is_some() => within(api.delete(name, &DeleteParams::default()))
                 .await
                 .map(|_| Applied::Updated),

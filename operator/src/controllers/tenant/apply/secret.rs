@@ -20,7 +20,7 @@ pub struct Stored {
 }
 
 fn api(job: &Job<'_>) -> Api<Secret> {
-    Api::namespaced(job.ctx.client.clone(), job.tenant.slug.namespace().as_str())
+    Api::namespaced(job.ctx.objects.client.clone(), job.tenant.slug.namespace().as_str())
 }
 
 /// What the Secret holds under `key`, if it is there and complete.

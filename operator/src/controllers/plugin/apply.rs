@@ -1,0 +1,52 @@
+//! The release's row in `core.plugins`, where services that know no Kubernetes find it.
+
+use plexica_crds::{
+    Plugin,
+    plugin::conditions::{Outcome, Reason},
+};
+use serde_json::json;
+use tracing::info;
+
+use super::{Context, report, uses::Uses};
+use crate::{
+    backends::postgres::registry::{PluginRelease, ReleaseStatus},
+    pools::Verb,
+};
+
+/// Writes the row if it differs.
+pub async fn register(plugin: &Plugin, uses: &Uses, ctx: &Context) -> Outcome {
+    let registry = &ctx.backends.registry;
+    let release = release(plugin, uses);
+    let text = format!("core.plugins has {} {}", release.id, release.version);
+    let recorded = registry
+        .call(Verb::Record, |registry| async move {
+            registry.record_release(&release).await
+        })
+        .await;
+    match recorded {
+        Ok(written) => {
+            if written {
+                info!("the registry's row was written");
+            }
+            Outcome::Done(Reason::Registered, text)
+        }
+        Err(error) => report::outcome(&error, registry),
+    }
+}
+
+fn release(plugin: &Plugin, uses: &Uses) -> PluginRelease {
+    let spec = &plugin.spec;
+    PluginRelease {
+        id: spec.id.clone(),
+        version: spec.version.clone(),
+        name: spec.display_name.clone(),
+        manifest: json!(spec),
+        status: if spec.deprecated.is_some() {
+            ReleaseStatus::Deprecated
+        } else if uses.is_installed() {
+            ReleaseStatus::Installed
+        } else {
+            ReleaseStatus::Available
+        },
+    }
+}

@@ -1,0 +1,160 @@
+//! The Plugin's reconciler: the registry of released versions.
+//!
+//! A pass reads like its description: dereference (statements in ConfigMaps) → validate (pure) → claim (the base path) →
+//! hold (finalizer, before anything is written outside) → apply (the row in `core.plugins`) → status; at its end,
+//! `cleanup`. A release that installations use is kept like any other while its deletion waits.
+
+mod apply;
+mod base_path;
+mod cleanup;
+mod controller;
+mod dereference;
+mod report;
+mod status;
+mod uses;
+mod validate;
+
+use std::sync::Arc;
+
+use kube::{
+    Resource, ResourceExt,
+    core::error_boundary::InvalidObject,
+    runtime::{controller::Action, reflector::Store},
+};
+use plexica_crds::{
+    Plugin, PluginInstallation,
+    plugin::conditions::{Outcome, Reason},
+};
+use tokio::sync::watch;
+
+use crate::{
+    platform::Platform,
+    pools::Backends,
+    runtime::{
+        backoff::spread,
+        controller::{Passed, Root},
+        objects::{Error, Objects, holds},
+    },
+};
+
+use status::Findings;
+use uses::Uses;
+
+pub use base_path::BasePaths;
+
+/// Kind, as a metric label.
+const KIND: &str = "Plugin";
+/// The kind whose cache tells who uses a release.
+pub const INSTALLATIONS: &str = "PluginInstallation";
+
+/// What a pass needs beside the object.
+pub struct Context {
+    /// The Plugins.
+    pub objects: Objects<Plugin>,
+    /// Their cache.
+    pub plugins: Store<Root<Plugin>>,
+    /// The cache of installations.
+    pub installations: Store<Root<PluginInstallation>>,
+    /// Marked as changed whenever that cache is.
+    pub installations_changed: watch::Receiver<()>,
+    /// The platform file.
+    pub platform: Arc<Platform>,
+    /// Its pools, the registry among them.
+    pub backends: Arc<Backends>,
+    /// Where ConfigMaps with migrations are: the operator's own namespace.
+    pub namespace: String,
+    /// Who has which base path.
+    pub base_paths: BasePaths,
+}
+
+/// How a pass ended.
+enum Pass {
+    /// What was found of a release that is there, or whose deletion waits for its users.
+    Reconciled(Findings),
+    /// A release in deletion whose end failed.
+    Deleting(Outcome),
+    /// The object is let go.
+    Gone,
+}
+
+/// One pass over one Plugin.
+async fn pass(guard: &Root<Plugin>, ctx: &Context) -> Result<Passed, Error> {
+    let objects = &ctx.objects;
+    let uses = Uses::of(&guard.name_any(), &ctx.installations.state());
+    let plugin = match &guard.0 {
+        Ok(plugin) => plugin,
+        Err(invalid) => return undecodable(invalid, &uses, ctx).await,
+    };
+    let meta = plugin.meta();
+    let pass = if meta.deletion_timestamp.is_some() && (!holds(meta) || uses.are_none()) {
+        cleanup::finalize(meta, ctx).await?
+    } else {
+        Pass::Reconciled(live(plugin, uses, ctx).await?)
+    };
+    match pass {
+        Pass::Gone => {
+            objects.forget(meta);
+            Ok((Action::await_change(), "gone"))
+        }
+        Pass::Deleting(outcome) => {
+            let (due, action) = objects.retry(meta);
+            report::deletion(plugin, &outcome, due, ctx).await?;
+            Ok((action, report::label(&outcome)))
+        }
+        Pass::Reconciled(findings) => {
+            let worst = findings.worst();
+            let (due, action) = if worst.is_some() {
+                let (due, action) = objects.retry(meta);
+                (Some(due), action)
+            } else {
+                objects.succeeded(meta);
+                let resync = spread(ctx.platform.resync_interval, rand::random());
+                (None, Action::requeue(resync))
+            };
+            report::findings(plugin, &findings, due, ctx).await?;
+            Ok((action, worst.map_or("ok", report::label)))
+        }
+    }
+}
+
+/// A release that is to exist, or that is in deletion and used still.
+async fn live(plugin: &Plugin, uses: Uses, ctx: &Context) -> Result<Findings, Error> {
+    let accepted = async {
+        let scripts = dereference::scripts(plugin, ctx).await?;
+        let accepted = validate::validate(plugin, &scripts)?;
+        ctx.base_paths.claim(plugin, &ctx.plugins.state())?;
+        Ok(accepted)
+    };
+    let accepted = match accepted.await {
+        Ok(accepted) => accepted,
+        Err(outcome) => return Ok(Findings::refused(outcome, plugin, uses)),
+    };
+    ctx.objects.hold(plugin.meta()).await?;
+    let registered = apply::register(plugin, &uses, ctx).await;
+    Ok(Findings::accepted(accepted, registered, plugin, uses))
+}
+
+/// An object that does not decode: say so on the object. In deletion it goes as soon as nobody uses it.
+async fn undecodable(invalid: &InvalidObject, uses: &Uses, ctx: &Context) -> Result<Passed, Error> {
+    let meta = &invalid.metadata;
+    if meta.deletion_timestamp.is_none() {
+        report::undecodable(meta, &invalid.error, ctx).await?;
+        return Ok((Action::await_change(), Reason::Undecodable.into()));
+    }
+    if holds(meta) && !uses.are_none() {
+        let outcome = uses.in_use();
+        report::undecodable_deletion(meta, &outcome, None, ctx).await?;
+        return Ok((Action::await_change(), report::label(&outcome)));
+    }
+    match cleanup::finalize(meta, ctx).await? {
+        Pass::Deleting(outcome) => {
+            let (due, action) = ctx.objects.retry(meta);
+            report::undecodable_deletion(meta, &outcome, Some(due), ctx).await?;
+            Ok((action, report::label(&outcome)))
+        }
+        Pass::Gone | Pass::Reconciled(_) => {
+            ctx.objects.forget(meta);
+            Ok((Action::await_change(), "gone"))
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! The plugin's part of the tenant's database: schema and roles, migrations, permissions.
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::Api;
+use plexica_crds::{
+    plugin::{Migration, MigrationPhase},
+    plugin_installation::{
+        MigrationsStatus,
+        conditions::{Outcome, Reason},
+    },
+};
+
+use super::super::{Context, report, validate::Wanted};
+use super::credential;
+use crate::{
+    backends::{
+        Credential, Observed,
+        postgres::plugin::{MigrationError, MigrationLimits, PluginDatabase, PluginMigration},
+    },
+    pools::{Pool, Verb},
+    runtime::client::within,
+};
+
+fn pool<'a>(wanted: &Wanted, ctx: &'a Context) -> Result<&'a Pool<dyn PluginDatabase>, Outcome> {
+    let name = &wanted.postgres_pool;
+    ctx.backends
+        .plugins
+        .get(name)
+        .map(AsRef::as_ref)
+        .ok_or_else(|| report::no_pool(name))
+}
+
+/// Makes schema, roles and grants, and the Secret; gives the credential that the pods log in with.
+pub async fn provision(wanted: &Wanted, ctx: &Context) -> Result<Credential, Outcome> {
+    let pool = pool(wanted, ctx)?;
+    let spec = &wanted.database;
+    let failed = |error| report::outcome(&error, pool);
+    let live = credential::live(wanted, ctx).await?;
+    let observed = pool
+        .call(Verb::Observe, |backend| async move { backend.observe(spec).await })
+        .await
+        .map_err(failed)?;
+    let credential = match observed {
+        Observed::Foreign(what) => return Err(report::not_owned(&what, Reason::NotOwned)),
+        Observed::Absent => {
+            let credential = Credential::generate();
+            let new = &credential;
+            pool.call(Verb::Create, |backend| async move { backend.create(spec, new).await })
+                .await
+                .map_err(failed)?;
+            credential
+        }
+        Observed::Present(state) => {
+            let held = live.as_ref().and_then(credential::held);
+            let held = held.filter(|held| Some(&held.id) == state.credential_id.as_ref());
+            let renew = held.is_none();
+            let credential = held.unwrap_or_else(Credential::generate);
+            if renew || !state.differences.is_empty() {
+                let set = renew.then_some(&credential);
+                pool.call(Verb::Update, |backend| async move { backend.update(spec, set).await })
+                    .await
+                    .map_err(failed)?;
+            }
+            credential
+        }
+    };
+    let endpoint = ctx
+        .backends
+        .postgres
+        .get(&wanted.postgres_pool)
+        .map(|pool| pool.backend.endpoint());
+    let endpoint = endpoint.ok_or_else(|| report::no_pool(&wanted.postgres_pool))?;
+    credential::write(wanted, live.as_ref(), &endpoint, &credential, ctx).await?;
+    Ok(credential)
+}
+
+/// Applies the migrations that the version needs before it starts.
+pub async fn migrate(wanted: &Wanted, ctx: &Context) -> Result<MigrationsStatus, Outcome> {
+    let mut migrations = vec![];
+    for migration in &wanted.plugin.spec.migrations {
+        migrations.push(PluginMigration {
+            name: migration.name.clone(),
+            sql: script(migration, ctx).await?,
+            phase: migration.phase,
+            transactional: migration.transactional,
+        });
+    }
+    let pool = pool(wanted, ctx)?;
+    let (spec, limits) = (&wanted.database, MigrationLimits::default());
+    let (all, limits) = (migrations.as_slice(), &limits);
+    pool.call(Verb::Migrate, |backend| async move {
+        backend.migrate(spec, all, MigrationPhase::Expand, limits).await
+    })
+    .await
+    .map_err(|error| failure(error, pool))?;
+    let count = |phase| i32::try_from(migrations.iter().filter(|migration| migration.phase == phase).count());
+    let expanding = migrations
+        .iter()
+        .rev()
+        .find(|migration| migration.phase == MigrationPhase::Expand);
+    Ok(MigrationsStatus {
+        applied: count(MigrationPhase::Expand).unwrap_or(i32::MAX),
+        pending: 0,
+        contract_pending: count(MigrationPhase::Contract).unwrap_or(i32::MAX),
+        last: expanding.map(|migration| migration.name.clone()),
+        failed: None,
+    })
+}
+
+/// The statements of a migration, from the manifest or from a ConfigMap of the operator's namespace.
+async fn script(migration: &Migration, ctx: &Context) -> Result<String, Outcome> {
+    let missing = |message: String| Outcome::Blocked(Reason::MigrationSourceMissing, message);
+    if let Some(sql) = &migration.sql {
+        return Ok(sql.clone());
+    }
+    let Some(source) = &migration.config_map_ref else {
+        return Err(missing(format!("migration {} has no statements", migration.name)));
+    };
+    let api: Api<ConfigMap> = Api::namespaced(ctx.objects.client.clone(), &ctx.namespace);
+    let map = within(api.get_opt(&source.name))
+        .await
+        .map_err(|error| report::api_outcome(&error))?;
+    map.and_then(|map| map.data?.remove(&source.key)).ok_or_else(|| {
+        missing(format!(
+            "migration {}: ConfigMap {} of the operator's namespace has no key {}",
+            migration.name, source.name, source.key
+        ))
+    })
+}
+
+fn failure(error: MigrationError, pool: &Pool<dyn PluginDatabase>) -> Outcome {
+    match error {
+        MigrationError::Backend(error) => report::migration_outcome(&error, pool),
+        MigrationError::Failed(failure) if failure.transient => {
+            Outcome::Waiting(Reason::MigrationTimedOut, failure.to_string())
+        }
+        MigrationError::Failed(failure) => Outcome::Blocked(Reason::MigrationFailed, failure.to_string()),
+        error @ (MigrationError::Invalid { .. } | MigrationError::NotExpanded { .. }) => {
+            Outcome::Blocked(Reason::MigrationFailed, error.to_string())
+        }
+    }
+}
+
+/// Brings the plugin's permissions in the tenant's schema to those of the version.
+pub async fn seed(wanted: &Wanted, ctx: &Context) -> Result<(), Outcome> {
+    let pool = pool(wanted, ctx)?;
+    let Wanted {
+        owner,
+        database,
+        permissions,
+        ..
+    } = wanted;
+    pool.call(Verb::Update, |backend| async move {
+        backend.seed_permissions(owner, &database.key, permissions).await
+    })
+    .await
+    .map(drop)
+    .map_err(|error| report::outcome(&error, pool))
+}

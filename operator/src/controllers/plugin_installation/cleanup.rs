@@ -1,0 +1,214 @@
+//! The end of an installation: its pods go, and its data is kept or dropped.
+
+use std::fmt::Debug;
+
+use k8s_openapi::{
+    api::{
+        apps::v1::Deployment,
+        core::v1::{ConfigMap, Secret, Service},
+        networking::v1::NetworkPolicy,
+    },
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
+use kube::{
+    Api, Resource, ResourceExt,
+    api::{DeleteParams, ListParams, Preconditions, PropagationPolicy},
+    core::NamespaceResourceScope,
+};
+use plexica_crds::{
+    PluginInstallation, Tenant,
+    names::TenantSlug,
+    ownership::Owner,
+    plugin_installation::{
+        DataPolicy,
+        conditions::{Outcome, Reason},
+    },
+};
+use serde::de::DeserializeOwned;
+use tracing::info;
+
+use super::{
+    Context, Pass, build,
+    dereference::{Caches, world},
+    id_of, report,
+};
+use crate::{
+    backends::postgres::{
+        plugin::PluginKey,
+        registry::{TenantPlugin, TenantPluginStatus},
+    },
+    pools::Verb,
+    resolution,
+    runtime::{
+        client::within,
+        objects::{Error, holds},
+    },
+};
+
+/// Brings an installation in deletion to its end.
+pub async fn finalize(installation: &PluginInstallation, ctx: &Context) -> Result<Pass, Error> {
+    if let Some(outcome) = needed(installation, ctx) {
+        return Ok(Pass::Deleting(outcome));
+    }
+    end(installation.meta(), installation.spec.data_policy, ctx).await
+}
+
+/// Ends an object of which only metadata is known: its data is kept.
+pub async fn keep(meta: &ObjectMeta, ctx: &Context) -> Result<Pass, Error> {
+    end(meta, DataPolicy::Keep, ctx).await
+}
+
+/// Who needs the plugin; nobody does if all of the tenant goes.
+fn needed(installation: &PluginInstallation, ctx: &Context) -> Option<Outcome> {
+    let world = world(installation, &ctx.caches).ok()?;
+    if world.tenant.meta().deletion_timestamp.is_some() {
+        return None;
+    }
+    let id = id_of(&installation.name_any()).ok()?;
+    let dependants = resolution::dependants(&world.tenant_plugins(), &world.registry(), &id);
+    // Those that are being removed as well do not count.
+    let stays = |dependant: &&resolution::Dependant| {
+        world
+            .installation(&dependant.plugin)
+            .is_some_and(|installation| installation.meta().deletion_timestamp.is_none())
+    };
+    let told: Vec<_> = dependants.iter().filter(stays).map(ToString::to_string).collect();
+    (!told.is_empty()).then(|| {
+        Outcome::Blocked(
+            Reason::NeededByOthers,
+            format!(
+                "{} is still needed: {}; remove those first",
+                installation.name_any(),
+                told.join(", ")
+            ),
+        )
+    })
+}
+
+async fn end(meta: &ObjectMeta, policy: DataPolicy, ctx: &Context) -> Result<Pass, Error> {
+    let namespace = meta.namespace.clone().unwrap_or_default();
+    if holds(meta)
+        && let Some(slug) = Caches::slug_of(&namespace)
+        && let Ok(id) = id_of(meta.name.as_deref().unwrap_or_default())
+    {
+        let key = PluginKey { slug, plugin: id };
+        if let Err(outcome) = close(&key, policy, ctx).await {
+            return Ok(Pass::Deleting(outcome));
+        }
+        info!(policy = ?policy, "the installation's end is reached");
+    }
+    ctx.objects.release(meta).await?;
+    Ok(Pass::Gone)
+}
+
+async fn close(key: &PluginKey, policy: DataPolicy, ctx: &Context) -> Result<(), Outcome> {
+    let selector = format!("{}={}", build::LABEL_PLUGIN, key.plugin);
+    // Pods first: what is shut under them would only make them fail.
+    remove::<Service>(&key.slug, &selector, ctx).await?;
+    remove::<Deployment>(&key.slug, &selector, ctx).await?;
+    close_database(key, policy, ctx).await?;
+    remove::<NetworkPolicy>(&key.slug, &selector, ctx).await?;
+    remove::<ConfigMap>(&key.slug, &selector, ctx).await?;
+    remove::<Secret>(&key.slug, &selector, ctx).await
+}
+
+/// Shuts or drops the schema, and takes the permissions away. Where the tenant is gone, so is its plugins' access: the
+/// tenant's own end reaches them.
+async fn close_database(key: &PluginKey, policy: DataPolicy, ctx: &Context) -> Result<(), Outcome> {
+    let Some(tenant) = ctx.caches.tenant(&key.slug) else {
+        return Ok(());
+    };
+    let Some((owner, pool)) = place(&tenant, ctx) else {
+        return Ok(());
+    };
+    let pool = ctx.backends.plugins.get(&pool).ok_or_else(|| report::no_pool(&pool))?;
+    let failed = |error| report::outcome(&error, pool);
+    let owner = &owner;
+    pool.call(Verb::Update, |backend| async move {
+        backend.seed_permissions(owner, key, &[]).await
+    })
+    .await
+    .map_err(failed)?;
+    match policy {
+        DataPolicy::Keep => {
+            pool.call(Verb::Revoke, |backend| async move { backend.revoke(owner, key).await })
+                .await
+        }
+        DataPolicy::Drop => {
+            pool.call(Verb::Delete, |backend| async move { backend.delete(owner, key).await })
+                .await
+        }
+    }
+    .map_err(failed)?;
+    let registry = &ctx.backends.registry;
+    let failed = |error| report::outcome(&error, registry);
+    let plugins = registry
+        .call(
+            Verb::Observe,
+            |registry| async move { registry.tenant_plugins(owner).await },
+        )
+        .await
+        .map_err(failed)?;
+    let Some(recorded) = plugins.into_iter().find(|recorded| recorded.plugin == key.plugin) else {
+        return Ok(());
+    };
+    let gone = TenantPlugin {
+        enabled: false,
+        status: TenantPluginStatus::Uninstalled,
+        ..recorded
+    };
+    let gone = &gone;
+    registry
+        .call(Verb::Record, |registry| async move {
+            registry.record_tenant_plugin(owner, gone).await
+        })
+        .await
+        .map(drop)
+        .map_err(failed)
+}
+
+fn place(tenant: &Tenant, ctx: &Context) -> Option<(Owner, String)> {
+    let status = tenant.status.as_ref()?;
+    let owner = Owner {
+        tenant_id: status.tenant_id?,
+        installation: ctx.platform.installation_id.clone(),
+    };
+    Some((owner, status.database.as_ref()?.pool.clone()))
+}
+
+/// Removes what is labelled as the plugin's. Forbidden or gone: the tenant's namespace was given up already.
+async fn remove<K>(slug: &TenantSlug, selector: &str, ctx: &Context) -> Result<(), Outcome>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+{
+    let api: Api<K> = Api::namespaced(ctx.objects.client.clone(), slug.namespace().as_str());
+    let gone = |error: &crate::runtime::client::ApiError| {
+        error
+            .status()
+            .is_some_and(|status| status.is_not_found() || status.is_forbidden())
+    };
+    let listed = match within(api.list_metadata(&ListParams::default().labels(selector))).await {
+        Ok(listed) => listed,
+        Err(error) if gone(&error) => return Ok(()),
+        Err(error) => return Err(report::api_outcome(&error)),
+    };
+    for object in listed
+        .iter()
+        .filter(|object| object.meta().deletion_timestamp.is_none())
+    {
+        let params = DeleteParams {
+            propagation_policy: Some(PropagationPolicy::Background),
+            preconditions: Some(Preconditions {
+                uid: object.uid(),
+                resource_version: None,
+            }),
+            ..DeleteParams::default()
+        };
+        match within(api.delete(&object.name_any(), &params)).await {
+            Ok(_) => {}
+            Err(error) if gone(&error) => {}
+            Err(error) => return Err(report::api_outcome(&error)),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,218 @@
+//! When installations are looked at, and what of them is counted.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use futures::{StreamExt, future, stream};
+use k8s_openapi::{
+    api::{apps::v1::Deployment, core::v1::Service, networking::v1::NetworkPolicy},
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
+use kube::{
+    Api, Resource, ResourceExt,
+    core::PartialObjectMeta,
+    runtime::{PredicateConfig, WatchStreamExt, reflector::ObjectRef, watcher},
+};
+use plexica_crds::{
+    Plugin, PluginInstallation, Tenant, condition,
+    plugin::conditions::Type as PluginCondition,
+    plugin_installation::{Phase, conditions::Type},
+    tenant::conditions::Type as TenantCondition,
+};
+use strum::IntoEnumIterator;
+
+use super::{Caches, Context, KIND, build::LABEL_PLUGIN, pass};
+use crate::runtime::{
+    controller::{Passed, Reconciler, Root, Triggers, touched_by_others},
+    objects::{Error, Objects},
+};
+
+impl Reconciler for Context {
+    type Kind = PluginInstallation;
+    const KIND: &'static str = KIND;
+    const READS: &'static [&'static str] = &["Tenant", "Plugin"];
+
+    fn phases() -> Vec<&'static str> {
+        Phase::iter().map(Into::into).collect()
+    }
+
+    fn phase(installation: &PluginInstallation) -> Option<&'static str> {
+        installation.status.as_ref()?.phase.map(Into::into)
+    }
+
+    fn tenant(meta: &ObjectMeta) -> Option<&str> {
+        meta.namespace.as_deref()?.strip_prefix("tenant-")
+    }
+
+    fn objects(&self) -> &Objects<PluginInstallation> {
+        &self.objects
+    }
+
+    fn triggers(&self) -> Vec<Triggers<PluginInstallation>> {
+        let client = &self.objects.client;
+        vec![
+            touched_by_others::<Service, _>(client, LABEL_PLUGIN, owner),
+            touched_by_others::<NetworkPolicy, _>(client, LABEL_PLUGIN, owner),
+            self.pods(),
+            self.tenants(),
+            self.releases(),
+            self.siblings(),
+        ]
+    }
+
+    fn cache_changed(&self) {
+        self.changed.send_replace(());
+    }
+
+    async fn pass(&self, installation: &Root<PluginInstallation>) -> Result<Passed, Error> {
+        pass(installation, self).await
+    }
+}
+
+fn owner<K>(object: &PartialObjectMeta<K>) -> Option<ObjectRef<Root<PluginInstallation>>> {
+    let id = object.metadata.labels.as_ref()?.get(LABEL_PLUGIN)?;
+    Some(ObjectRef::new(id).within(object.metadata.namespace.as_deref()?))
+}
+
+fn fingerprint(of: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    of.hash(&mut hasher);
+    hasher.finish()
+}
+
+impl Context {
+    /// Everything that happens to a Deployment: how its pods fare is in its status.
+    fn pods(&self) -> Triggers<PluginInstallation> {
+        let api: Api<PartialObjectMeta<Deployment>> = Api::all(self.objects.client.clone());
+        watcher(api, watcher::Config::default().labels(LABEL_PLUGIN))
+            .default_backoff()
+            .touched_objects()
+            .filter_map(|event| future::ready(event.map(|object| owner(&object).map(Into::into)).transpose()))
+            .boxed()
+    }
+
+    /// All installations of a tenant whose readiness, suspension or deletion changes.
+    fn tenants(&self) -> Triggers<PluginInstallation> {
+        let caches = self.caches.clone();
+        let api: Api<Root<Tenant>> = Api::all(self.objects.client.clone());
+        watcher(api, watcher::Config::default())
+            .default_backoff()
+            .touched_objects()
+            .predicate_filter(
+                |tenant: &Root<Tenant>| Some(of_tenant(tenant)),
+                PredicateConfig::default(),
+            )
+            .flat_map(move |event| {
+                let found = event.map(|tenant| all_in(&caches, &format!("tenant-{}", tenant.name_any()), None));
+                stream::iter(requests(found))
+            })
+            .boxed()
+    }
+
+    /// Installations of a plugin of which a release comes, goes or is accepted, and those that wait for something.
+    fn releases(&self) -> Triggers<PluginInstallation> {
+        let caches = self.caches.clone();
+        let api: Api<Root<Plugin>> = Api::all(self.objects.client.clone());
+        watcher(api, watcher::Config::default())
+            .default_backoff()
+            .touched_objects()
+            .predicate_filter(
+                |plugin: &Root<Plugin>| Some(of_release(plugin)),
+                PredicateConfig::default(),
+            )
+            .flat_map(move |event| {
+                let found = event.map(|plugin| {
+                    let id = plugin
+                        .0
+                        .as_ref()
+                        .map(|plugin| plugin.spec.id.to_string())
+                        .unwrap_or_default();
+                    concerned(&caches, &id)
+                });
+                stream::iter(requests(found))
+            })
+            .boxed()
+    }
+
+    /// The other installations of a tenant when one comes, goes, or changes what it serves.
+    fn siblings(&self) -> Triggers<PluginInstallation> {
+        let caches = self.caches.clone();
+        let api: Api<Root<PluginInstallation>> = Api::all(self.objects.client.clone());
+        watcher(api, watcher::Config::default())
+            .default_backoff()
+            .touched_objects()
+            .predicate_filter(
+                |other: &Root<PluginInstallation>| Some(of_installation(other)),
+                PredicateConfig::default(),
+            )
+            .flat_map(move |event| {
+                let found = event.map(|installation| {
+                    let namespace = installation.namespace().unwrap_or_default();
+                    all_in(&caches, &namespace, Some(&installation.name_any()))
+                });
+                stream::iter(requests(found))
+            })
+            .boxed()
+    }
+}
+
+type Request = kube::runtime::controller::ReconcileRequest<Root<PluginInstallation>>;
+
+fn requests(
+    found: Result<Vec<ObjectRef<Root<PluginInstallation>>>, watcher::Error>,
+) -> Vec<Result<Request, watcher::Error>> {
+    match found {
+        Ok(found) => found.into_iter().map(|object| Ok(object.into())).collect(),
+        Err(error) => vec![Err(error)],
+    }
+}
+
+fn all_in(caches: &Caches, namespace: &str, but: Option<&str>) -> Vec<ObjectRef<Root<PluginInstallation>>> {
+    let found = caches.installations_in(namespace);
+    let others = found.iter().filter(|object| Some(object.name_any().as_str()) != but);
+    others.map(|object| ObjectRef::from_obj(&**object)).collect()
+}
+
+fn concerned(caches: &Caches, id: &str) -> Vec<ObjectRef<Root<PluginInstallation>>> {
+    let installations = caches.installations.state();
+    let concerned = installations.iter().filter(|guard| {
+        let waits = || {
+            let status = guard
+                .0
+                .as_ref()
+                .ok()
+                .and_then(|installation| installation.status.as_ref());
+            let conditions = status.map(|status| status.conditions.as_slice()).unwrap_or_default();
+            condition::find(conditions, Type::DependenciesSatisfied.into()).is_none_or(|found| found.status != "True")
+        };
+        guard.name_any() == id || waits()
+    });
+    concerned.map(|object| ObjectRef::from_obj(&**object)).collect()
+}
+
+fn of_tenant(tenant: &Root<Tenant>) -> u64 {
+    let conditions = tenant.0.as_ref().ok().and_then(|tenant| tenant.status.as_ref());
+    let ready = conditions.and_then(|status| condition::find(&status.conditions, TenantCondition::Ready.into()));
+    let ready = ready.map(|ready| (ready.status.clone(), ready.observed_generation));
+    let meta = tenant.meta();
+    fingerprint((meta.generation, meta.deletion_timestamp.is_some(), ready))
+}
+
+fn of_release(plugin: &Root<Plugin>) -> u64 {
+    let status = plugin.0.as_ref().ok().and_then(|plugin| plugin.status.as_ref());
+    let accepted = status.and_then(|status| condition::find(&status.conditions, PluginCondition::Accepted.into()));
+    let accepted = accepted.map(|accepted| (accepted.status.clone(), accepted.observed_generation));
+    let meta = plugin.meta();
+    fingerprint((meta.generation, meta.deletion_timestamp.is_some(), accepted))
+}
+
+fn of_installation(installation: &Root<PluginInstallation>) -> u64 {
+    let live = installation.0.as_ref().ok();
+    let running = live
+        .and_then(super::dereference::running_version)
+        .map(|version| version.to_string());
+    let status = live.and_then(|installation| installation.status.as_ref());
+    let deployed = status.and_then(|status| condition::find(&status.conditions, Type::Deployed.into()));
+    let deployed = deployed.map(|deployed| deployed.status.clone());
+    let meta = installation.meta();
+    fingerprint((meta.generation, meta.deletion_timestamp.is_some(), running, deployed))
+}

@@ -1,0 +1,206 @@
+//! What the caches know that concerns an installation: its tenant, the other installations there, all releases.
+
+use std::sync::Arc;
+
+use kube::{Resource, ResourceExt, runtime::reflector::ObjectRef, runtime::reflector::Store};
+use plexica_crds::{
+    Plugin, PluginInstallation, Tenant, condition,
+    names::{PluginId, TenantSlug},
+    plugin::{self, conditions::Type as PluginCondition, validation},
+    plugin_installation::conditions::{Outcome, Reason},
+    version_range::VersionRange,
+};
+use semver::Version;
+
+use crate::{
+    resolution::{self, Conflict, Dependency, Registry, Release},
+    runtime::controller::Root,
+};
+
+/// Caches of all our kinds, filled by their controllers.
+#[derive(Clone)]
+pub struct Caches {
+    /// Tenants.
+    pub tenants: Store<Root<Tenant>>,
+    /// Releases.
+    pub plugins: Store<Root<Plugin>>,
+    /// Installations.
+    pub installations: Store<Root<PluginInstallation>>,
+}
+
+/// What concerns one installation.
+pub struct World {
+    /// The tenant whose namespace it is in.
+    pub tenant: Tenant,
+    /// Its slug.
+    pub slug: TenantSlug,
+    /// All installations of the tenant that decode.
+    pub installations: Vec<Arc<Root<PluginInstallation>>>,
+    /// All releases that were accepted.
+    pub releases: Vec<Arc<Root<Plugin>>>,
+}
+
+impl Caches {
+    /// The slug that a namespace is named after, if it is named like a tenant's.
+    pub fn slug_of(namespace: &str) -> Option<TenantSlug> {
+        let slug = TenantSlug::parse(namespace.strip_prefix("tenant-")?).ok()?;
+        (slug.namespace().as_str() == namespace).then_some(slug)
+    }
+
+    /// The tenant of that name.
+    pub fn tenant(&self, slug: &TenantSlug) -> Option<Tenant> {
+        let found = self.tenants.get(&ObjectRef::new(slug.as_str()))?;
+        found.0.as_ref().ok().cloned()
+    }
+
+    /// All installations of a namespace that decode.
+    pub fn installations_in(&self, namespace: &str) -> Vec<Arc<Root<PluginInstallation>>> {
+        let mut found = self.installations.state();
+        found.retain(|guard| guard.0.is_ok() && guard.meta().namespace.as_deref() == Some(namespace));
+        found
+    }
+
+    /// All releases that may be installed: accepted as they are.
+    pub fn releases(&self) -> Vec<Arc<Root<Plugin>>> {
+        let mut found = self.plugins.state();
+        found.retain(|guard| guard.0.as_ref().is_ok_and(is_accepted));
+        found
+    }
+
+    /// One release that may be installed.
+    pub fn release(&self, id: &PluginId, version: &Version) -> Option<Plugin> {
+        let found = self.plugins.get(&ObjectRef::new(&format!("{id}-{version}")))?;
+        found.0.as_ref().ok().filter(|plugin| is_accepted(plugin)).cloned()
+    }
+}
+
+fn is_accepted(plugin: &Plugin) -> bool {
+    let conditions = plugin
+        .status
+        .as_ref()
+        .map(|status| status.conditions.as_slice())
+        .unwrap_or_default();
+    let generation = plugin.metadata.generation.unwrap_or_default();
+    condition::is_true(conditions, PluginCondition::Accepted.into(), generation)
+}
+
+/// What concerns this installation.
+///
+/// # Errors
+/// Its namespace is no tenant's.
+pub fn world(installation: &PluginInstallation, caches: &Caches) -> Result<World, Outcome> {
+    let namespace = installation.namespace().unwrap_or_default();
+    let unknown = || {
+        Outcome::Blocked(
+            Reason::TenantUnknown,
+            format!(
+                "namespace {namespace} belongs to no tenant: install the plugin in a tenant's namespace, tenant-<name>"
+            ),
+        )
+    };
+    let slug = Caches::slug_of(&namespace).ok_or_else(unknown)?;
+    let tenant = caches.tenant(&slug).ok_or_else(unknown)?;
+    Ok(World {
+        tenant,
+        slug,
+        installations: caches.installations_in(&namespace),
+        releases: caches.releases(),
+    })
+}
+
+impl World {
+    /// The tenant's installations, as resolution sees them. One in deletion counts while it runs.
+    pub fn tenant_plugins(&self) -> resolution::Tenant {
+        let live = self.installations.iter().filter_map(|guard| guard.0.as_ref().ok());
+        live.filter_map(|installation| {
+            let id = PluginId::parse(&installation.name_any()).ok()?;
+            let running = running_version(installation);
+            if installation.meta().deletion_timestamp.is_some() && running.is_none() {
+                return None;
+            }
+            let spec = &installation.spec;
+            let wanted = resolution::Installation {
+                range: VersionRange::parse(&spec.version).ok()?,
+                update_policy: match spec.update_policy {
+                    plexica_crds::plugin_installation::UpdatePolicy::Automatic => resolution::UpdatePolicy::Automatic,
+                    plexica_crds::plugin_installation::UpdatePolicy::Manual => resolution::UpdatePolicy::Manual,
+                },
+                dependency_policy: match spec.dependency_policy {
+                    plexica_crds::plugin_installation::DependencyPolicy::Require => {
+                        resolution::DependencyPolicy::Require
+                    }
+                    plexica_crds::plugin_installation::DependencyPolicy::AutoInstall => {
+                        resolution::DependencyPolicy::AutoInstall
+                    }
+                },
+                running,
+            };
+            Some((id, wanted))
+        })
+        .collect()
+    }
+
+    /// All releases, as resolution sees them.
+    pub fn registry(&self) -> Registry {
+        let mut registry = Registry::default();
+        let releases = self.releases.iter().filter_map(|guard| guard.0.as_ref().ok());
+        for plugin in releases {
+            if let Ok(version) = Version::parse(&plugin.spec.version) {
+                registry.insert(plugin.spec.id.clone(), version, release(plugin));
+            }
+        }
+        registry
+    }
+
+    /// The other installation of this name.
+    pub fn installation(&self, id: &PluginId) -> Option<&PluginInstallation> {
+        let mut live = self.installations.iter().filter_map(|guard| guard.0.as_ref().ok());
+        live.find(|installation| installation.name_any() == id.as_str())
+    }
+}
+
+/// The version that serves now.
+pub fn running_version(installation: &PluginInstallation) -> Option<Version> {
+    let status = installation.status.as_ref()?;
+    let slot = status.slots.get(status.live_slot?)?;
+    Version::parse(&slot.version).ok()
+}
+
+/// What a manifest says about other plugins. It was accepted, so all of it parses.
+fn release(plugin: &Plugin) -> Release {
+    let dependencies = plugin.spec.dependencies.iter().filter_map(|dependency| {
+        Some(Dependency {
+            plugin: dependency.plugin.clone(),
+            range: VersionRange::parse(&dependency.version).ok()?,
+            kind: match dependency.kind {
+                plugin::DependencyKind::Required => resolution::DependencyKind::Required,
+                plugin::DependencyKind::Optional => resolution::DependencyKind::Optional,
+            },
+        })
+    });
+    let conflicts = plugin.spec.conflicts.iter().filter_map(|conflict| {
+        Some(Conflict {
+            plugin: conflict.plugin.clone(),
+            range: VersionRange::parse(&conflict.version).ok()?,
+        })
+    });
+    Release {
+        dependencies: dependencies.collect(),
+        conflicts: conflicts.collect(),
+        deprecated: plugin.spec.deprecated.is_some(),
+    }
+}
+
+/// The manifest of a release, parsed.
+///
+/// # Errors
+/// It breaks rules after all: the operator's version knows more of them than the one that accepted it.
+pub fn manifest(plugin: &Plugin) -> Result<validation::ValidatedManifest, Outcome> {
+    validation::check_plugin(plugin).map_err(|violations| {
+        let told: Vec<_> = violations.iter().map(ToString::to_string).collect();
+        Outcome::Blocked(
+            Reason::PluginInvalid,
+            format!("Plugin {} breaks rules: {}", plugin.name_any(), told.join("; ")),
+        )
+    })
+}

@@ -1,0 +1,141 @@
+//! The PluginInstallation's reconciler.
+//!
+//! A pass reads like its description: dereference (what the caches know) → validate (which version, pure) → hold →
+//! apply, step by step: configuration, schema, migrations, permissions, pods → status; at its end, `cleanup`.
+//! A step that fails leaves what runs untouched. Traffic does not move yet: the one slot is `a`.
+
+mod apply;
+mod build;
+mod cleanup;
+mod controller;
+mod dereference;
+mod report;
+mod status;
+mod validate;
+
+use std::sync::Arc;
+
+use kube::{Resource, core::error_boundary::InvalidObject, runtime::controller::Action};
+use plexica_crds::{
+    PluginInstallation,
+    plugin_installation::conditions::{Outcome, Reason},
+};
+use tokio::sync::watch;
+
+use crate::{
+    platform::Platform,
+    pools::Backends,
+    runtime::{
+        backoff::spread,
+        controller::{Passed, Root},
+        objects::{Error, Objects},
+    },
+};
+
+pub use dereference::Caches;
+
+/// Kind, as a metric label.
+const KIND: &str = "PluginInstallation";
+
+/// What a pass needs beside the object.
+pub struct Context {
+    /// The installations.
+    pub objects: Objects<PluginInstallation>,
+    /// What is known of all objects of ours.
+    pub caches: Caches,
+    /// Told whenever the cache of installations has changed.
+    pub changed: watch::Sender<()>,
+    /// The platform file.
+    pub platform: Arc<Platform>,
+    /// Its pools.
+    pub backends: Arc<Backends>,
+    /// Where ConfigMaps with migrations are: the operator's own namespace.
+    pub namespace: String,
+}
+
+/// How a pass ended.
+enum Pass {
+    /// How the steps of a live installation fare.
+    Reconciled(Box<status::Findings>),
+    /// An installation in deletion that has to wait.
+    Deleting(Outcome),
+    /// The object is let go.
+    Gone,
+}
+
+async fn pass(guard: &Root<PluginInstallation>, ctx: &Context) -> Result<Passed, Error> {
+    let objects = &ctx.objects;
+    let installation = match &guard.0 {
+        Ok(installation) => installation,
+        Err(invalid) => return undecodable(invalid, ctx).await,
+    };
+    let meta = installation.meta();
+    let pass = if meta.deletion_timestamp.is_some() {
+        cleanup::finalize(installation, ctx).await?
+    } else {
+        Pass::Reconciled(Box::new(live(installation, ctx).await?))
+    };
+    match pass {
+        Pass::Gone => {
+            objects.forget(meta);
+            Ok((Action::await_change(), "gone"))
+        }
+        Pass::Deleting(outcome) => {
+            let (due, action) = objects.retry(meta);
+            report::deletion(installation, &outcome, due, ctx).await?;
+            Ok((action, report::label(&outcome)))
+        }
+        Pass::Reconciled(findings) => {
+            let worst = findings.worst();
+            let (due, action) = if worst.is_some() {
+                let (due, action) = objects.retry(meta);
+                (Some(due), action)
+            } else {
+                objects.succeeded(meta);
+                let resync = spread(ctx.platform.resync_interval, rand::random());
+                (None, Action::requeue(resync))
+            };
+            report::findings(installation, &findings, due, ctx).await?;
+            Ok((action, worst.map_or("ok", report::label)))
+        }
+    }
+}
+
+/// An installation that is to exist.
+async fn live(installation: &PluginInstallation, ctx: &Context) -> Result<status::Findings, Error> {
+    let world = match dereference::world(installation, &ctx.caches) {
+        Ok(world) => world,
+        Err(outcome) => return Ok(status::Findings::refused(outcome)),
+    };
+    let wanted = match validate::validate(installation, &world, &ctx.platform) {
+        Ok(wanted) => wanted,
+        Err(outcome) => return Ok(status::Findings::unresolved(outcome)),
+    };
+    ctx.objects.hold(installation.meta()).await?;
+    Ok(apply::apply(installation, &wanted, ctx).await)
+}
+
+/// An object that does not decode: say so on the object. In deletion it is let go with its data kept.
+async fn undecodable(invalid: &InvalidObject, ctx: &Context) -> Result<Passed, Error> {
+    let meta = &invalid.metadata;
+    if meta.deletion_timestamp.is_none() {
+        report::undecodable(meta, &invalid.error, ctx).await?;
+        return Ok((Action::await_change(), Reason::Undecodable.into()));
+    }
+    match cleanup::keep(meta, ctx).await? {
+        Pass::Deleting(outcome) => {
+            let (due, action) = ctx.objects.retry(meta);
+            report::undecodable_deletion(meta, &outcome, due, ctx).await?;
+            Ok((action, report::label(&outcome)))
+        }
+        Pass::Gone | Pass::Reconciled(_) => {
+            ctx.objects.forget(meta);
+            Ok((Action::await_change(), "gone"))
+        }
+    }
+}
+
+/// The plugin's id, which is the installation's name.
+fn id_of(name: &str) -> Result<plexica_crds::names::PluginId, Outcome> {
+    plexica_crds::names::PluginId::parse(name).map_err(|rule| Outcome::Blocked(Reason::InvalidSpec, rule.to_string()))
+}

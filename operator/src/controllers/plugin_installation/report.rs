@@ -1,0 +1,194 @@
+//! From errors to outcomes, and from findings to the object: status, events, metrics.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
+use kube::{Resource, runtime::events::Event};
+use plexica_crds::{
+    PluginInstallation, condition, outcome,
+    plugin_installation::{
+        Phase,
+        conditions::{Outcome, Reason, Type},
+    },
+};
+use serde_json::json;
+
+use super::{
+    Context,
+    status::{self, Findings, Moment},
+};
+use crate::{
+    backends::BackendError,
+    pools::Pool,
+    runtime::{
+        client::ApiError,
+        objects::{self, Error},
+    },
+};
+
+/// What a backend's error means for a step.
+pub fn outcome<B: ?Sized>(error: &BackendError, pool: &Pool<B>) -> Outcome {
+    let text = format!("{} pool {}: {error}", pool.kind, pool.common.name);
+    match error {
+        BackendError::Unavailable(_) => Outcome::Waiting(Reason::BackendUnavailable, text),
+        BackendError::Refused(_) => Outcome::Blocked(Reason::BackendRefused, text),
+        BackendError::Foreign(what) => not_owned(what, Reason::NotOwned),
+        BackendError::MigrationChanged { .. } | BackendError::Unexpected(_) => {
+            Outcome::Waiting(Reason::BackendUnexpected, text)
+        }
+    }
+}
+
+/// What a backend's error means for the migrations.
+pub fn migration_outcome<B: ?Sized>(error: &BackendError, pool: &Pool<B>) -> Outcome {
+    match error {
+        BackendError::MigrationChanged { .. } => Outcome::Blocked(
+            Reason::MigrationChanged,
+            format!("{error}: publish a version with the original text, and add a new migration"),
+        ),
+        BackendError::Foreign(what) => Outcome::Blocked(
+            Reason::BackendRefused,
+            format!("{what} exists and does not bear this plugin's mark"),
+        ),
+        other => outcome(other, pool),
+    }
+}
+
+/// What an error of the Kubernetes API means.
+pub fn api_outcome(error: &ApiError) -> Outcome {
+    let text = format!("Kubernetes: {error}");
+    if error.is_refusal() {
+        Outcome::Blocked(Reason::ApiRefused, text)
+    } else {
+        Outcome::Waiting(Reason::ApiUnavailable, text)
+    }
+}
+
+/// Something of that name is there and is not ours.
+pub fn not_owned(what: &str, reason: Reason) -> Outcome {
+    Outcome::Blocked(
+        reason,
+        format!("{what} exists and does not belong to this installation; it stays untouched: remove or rename it"),
+    )
+}
+
+/// The tenant lives in a pool that the platform file does not name any more.
+pub fn no_pool(pool: &str) -> Outcome {
+    Outcome::Blocked(
+        Reason::BackendRefused,
+        format!("the tenant lives in postgres pool `{pool}`, which the platform file does not name: add it again"),
+    )
+}
+
+/// An outcome as a metric label.
+pub fn label(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Done(reason, _) | Outcome::Waiting(reason, _) | Outcome::Blocked(reason, _) => (*reason).into(),
+    }
+}
+
+fn moment(meta: &ObjectMeta, due: Option<Timestamp>) -> Moment {
+    Moment {
+        generation: meta.generation.unwrap_or_default(),
+        now: Timestamp::now(),
+        due,
+    }
+}
+
+/// Writes what a pass found to the object, and tells of what changed by events.
+pub async fn findings(
+    installation: &PluginInstallation,
+    findings: &Findings,
+    due: Option<Timestamp>,
+    ctx: &Context,
+) -> Result<(), Error> {
+    let before = installation.status.clone().unwrap_or_default();
+    let moment = moment(installation.meta(), due);
+    let after = status::after(&before, findings, moment);
+    ctx.objects.write_status(installation.meta(), &before, &after).await?;
+    let ready = |conditions: &[Condition]| {
+        condition::find(conditions, Type::Ready.into()).is_some_and(|ready| ready.status == "True")
+    };
+    let first = before.live_slot.is_none() && after.phase == Some(Phase::Ready) && !ready(&before.conditions);
+    if let Some(created) = installation.meta().creation_timestamp.as_ref().filter(|_| first) {
+        let length = moment.now.duration_since(created.0).unsigned_abs();
+        ctx.objects.metrics.became_ready(super::KIND, length);
+    }
+    tell(installation, &before.conditions, &after.conditions, ctx);
+    Ok(())
+}
+
+/// Says on an object in deletion why it is still there.
+pub async fn deletion(
+    installation: &PluginInstallation,
+    outcome: &Outcome,
+    due: Timestamp,
+    ctx: &Context,
+) -> Result<(), Error> {
+    let before = installation.status.clone().unwrap_or_default();
+    let outcome = objects::with_due(outcome, Some(due));
+    let mut after = status::after(&before, &Findings::refused(outcome), moment(installation.meta(), None));
+    after.phase = Some(Phase::Uninstalling);
+    ctx.objects.write_status(installation.meta(), &before, &after).await?;
+    tell(installation, &before.conditions, &after.conditions, ctx);
+    Ok(())
+}
+
+/// Says on an object that does not decode what is wrong with it.
+pub async fn undecodable(meta: &ObjectMeta, error: &str, ctx: &Context) -> Result<(), Error> {
+    let error = ctx
+        .objects
+        .locate_undecodable(meta)
+        .await
+        .unwrap_or_else(|| error.to_owned());
+    let message =
+        format!("the object does not decode: {error}; correct it, or install the CRDs of this operator's version");
+    explain(
+        meta,
+        &Outcome::Blocked(Reason::Undecodable, message),
+        Phase::Failed,
+        ctx,
+    )
+    .await
+}
+
+/// Says on an object in deletion that does not decode why it is still there.
+pub async fn undecodable_deletion(
+    meta: &ObjectMeta,
+    outcome: &Outcome,
+    due: Timestamp,
+    ctx: &Context,
+) -> Result<(), Error> {
+    explain(meta, &objects::with_due(outcome, Some(due)), Phase::Uninstalling, ctx).await
+}
+
+/// Writes one outcome as the whole status of an object of which only metadata is known: its other conditions go.
+async fn explain(meta: &ObjectMeta, outcome: &Outcome, phase: Phase, ctx: &Context) -> Result<(), Error> {
+    let generation = meta.generation.unwrap_or_default();
+    let (statements, _) = outcome::summarize::<Type>([outcome], Reason::Installed, "");
+    let mut conditions = vec![];
+    for statement in statements {
+        condition::set(&mut conditions, statement, generation, Timestamp::now());
+    }
+    let status = json!({ "observedGeneration": generation, "phase": phase, "conditions": conditions });
+    ctx.objects.patch_status(meta, json!({ "status": status })).await
+}
+
+/// Tells by events what changed between two lists of conditions.
+fn tell(installation: &PluginInstallation, before: &[Condition], after: &[Condition], ctx: &Context) {
+    let events: Vec<Event> = after
+        .iter()
+        .filter_map(|now| event(condition::find(before, &now.type_), now))
+        .collect();
+    ctx.objects.publish(installation, events);
+}
+
+/// The event of one condition, if it says something new that a person wants to know.
+fn event(before: Option<&Condition>, now: &Condition) -> Option<Event> {
+    let quiet = ["Provisioning", "PodsStarting", "NotRejected", "InSync"];
+    let summaries: [&str; 2] = [Type::Reconciling.into(), Type::Stalled.into()];
+    if quiet.contains(&now.reason.as_str()) || summaries.contains(&now.type_.as_str()) {
+        return None;
+    }
+    let asked_for = ["Disabled", "TenantSuspended"].contains(&now.reason.as_str());
+    objects::change(before, now, now.status != "True" && !asked_for)
+}

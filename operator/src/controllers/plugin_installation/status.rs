@@ -1,0 +1,222 @@
+//! From how the steps of an installation fare to its status. Pure; takes `now`.
+
+use jiff::Timestamp;
+use plexica_crds::{
+    condition::{self, ConditionType as _, Statement, Status},
+    names::Slot,
+    outcome::{self, Summary, drop_absent},
+    plugin_installation::{
+        DatabaseStatus, MigrationsStatus, Phase, PluginInstallationStatus, ResolutionStatus, SlotStatus,
+        conditions::{Outcome, Reason, Type},
+    },
+};
+use serde_json::Value;
+
+use super::validate::{Running, Wanted};
+use crate::runtime::objects::with_due;
+
+/// What a pass found.
+pub enum Findings {
+    /// The installation cannot be looked into: it is in no tenant.
+    Refused(Outcome),
+    /// No version could be chosen.
+    Unresolved(Outcome),
+    /// Steps were taken as far as they went.
+    Applied(Box<Steps>),
+}
+
+/// How the steps fare that were reached.
+pub struct Steps {
+    said: Vec<(Type, Outcome)>,
+    version: String,
+    reason: String,
+    runs: Running,
+    schema: String,
+    secret: String,
+    /// The configuration for the registry, without secrets; `None` if it was not reached.
+    pub configuration: Option<Value>,
+    /// How far the migrations are; untouched if they were not reached.
+    pub migrations: MigrationsStatus,
+    /// What the slot holds once all of it runs.
+    pub slot: Option<SlotStatus>,
+    /// Whether no pod runs, on request.
+    pub stopped: bool,
+    /// Why the registry could not be told; `None` if it was.
+    pub registry: Option<Outcome>,
+}
+
+impl Steps {
+    /// A version was chosen; nothing else was tried yet.
+    pub fn resolved(wanted: &Wanted) -> Self {
+        Self {
+            said: vec![(
+                Type::DependenciesSatisfied,
+                Outcome::Done(Reason::Resolved, wanted.reason.clone()),
+            )],
+            version: wanted.plugin.spec.version.clone(),
+            reason: wanted.reason.clone(),
+            runs: wanted.runs,
+            schema: wanted.slug.plugin_schema(&wanted.id).to_string(),
+            secret: wanted.id.database_secret().to_string(),
+            configuration: None,
+            migrations: MigrationsStatus::default(),
+            slot: None,
+            stopped: false,
+            registry: None,
+        }
+    }
+
+    /// Says how a step fares; what was said of it before does not count any more.
+    pub fn say(&mut self, type_: Type, outcome: Outcome) {
+        self.said.retain(|(said, _)| *said != type_);
+        self.said.push((type_, outcome));
+    }
+
+    fn outcomes(&self) -> impl Iterator<Item = &Outcome> {
+        self.said.iter().map(|(_, outcome)| outcome).chain(&self.registry)
+    }
+
+    /// The first that is blocked, else the first that waits.
+    pub fn worst(&self) -> Option<&Outcome> {
+        self.outcomes()
+            .find(|outcome| matches!(outcome, Outcome::Blocked(..)))
+            .or_else(|| self.outcomes().find(|outcome| matches!(outcome, Outcome::Waiting(..))))
+    }
+}
+
+impl Findings {
+    /// The installation is in no tenant.
+    pub fn refused(outcome: Outcome) -> Self {
+        Self::Refused(outcome)
+    }
+
+    /// No version could be chosen.
+    pub fn unresolved(outcome: Outcome) -> Self {
+        Self::Unresolved(outcome)
+    }
+
+    /// Steps were taken.
+    pub fn applied(steps: Steps) -> Self {
+        Self::Applied(Box::new(steps))
+    }
+
+    /// What explains that the plugin does not work.
+    pub fn worst(&self) -> Option<&Outcome> {
+        match self {
+            Self::Refused(outcome) | Self::Unresolved(outcome) => Some(outcome),
+            Self::Applied(steps) => steps.worst(),
+        }
+    }
+}
+
+/// What the status is computed from beside the findings.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    /// Generation of the spec that the pass saw.
+    pub generation: i64,
+    /// Now.
+    pub now: Timestamp,
+    /// When it is tried again, if something has to wait.
+    pub due: Option<Timestamp>,
+}
+
+/// The status after a pass.
+pub fn after(before: &PluginInstallationStatus, findings: &Findings, moment: Moment) -> PluginInstallationStatus {
+    let mut status = before.clone();
+    status.observed_generation = Some(moment.generation);
+    let statements = match findings {
+        Findings::Refused(outcome) => whole(&mut status, [&with_due(outcome, moment.due)]),
+        Findings::Unresolved(outcome) => {
+            let outcome = with_due(outcome, moment.due);
+            let mut statements = whole(&mut status, [&outcome]);
+            let (Outcome::Done(reason, _) | Outcome::Waiting(reason, _) | Outcome::Blocked(reason, _)) = &outcome;
+            if Type::DependenciesSatisfied.reasons().contains(reason) {
+                statements.push(outcome.statement(Type::DependenciesSatisfied));
+            }
+            statements
+        }
+        Findings::Applied(steps) => applied(&mut status, steps, moment),
+    };
+    drop_absent(&mut status.conditions, &statements);
+    for statement in statements {
+        condition::set(&mut status.conditions, statement, moment.generation, moment.now);
+    }
+    status
+}
+
+fn whole<'a>(status: &mut PluginInstallationStatus, outcomes: impl IntoIterator<Item = &'a Outcome>) -> Vec<Statement> {
+    let (statements, summary) = outcome::summarize::<Type>(outcomes, Reason::Installed, "the plugin works");
+    let live = status.live_slot.is_some();
+    status.phase = Some(match summary {
+        Summary::Done => Phase::Ready,
+        Summary::Waiting if live => Phase::Degraded,
+        Summary::Waiting => Phase::Pending,
+        Summary::Blocked => Phase::Failed,
+    });
+    statements
+}
+
+fn applied(status: &mut PluginInstallationStatus, steps: &Steps, moment: Moment) -> Vec<Statement> {
+    let outcomes: Vec<_> = steps.outcomes().map(|outcome| with_due(outcome, moment.due)).collect();
+    let mut statements = whole(status, &outcomes);
+    status.resolved = Some(ResolutionStatus {
+        version: steps.version.clone(),
+        reason: steps.reason.clone(),
+    });
+    for (type_, outcome) in &steps.said {
+        let done = matches!(outcome, Outcome::Done(..));
+        match type_ {
+            Type::DatabaseReady if done => {
+                status.database = Some(DatabaseStatus {
+                    schema: steps.schema.clone(),
+                    secret_name: steps.secret.clone(),
+                });
+            }
+            Type::MigrationsApplied if done => status.migrations = Some(steps.migrations.clone()),
+            _ => {}
+        }
+        statements.push(statement(*type_, &with_due(outcome, moment.due)));
+    }
+    if let Some(slot) = &steps.slot {
+        let complete = steps.worst().is_none();
+        if complete || status.live_slot.is_none() && slot.ready > 0 {
+            status.config_hash = Some(slot.config_hash.clone());
+            status.live_slot = Some(Slot::A);
+            status.slots.a = Some(slot.clone());
+        } else if let Some(live) = &mut status.slots.a {
+            live.ready = slot.ready;
+            live.desired = slot.desired;
+        }
+    }
+    if steps.stopped {
+        let (reason, message) = match steps.runs {
+            Running::Disabled => (Reason::Disabled, "switched off by spec.enabled; data is kept"),
+            Running::Suspended | Running::Yes => (Reason::TenantSuspended, "the tenant is shut; data is kept"),
+        };
+        status.phase = Some(Phase::Disabled);
+        statements.retain(|statement| {
+            ![Type::Ready, Type::Reconciling, Type::Stalled]
+                .map(Into::into)
+                .contains(&statement.type_)
+        });
+        statements.push(Type::Ready.says(Status::False, reason, message));
+        if let Some(slot) = &mut status.slots.a {
+            (slot.ready, slot.desired) = (0, 0);
+        }
+    }
+    status.lights.green = status
+        .live_slot
+        .and_then(|slot| status.slots.get(slot))
+        .map(|slot| format!("{} {}/{}", slot.version, slot.ready, slot.desired));
+    statements
+}
+
+/// The condition of a step. Pods that were taken away on request are not deployed, though nothing is wrong.
+fn statement(type_: Type, outcome: &Outcome) -> Statement {
+    match outcome {
+        Outcome::Done(reason @ (Reason::Disabled | Reason::TenantSuspended), message) => {
+            type_.says(Status::False, *reason, message)
+        }
+        other => other.statement(type_),
+    }
+}

@@ -1,0 +1,284 @@
+//! Which version an installation is to run, and everything that follows from that. Pure: what comes out is the sole
+//! input of what follows.
+
+use kube::{Resource, ResourceExt};
+use plexica_crds::{
+    Plugin, PluginInstallation, condition,
+    names::{PluginId, TenantSlug},
+    ownership::Owner,
+    plugin::{Sharing, validation::ValidatedManifest},
+    plugin_installation::conditions::{Outcome, Reason, Type},
+    tenant::conditions::Type as TenantCondition,
+    version_range::VersionRange,
+};
+use semver::Version;
+
+use super::{
+    dereference::{World, manifest, running_version},
+    id_of,
+};
+use crate::{
+    backends::postgres::plugin::{PluginDatabaseSpec, PluginKey, PluginPermission, TenantTables},
+    platform::Platform,
+    resolution::{self, Action, DependencyKind, Explanation},
+};
+
+/// An installation whose version is chosen, with everything derived that others must not derive again.
+pub struct Wanted {
+    /// The tenant.
+    pub slug: TenantSlug,
+    /// The mark of everything that is the tenant's.
+    pub owner: Owner,
+    /// Pool of the tenant's schema.
+    pub postgres_pool: String,
+    /// Whether the tenant has a realm.
+    pub has_realm: bool,
+    /// The plugin.
+    pub id: PluginId,
+    /// The release.
+    pub plugin: Plugin,
+    /// The release, parsed.
+    pub manifest: ValidatedManifest,
+    /// Why this version.
+    pub reason: String,
+    /// Whether pods are to run.
+    pub runs: Running,
+    /// The plugins that it is told the addresses of.
+    pub providers: Vec<PluginId>,
+    /// Plugins that the tenant lacks and that are to be installed for this one, in order.
+    pub added: Vec<PluginId>,
+    /// The plugin's schema.
+    pub database: PluginDatabaseSpec,
+    /// The permissions that it brings.
+    pub permissions: Vec<PluginPermission>,
+}
+
+/// Whether pods are to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Running {
+    /// Yes.
+    Yes,
+    /// `spec.enabled` is false.
+    Disabled,
+    /// The tenant is shut.
+    Suspended,
+}
+
+/// Chooses the version.
+///
+/// # Errors
+/// Why nothing can be chosen, or has to wait; what runs goes on.
+pub fn validate(installation: &PluginInstallation, world: &World, platform: &Platform) -> Result<Wanted, Outcome> {
+    let id = id_of(&installation.name_any())?;
+    VersionRange::parse(&installation.spec.version)
+        .map_err(|error| Outcome::Blocked(Reason::InvalidSpec, format!("spec.version: {error}")))?;
+    let tenant = TenantFacts::of(world, platform, running_version(installation).is_some())?;
+    let (plugins, registry) = (world.tenant_plugins(), world.registry());
+    let resolution = resolution::resolve(&plugins, &registry);
+    let step = match resolution.of(&id) {
+        Some(Ok(step)) => step,
+        Some(Err(explanation)) => return Err(refused(explanation)),
+        None => {
+            return Err(Outcome::Waiting(
+                Reason::Installing,
+                "the caches do not show it yet".to_owned(),
+            ));
+        }
+    };
+    let plugin = release(world, &id, &step.to)?;
+    let manifest = manifest(&plugin)?;
+    if plugin.spec.runtime.sharing == Sharing::Shared {
+        return Err(Outcome::Blocked(
+            Reason::PluginInvalid,
+            format!(
+                "{id} {} wants runtime.sharing Shared, which this operator does not run yet: publish a version with Dedicated",
+                step.to
+            ),
+        ));
+    }
+    let added = resolution.plan.steps.iter().filter(|step| step.action() == Action::Add);
+    let added: Vec<_> = added.map(|step| step.plugin.clone()).collect();
+    let needed = registry
+        .release(&id, &step.to)
+        .map(|release| release.dependencies.as_slice())
+        .unwrap_or_default();
+    let mut providers = vec![];
+    for dependency in needed {
+        let provider = world.installation(&dependency.plugin);
+        match (dependency.kind, provider) {
+            (DependencyKind::Required, Some(provider)) => {
+                serves(provider, &dependency.range, &id)?;
+                providers.push(dependency.plugin.clone());
+            }
+            (DependencyKind::Optional, Some(provider)) if provider.meta().deletion_timestamp.is_none() => {
+                providers.push(dependency.plugin.clone());
+            }
+            // One that is missing is installed first, or was a reason for refusal already.
+            (DependencyKind::Required | DependencyKind::Optional, _) => {}
+        }
+    }
+    let key = PluginKey {
+        slug: world.slug.clone(),
+        plugin: id.clone(),
+    };
+    let tenant_tables = TenantTables::of(&plugin.spec.database.tenant_tables)
+        .map_err(|refused| Outcome::Blocked(Reason::PluginInvalid, refused.to_string()))?;
+    Ok(Wanted {
+        database: PluginDatabaseSpec {
+            owner: tenant.owner.clone(),
+            key,
+            connection_limit: CONNECTIONS,
+            statement_timeout: STATEMENT_TIMEOUT,
+            tenant_tables,
+        },
+        permissions: permissions(&plugin),
+        reason: format!("{}: {}", step.to, step.reason),
+        runs: match (tenant.suspended, installation.spec.enabled) {
+            (true, _) => Running::Suspended,
+            (false, false) => Running::Disabled,
+            (false, true) => Running::Yes,
+        },
+        slug: world.slug.clone(),
+        owner: tenant.owner,
+        postgres_pool: tenant.postgres_pool,
+        has_realm: tenant.has_realm,
+        id,
+        plugin,
+        manifest,
+        providers,
+        added,
+    })
+}
+
+/// Sessions that a plugin's login role may have at once: a few pods with a small pool each.
+const CONNECTIONS: i32 = 20;
+/// `statement_timeout` of a plugin's sessions.
+const STATEMENT_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// What an installation has to know of its tenant.
+struct TenantFacts {
+    owner: Owner,
+    postgres_pool: String,
+    has_realm: bool,
+    suspended: bool,
+}
+
+impl TenantFacts {
+    /// A tenant that was never Ready has nothing to install into yet. One that is not Ready just now, for example because
+    /// its Keycloak is down, is no reason to touch a plugin that runs.
+    fn of(world: &World, platform: &Platform, runs: bool) -> Result<Self, Outcome> {
+        let tenant = &world.tenant;
+        if tenant.meta().deletion_timestamp.is_some() {
+            return Err(Outcome::Waiting(
+                Reason::TenantDeleting,
+                format!("tenant {} is being deleted: nothing is installed any more", world.slug),
+            ));
+        }
+        let waiting = || {
+            Outcome::Waiting(
+                Reason::TenantNotReady,
+                format!(
+                    "tenant {} is not Ready: see kubectl describe tenant {}",
+                    world.slug, world.slug
+                ),
+            )
+        };
+        let status = tenant.status.as_ref().ok_or_else(waiting)?;
+        let generation = tenant.metadata.generation.unwrap_or_default();
+        let ready = condition::is_true(&status.conditions, TenantCondition::Ready.into(), generation);
+        if tenant.spec.suspended && !runs {
+            return Err(Outcome::Waiting(
+                Reason::TenantSuspended,
+                format!(
+                    "tenant {} is shut (spec.suspended): the plugin is installed when it opens again",
+                    world.slug
+                ),
+            ));
+        }
+        if !ready && !runs {
+            return Err(waiting());
+        }
+        Ok(Self {
+            owner: Owner {
+                tenant_id: status.tenant_id.ok_or_else(waiting)?,
+                installation: platform.installation_id.clone(),
+            },
+            postgres_pool: status.database.as_ref().ok_or_else(waiting)?.pool.clone(),
+            has_realm: status.identity.is_some(),
+            suspended: tenant.spec.suspended,
+        })
+    }
+}
+
+fn release(world: &World, id: &PluginId, version: &Version) -> Result<Plugin, Outcome> {
+    let mut releases = world.releases.iter().filter_map(|guard| guard.0.as_ref().ok());
+    releases
+        .find(|plugin| plugin.spec.id == *id && plugin.spec.version == version.to_string())
+        .cloned()
+        .ok_or_else(|| {
+            Outcome::Blocked(
+                Reason::PluginUnknown,
+                format!("{id} {version} runs, and its Plugin is not there any more: apply Plugin {id}-{version} again"),
+            )
+        })
+}
+
+/// A provider has to serve in a version that fits before its dependant starts.
+fn serves(provider: &PluginInstallation, range: &VersionRange, dependant: &PluginId) -> Result<(), Outcome> {
+    let name = provider.name_any();
+    let waiting = |why: String| {
+        Err(Outcome::Waiting(
+            Reason::DependencyUnfit,
+            format!("{dependant} needs {name} {range}, which {why}"),
+        ))
+    };
+    match running_version(provider) {
+        None => return waiting("is not installed yet".to_owned()),
+        Some(version) if !range.matches(&version) => return waiting(format!("runs in {version} still")),
+        Some(_) => {}
+    }
+    let conditions = provider
+        .status
+        .as_ref()
+        .map(|status| status.conditions.as_slice())
+        .unwrap_or_default();
+    match condition::find(conditions, Type::Deployed.into()) {
+        Some(deployed) if deployed.status == "True" => Ok(()),
+        Some(deployed) if deployed.reason == Reason::Disabled.as_ref() => waiting("is switched off".to_owned()),
+        _ => waiting("is not ready".to_owned()),
+    }
+}
+
+/// Why nothing was chosen, by the kind of obstacle.
+fn refused(explanation: &Explanation) -> Outcome {
+    use crate::resolution::Fact;
+    let reason = match explanation {
+        Explanation::Unregistered { .. } => Reason::PluginUnknown,
+        Explanation::NothingFits { .. } => Reason::NoVersionFits,
+        Explanation::OnlyOlder { .. } => Reason::DowngradeRefused,
+        Explanation::Conflict { facts, .. } => {
+            let missing = |fact: &Fact| matches!(fact, Fact::NotInstalled { .. } | Fact::Unregistered { .. });
+            if facts.iter().any(missing) {
+                Reason::DependencyMissing
+            } else if facts.iter().any(|fact| matches!(fact, Fact::Excludes { .. })) {
+                Reason::Conflict
+            } else {
+                Reason::DependencyUnfit
+            }
+        }
+        Explanation::Undecided { .. } => Reason::Conflict,
+    };
+    Outcome::Blocked(reason, explanation.to_string())
+}
+
+fn permissions(plugin: &Plugin) -> Vec<PluginPermission> {
+    let declared = plugin.spec.permissions.iter();
+    declared
+        .map(|permission| PluginPermission {
+            key: permission.key.clone(),
+            name: permission.name.clone(),
+            description: Some(permission.description.clone()).filter(|text| !text.is_empty()),
+            roles: permission.roles.clone(),
+        })
+        .collect()
+}

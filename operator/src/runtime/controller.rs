@@ -1,0 +1,297 @@
+//! Wires watches to passes, for one kind of our resources.
+//!
+//! `kube::runtime::Controller` cannot filter its root stream without unstable features, and then every
+//! status write of ours would cause another pass. So the same parts are put together here: a reflector whose
+//! triggers are filtered, triggers from what the operator made, and `applier`.
+
+use std::{
+    fmt::Debug,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures::{FutureExt, StreamExt, future, stream, stream::BoxStream};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    api::ListParams,
+    core::{DeserializeGuard, PartialObjectMeta},
+    runtime::{
+        PredicateConfig, WatchStreamExt, applier,
+        controller::{Action, Config, ReconcileRequest},
+        predicates,
+        reflector::{ObjectRef, Store, store::Writer},
+        utils::Predicate,
+        watcher,
+        watcher::Event,
+    },
+};
+use serde::de::DeserializeOwned;
+use tokio::time::sleep;
+use tracing::{Instrument, info, info_span, warn};
+
+use super::{
+    apply::FieldManager,
+    client::within,
+    metrics::{KindLabels, PhaseLabels},
+    objects::{Error, Kind, Objects},
+    server::{Gate, Readiness},
+};
+
+/// Passes at once. Objects wait for backends most of the time; backends limit themselves.
+const CONCURRENCY: u16 = 100;
+/// How long a pass is put off while another kind's cache is being filled.
+const CACHE_FILLING: Duration = Duration::from_millis(50);
+/// How often the CRDs are looked for at start, and the gauges are filled.
+const TICK: Duration = Duration::from_secs(1);
+
+/// An object as it is cached: perhaps it does not decode.
+pub type Root<K> = DeserializeGuard<K>;
+
+/// Objects to look at, because of something else.
+pub type Triggers<K> = BoxStream<'static, Result<ReconcileRequest<Root<K>>, watcher::Error>>;
+
+/// When to look again, and how the pass ended: `ok`, or a reason, for the metrics.
+pub type Passed = (Action, &'static str);
+
+/// The reconciler of one kind.
+pub trait Reconciler: Send + Sync + Sized + 'static {
+    /// Its objects.
+    type Kind: Kind;
+    /// Their kind, as logs and metrics say it.
+    const KIND: &'static str;
+    /// Other kinds whose caches a pass reads: none begins before they are filled.
+    const READS: &'static [&'static str];
+    /// The phases that objects are counted by.
+    fn phases() -> Vec<&'static str>;
+    /// The phase of an object.
+    fn phase(object: &Self::Kind) -> Option<&'static str>;
+    /// The tenant that an object belongs to, for logs.
+    fn tenant(meta: &ObjectMeta) -> Option<&str>;
+    /// What is remembered of the objects.
+    fn objects(&self) -> &Objects<Self::Kind>;
+    /// What else objects are looked at for.
+    fn triggers(&self) -> Vec<Triggers<Self::Kind>>;
+    /// Called whenever the cache of the objects has changed, for those who compute something from it.
+    fn cache_changed(&self) {}
+    /// One pass over one object.
+    ///
+    /// # Errors
+    /// Only when the outcome could not be written to the object; everything else is in its status.
+    fn pass(&self, object: &Root<Self::Kind>) -> impl Future<Output = Result<Passed, Error>> + Send;
+}
+
+/// Runs until `shutdown` resolves, then finishes the passes that run. What is watched fills the cache behind `writer`.
+pub async fn run<R: Reconciler>(
+    reconciler: Arc<R>,
+    writer: Writer<Root<R::Kind>>,
+    readiness: Readiness,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) where
+    Root<R::Kind>: Resource<DynamicType = ()>,
+{
+    let client = reconciler.objects().client.clone();
+    let shutdown = shutdown.shared();
+    tokio::select! {
+        () = shutdown.clone() => return,
+        () = wait_for_crd::<R>(&client) => readiness.open(Gate::Crd(R::KIND)),
+    }
+    let reader = writer.as_reader();
+    let gauges = tokio::spawn(fill_gauges(Arc::clone(&reconciler), reader.clone()));
+
+    let memory = Arc::clone(&reconciler);
+    let gates = readiness.clone();
+    let root = watcher(Api::<Root<R::Kind>>::all(client), watcher::Config::default())
+        .default_backoff()
+        .modify(|object| object.managed_fields_mut().clear())
+        .reflect(writer)
+        // Not `Store::wait_until_ready`: of two tasks that wait for it, kube 5.0 wakes only the last (its oneshot
+        // receiver keeps one waker), and the applier is one.
+        .inspect(move |event| {
+            match event {
+                Ok(Event::InitDone) => gates.open(Gate::Cache(R::KIND)),
+                // Also of those that no pass has let go, since none had held them.
+                Ok(Event::Delete(gone)) => memory.objects().forget(gone.meta()),
+                Ok(Event::Init | Event::InitApply(_) | Event::Apply(_)) | Err(_) => {}
+            }
+            memory.cache_changed();
+        })
+        .touched_objects()
+        // Our own writes of finalizer and status need no further pass: the pass that sets the finalizer goes on. A
+        // deletion is a new generation, a confirmation is an annotation.
+        .predicate_filter(
+            predicates::generation.combine(predicates::annotations),
+            PredicateConfig::default(),
+        );
+    let root = kube::runtime::controller::trigger_self(root, ()).boxed();
+    let triggers = stream::select_all([root].into_iter().chain(reconciler.triggers())).take_until(shutdown);
+
+    applier(
+        move |object, reconciler: Arc<R>| Box::pin(guarded(object, reconciler, readiness.clone())),
+        |object: Arc<Root<R::Kind>>, error: &Error, reconciler: Arc<R>| {
+            warn!(kind = R::KIND, object = object.meta().name, %error, "pass failed");
+            reconciler.objects().retry(object.meta()).1
+        },
+        reconciler,
+        reader,
+        triggers,
+        Config::default().concurrency(CONCURRENCY),
+    )
+    .for_each(|result| async move {
+        use kube::runtime::controller::Error as E;
+        match result {
+            // Failures were logged where they happened; a vanished object needs nothing.
+            Ok(_) | Err(E::ReconcilerFailed(..) | E::ObjectNotFound(_)) => {}
+            Err(E::QueueError(error)) => warn!(%error, "a watch failed and begins anew"),
+            Err(E::RunnerError(error)) => warn!(%error, "the queue failed"),
+        }
+    })
+    .await;
+    gauges.abort();
+    info!(kind = R::KIND, "all passes have ended");
+}
+
+/// A pass in a task of its own: objects use all cores, and a panic ends one pass, not the operator.
+async fn guarded<R: Reconciler>(
+    object: Arc<Root<R::Kind>>,
+    reconciler: Arc<R>,
+    readiness: Readiness,
+) -> Result<Action, Error> {
+    if R::READS.iter().any(|kind| !readiness.is_open(Gate::Cache(kind))) {
+        return Ok(Action::requeue(CACHE_FILLING));
+    }
+    if let Some(action) = reconciler.objects().stale(object.meta()) {
+        return Ok(action);
+    }
+    let meta = object.meta();
+    let span = info_span!(
+        "reconcile",
+        kind = R::KIND,
+        tenant = R::tenant(meta),
+        object = meta.name.as_deref().unwrap_or_default(),
+        generation = meta.generation,
+        op = %&uuid::Uuid::new_v4().simple().to_string()[..8],
+    );
+    let task = tokio::spawn(
+        async move {
+            let start = Instant::now();
+            let metrics = &reconciler.objects().metrics;
+            let _running = metrics.running(R::KIND);
+            let result = reconciler.pass(&object).await;
+            let label = match &result {
+                Ok((_, label)) => label,
+                Err(error) => error.label(),
+            };
+            metrics.reconciled(R::KIND, label, start.elapsed());
+            info!(
+                result = label,
+                milliseconds = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
+                "reconciled"
+            );
+            result.map(|(action, _)| action)
+        }
+        .instrument(span),
+    );
+    task.await.unwrap_or(Err(Error::Panicked))
+}
+
+/// Requests for the owners of objects that somebody else changed or deleted. `selector` is a label that all such
+/// objects bear, `owner` finds whom they belong to.
+///
+/// What the operator itself wrote needs no further pass, so an object whose fields all belong to us triggers
+/// nothing. Only metadata is watched: contents are compared when a pass reads them.
+pub fn touched_by_others<K, O>(
+    client: &Client,
+    selector: &str,
+    owner: impl Fn(&PartialObjectMeta<K>) -> Option<ObjectRef<Root<O>>> + Send + Sync + 'static,
+) -> Triggers<O>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+    O: Kind,
+    Root<O>: Resource<DynamicType = ()>,
+{
+    let api: Api<PartialObjectMeta<K>> = Api::all(client.clone());
+    watcher(api, watcher::Config::default().labels(selector))
+        .default_backoff()
+        .filter_map(move |event| {
+            future::ready(match event {
+                Ok(Event::Delete(object)) => owner(&object).map(|owner| Ok(owner.into())),
+                Ok(Event::Apply(object) | Event::InitApply(object)) if is_touched(object.managed_fields()) => {
+                    owner(&object).map(|owner| Ok(owner.into()))
+                }
+                Ok(Event::Apply(_) | Event::InitApply(_) | Event::Init | Event::InitDone) => None,
+                Err(error) => Some(Err(error)),
+            })
+        })
+        .boxed()
+}
+
+/// Whether anybody but us owns a field outside of `status`.
+fn is_touched(managed: &[ManagedFieldsEntry]) -> bool {
+    managed.iter().any(|entry| {
+        entry.subresource.as_deref() != Some("status")
+            && entry.manager.as_deref() != Some(FieldManager::Objects.as_ref())
+    })
+}
+
+async fn wait_for_crd<R: Reconciler>(client: &Client) {
+    let api: Api<PartialObjectMeta<R::Kind>> = Api::all(client.clone());
+    let mut said = false;
+    while let Err(error) = within(api.list_metadata(&ListParams::default().limit(1))).await {
+        if !said {
+            warn!(%error, kind = R::KIND, "the kind is not served; install chart plexica-crds; looked for every second");
+            said = true;
+        }
+        sleep(TICK).await;
+    }
+}
+
+async fn fill_gauges<R: Reconciler>(reconciler: Arc<R>, reader: Store<Root<R::Kind>>)
+where
+    Root<R::Kind>: Resource<DynamicType = ()>,
+{
+    let kind = R::KIND;
+    let metrics = &reconciler.objects().metrics;
+    loop {
+        let objects = reader.state();
+        for phase in R::phases() {
+            let count = objects
+                .iter()
+                .filter(|guard| guard.0.as_ref().ok().and_then(R::phase) == Some(phase))
+                .count();
+            let labels = PhaseLabels {
+                kind,
+                phase: phase.to_owned(),
+            };
+            let gauge = metrics.objects.get_or_create_owned(&labels);
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+        let waiting = i64::try_from(reconciler.objects().in_backoff()).unwrap_or(i64::MAX);
+        metrics.in_backoff.get_or_create(&KindLabels { kind }).set(waiting);
+        sleep(TICK).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(manager: &str, subresource: Option<&str>) -> ManagedFieldsEntry {
+        ManagedFieldsEntry {
+            manager: Some(manager.into()),
+            subresource: subresource.map(Into::into),
+            ..ManagedFieldsEntry::default()
+        }
+    }
+
+    #[test]
+    fn only_what_others_wrote_triggers_a_pass() {
+        let ours = entry("plexica-operator", None);
+        assert!(!is_touched(std::slice::from_ref(&ours)));
+        assert!(!is_touched(&[
+            ours.clone(),
+            entry("kube-controller-manager", Some("status"))
+        ]));
+        assert!(is_touched(&[ours, entry("kubectl-edit", None)]));
+    }
+}
