@@ -6,10 +6,10 @@ use plexica_crds::names::PluginId;
 use pubgrub::VersionSet as _;
 
 use super::{
-    explanation::Fact,
+    fact::Fact,
     input::DependencyKind,
     problem::{Demand, Problem, Rule, Statement},
-    solver::{Budget, Clause, Failure, Package, Restriction, search},
+    solver::{Budget, Clause, Failure, Order, Package, Restriction, search},
     values::{Value, Values},
 };
 
@@ -122,7 +122,7 @@ fn contradict(trial: Trial, premises: &[Premise<'_>]) -> bool {
         of.map(restriction).collect()
     };
     matches!(
-        search(&rules, demands, &Budget::new(STEPS)),
+        search(&rules, demands, Order::Trouble, &Budget::new(STEPS)),
         Err(Failure::Contradiction(_))
     )
 }

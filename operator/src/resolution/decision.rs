@@ -4,7 +4,10 @@
 //! ones, each by id. A wish that does not go with those granted before it is refused, with the reason, and its
 //! installation stays as it is.
 
-use std::{cell::Cell, collections::BTreeMap};
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+};
 
 use plexica_crds::names::PluginId;
 use pubgrub::VersionSet as _;
@@ -13,19 +16,21 @@ use super::{
     core::{Trial, facts, restriction},
     explanation::Explanation,
     problem::{Problem, Variable},
-    solver::{Budget, Failure, Package, search},
+    solver::{Budget, Failure, Order, Package, search},
     values::{Value, Values},
 };
 
-/// Steps of one search. Ten times what the hardest satisfiable registry of `cargo dev bench resolution` takes.
-const STEPS: u32 = 5_000;
+/// Steps of one search. What can be decided takes a few hundred (`cargo dev bench resolution`).
+const STEPS: u32 = 2_000;
 /// Steps of all searches of a resolution.
-const STEPS_IN_ALL: u32 = 50_000;
+const STEPS_IN_ALL: u32 = 6_000;
 
 /// Searches with a common limit.
 pub(super) struct Decider<'p, 'a> {
     problem: &'p Problem<'a>,
     left: Cell<u32>,
+    /// What the last search found that granted wishes. Each grants more than the one before it.
+    found: RefCell<Option<Vec<Value>>>,
 }
 
 /// What was decided, by variable.
@@ -40,6 +45,7 @@ impl<'p, 'a> Decider<'p, 'a> {
         Self {
             problem,
             left: Cell::new(STEPS_IN_ALL),
+            found: RefCell::default(),
         }
     }
 
@@ -60,37 +66,34 @@ impl<'p, 'a> Decider<'p, 'a> {
         }
         rest.sort_by_key(|place| !variables[*place].runs());
         let mut rest = rest.as_slice();
-        loop {
-            match self.search(&with(&granted, rest), None) {
-                Ok(values) => {
-                    granted = with(&granted, rest);
-                    return Decision {
-                        granted,
-                        values,
-                        refused,
-                    };
-                }
-                Err(_) if rest.is_empty() => return self.as_it_is(refused),
-                Err(_) => {}
-            }
+        while !rest.is_empty() {
             let goes = self.how_many_go(&granted, rest);
             granted = with(&granted, &rest[..goes]);
-            let variable = rest[goes];
-            let explanation = self.explain(&granted, variable, None);
-            refused.insert(variables[variable].plugin.clone(), explanation);
+            let Some(variable) = rest.get(goes) else { break };
+            let explanation = self.explain(&granted, *variable, None);
+            refused.insert(variables[*variable].plugin.clone(), explanation);
             rest = &rest[goes + 1..];
+        }
+        match self.search(&granted, None, Order::Preference) {
+            Ok(values) => Decision {
+                granted,
+                values,
+                refused,
+            },
+            Err(_) => self.as_found(refused),
         }
     }
 
-    /// Of wishes that do not go together, how many of the first do.
+    /// How many of the first wishes go together.
     fn how_many_go(&self, granted: &[bool], wishes: &[usize]) -> usize {
-        let (mut goes, mut too_many) = (0, wishes.len());
-        while too_many - goes > 1 {
-            let middle = goes + (too_many - goes) / 2;
-            match self.search(&with(granted, &wishes[..middle]), None) {
-                Ok(_) => goes = middle,
-                Err(_) => too_many = middle,
+        let (mut goes, mut too_many) = (0, wishes.len() + 1);
+        let mut next = wishes.len();
+        while goes + 1 < too_many {
+            match self.search(&with(granted, &wishes[..next]), None, Order::Trouble) {
+                Ok(_) => goes = next,
+                Err(_) => too_many = next,
             }
+            next = goes + (too_many - goes) / 2;
         }
         goes
     }
@@ -103,7 +106,7 @@ impl<'p, 'a> Decider<'p, 'a> {
         let trial = value
             .or_else(|| tried.wish.first())
             .map(|value| Trial { variable, value });
-        let failure = trial.map(|trial| (trial, self.search(&granted, Some(trial))));
+        let failure = trial.map(|trial| (trial, self.search(&granted, Some(trial), Order::Trouble)));
         match (failure, tried.installation) {
             (Some((trial, Err(Failure::Contradiction(clauses)))), Some(installation)) => {
                 let fitting = tried.wish.below(tried.states.len()).count();
@@ -122,8 +125,8 @@ impl<'p, 'a> Decider<'p, 'a> {
         }
     }
 
-    /// The best values if these wishes are granted, and the others may be.
-    pub(super) fn search(&self, granted: &[bool], trial: Option<Trial>) -> Result<Vec<Value>, Failure> {
+    /// Values if these wishes are granted, and the others may be.
+    pub(super) fn search(&self, granted: &[bool], trial: Option<Trial>, order: Order) -> Result<Vec<Value>, Failure> {
         let problem = self.problem;
         let rules = problem.variables.iter().enumerate().map(|(place, variable)| {
             let values = match trial {
@@ -140,36 +143,41 @@ impl<'p, 'a> Decider<'p, 'a> {
         };
         let steps = self.left.get().min(STEPS);
         let budget = Budget::new(steps);
-        let found = search(&rules.collect::<Vec<_>>(), demands, &budget);
+        let found = search(&rules.collect::<Vec<_>>(), demands, order, &budget);
         self.left.set(self.left.get() - (steps - budget.left()));
         let mut values: Vec<_> = problem.variables.iter().map(|variable| variable.present).collect();
-        found?
-            .into_iter()
-            .for_each(|(variable, value)| values[variable] = value);
+        for (variable, value) in found? {
+            values[variable] = value;
+        }
+        if trial.is_none() {
+            self.found.replace(Some(values.clone()));
+        }
         Ok(values)
     }
 
-    /// When not even the wishes that were granted one by one are found together: steps are used up.
-    fn as_it_is(&self, mut refused: BTreeMap<PluginId, Explanation>) -> Decision {
+    /// When the steps are used up before the best is known: what was found until then, or else that all stays as it is.
+    fn as_found(&self, mut refused: BTreeMap<PluginId, Explanation>) -> Decision {
         let variables = &self.problem.variables;
-        let stays = |variable: &Variable<'_>| variable.wish.contains(&variable.present);
-        for variable in variables
-            .iter()
-            .filter(|variable| variable.installation.is_some() && !stays(variable))
-        {
+        let as_it_is = || variables.iter().map(|variable| variable.present).collect();
+        let values: Vec<_> = self.found.take().unwrap_or_else(as_it_is);
+        let fulfilled = |(variable, value): (&Variable<'_>, &Value)| variable.wish.contains(value);
+        let granted: Vec<_> = variables.iter().zip(&values).map(fulfilled).collect();
+        for (variable, granted) in variables.iter().zip(&granted) {
             let plugin = variable.plugin.clone();
-            let undecided = Explanation::Undecided {
-                plugin,
-                steps: STEPS_IN_ALL,
-            };
-            refused.entry(variable.plugin.clone()).or_insert(undecided);
+            if *granted {
+                refused.remove(&plugin);
+            } else if variable.installation.is_some() {
+                let steps = STEPS_IN_ALL;
+                let undecided = || Explanation::Undecided {
+                    plugin: plugin.clone(),
+                    steps,
+                };
+                refused.entry(plugin.clone()).or_insert_with(undecided);
+            }
         }
         Decision {
-            granted: variables
-                .iter()
-                .map(|variable| stays(variable) && !refused.contains_key(variable.plugin))
-                .collect(),
-            values: variables.iter().map(|variable| variable.present).collect(),
+            granted,
+            values,
             refused,
         }
     }
@@ -177,7 +185,9 @@ impl<'p, 'a> Decider<'p, 'a> {
 
 fn with(granted: &[bool], more: &[usize]) -> Vec<bool> {
     let mut granted = granted.to_vec();
-    more.iter().for_each(|place| granted[*place] = true);
+    for place in more {
+        granted[*place] = true;
+    }
     granted
 }
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt};
 use plexica_crds::{names::PluginId, version_range::VersionRange};
 use semver::Version;
 
-use super::input::{Dependency, DependencyKind, DependencyPolicy, Registry, Release, Tenant};
+use super::input::{Dependency, DependencyKind, DependencyPolicy, Installation, Registry, Release, Tenant};
 
 /// A plugin that needs another one. Displays as `crm 1.0.0 needs contacts ^1`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,24 +48,49 @@ pub fn dependants(tenant: &Tenant, registry: &Registry, plugin: &PluginId) -> Ve
     dependants.collect()
 }
 
-/// The installations of the tenant that a release of this plugin can concern: its own, if it can want that version, and
-/// if it has none, those that may add the plugin. If there is none, the release changes no plan of the tenant.
+/// The installations of the tenant that a release of this plugin can concern: those that can want it for themselves, that
+/// may add it, or whose refusal may name it. If there is none, neither plan nor refusals change; else all of the tenant
+/// is to be resolved again, since others may move along.
 pub fn affected(tenant: &Tenant, registry: &Registry, plugin: &PluginId, version: &Version) -> BTreeSet<PluginId> {
-    if let Some(installation) = tenant.get(plugin) {
-        let wants = installation.range.matches(version)
-            && installation.held().is_none_or(|held| held == version)
-            && installation.floor().is_none_or(|floor| version >= floor);
-        // What runs without a release (somebody removed it) has a manifest again.
-        let runs = installation.running.as_ref() == Some(version);
-        return (wants || runs).then(|| plugin.clone()).into_iter().collect();
-    }
-    let adding = tenant.iter().filter(|(other, installation)| {
-        installation.dependency_policy == DependencyPolicy::AutoInstall && reaches(tenant, registry, other, plugin)
+    let concerned = tenant.iter().filter(|(other, installation)| {
+        if *other == plugin {
+            return can_want(installation, version) || !is_settled(tenant, registry, other);
+        }
+        let adds = installation.dependency_policy == DependencyPolicy::AutoInstall;
+        let reaches = || reaches(tenant, registry, other, plugin);
+        (adds && !tenant.contains_key(plugin) || !is_settled(tenant, registry, other)) && reaches()
     });
-    adding.map(|(other, _)| other.clone()).collect()
+    concerned.map(|(other, _)| other.clone()).collect()
 }
 
-/// Whether releases of a plugin require another one, directly or through plugins that are not installed either.
+fn can_want(installation: &Installation, version: &Version) -> bool {
+    let wants = installation.range.matches(version)
+        && installation.held().is_none_or(|held| held == version)
+        && installation.floor().is_none_or(|floor| version >= floor);
+    // What runs without a release (somebody removed it) has a manifest again.
+    let runs = installation.running.as_ref() == Some(version);
+    wants || runs
+}
+
+/// Whether an installation runs what it wants, with all that this requires. If not, its refusal may say what there is.
+fn is_settled(tenant: &Tenant, registry: &Registry, plugin: &PluginId) -> bool {
+    let running = |plugin: &PluginId, range: &VersionRange| {
+        let running = tenant.get(plugin)?.running.as_ref()?;
+        range.matches(running).then_some(running)
+    };
+    let Some(version) = tenant
+        .get(plugin)
+        .and_then(|installation| running(plugin, &installation.range))
+    else {
+        return false;
+    };
+    let dependencies = registry.release(plugin, version).map(|release| &release.dependencies);
+    dependencies.into_iter().flatten().all(|dependency| {
+        dependency.kind == DependencyKind::Optional || running(&dependency.plugin, &dependency.range).is_some()
+    })
+}
+
+/// Whether releases of a plugin require another one, directly or through plugins that are not installed.
 fn reaches(tenant: &Tenant, registry: &Registry, from: &PluginId, to: &PluginId) -> bool {
     let (mut seen, mut to_visit) = (BTreeSet::from([from]), vec![from]);
     while let Some(plugin) = to_visit.pop() {

@@ -3,6 +3,10 @@
 use std::{collections::BTreeMap, sync::LazyLock};
 
 use plexica_crds::{names::PluginId, version_range::VersionRange};
+pub use plexica_crds::{
+    plugin::DependencyKind,
+    plugin_installation::{DependencyPolicy, UpdatePolicy},
+};
 use semver::Version;
 
 /// Everything that is released.
@@ -15,6 +19,16 @@ impl Registry {
     /// Adds a release, or replaces it.
     pub fn insert(&mut self, plugin: PluginId, version: Version, release: Release) {
         self.plugins.entry(plugin).or_default().insert(version, release);
+    }
+
+    /// Removes a release, if it is there.
+    pub fn remove(&mut self, plugin: &PluginId, version: &Version) {
+        if let Some(releases) = self.plugins.get_mut(plugin) {
+            releases.remove(version);
+            if releases.is_empty() {
+                self.plugins.remove(plugin);
+            }
+        }
     }
 
     /// The plugins that have a release, by id.
@@ -54,15 +68,6 @@ pub struct Dependency {
     pub range: VersionRange,
     /// What it means that the other is not installed.
     pub kind: DependencyKind,
-}
-
-/// What it means that a dependency is not installed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DependencyKind {
-    /// Then this one cannot be installed either.
-    Required,
-    /// Nothing; but if it is installed, then in the range.
-    Optional,
 }
 
 /// A release cannot be beside these versions of another plugin.
@@ -105,22 +110,4 @@ impl Installation {
             None => self.running.as_ref(),
         }
     }
-}
-
-/// Whether an installation follows new releases.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UpdatePolicy {
-    /// It goes to the newest that fits.
-    Automatic,
-    /// It stays while its version fits its range.
-    Manual,
-}
-
-/// What to do about a required plugin that is not installed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DependencyPolicy {
-    /// Refuse, and say what to install.
-    Require,
-    /// Install it too.
-    AutoInstall,
 }

@@ -29,6 +29,7 @@ mod core;
 mod decision;
 mod dependants;
 mod explanation;
+mod fact;
 mod input;
 mod order;
 mod plan;
@@ -46,7 +47,8 @@ use plexica_crds::names::PluginId;
 use self::{decision::Decider, problem::Problem};
 pub use self::{
     dependants::{Dependant, affected, dependants},
-    explanation::{Explanation, Fact},
+    explanation::Explanation,
+    fact::Fact,
     input::{
         Conflict, Dependency, DependencyKind, DependencyPolicy, Installation, Registry, Release, Tenant, UpdatePolicy,
     },

@@ -13,7 +13,7 @@ use semver::Version;
 use super::{
     core::{Trial, demand_as_fact},
     decision::Decision,
-    explanation::Fact,
+    fact::Fact,
     input::DependencyKind,
     order::{Needs, providers_first},
     problem::{Demand, Problem, Statement, Variable},
@@ -89,6 +89,15 @@ pub enum Reason {
         best: Version,
         /// What is in its way.
         by: Fact,
+    },
+    /// It goes with the other plugins; whether a better one does as well was not found out.
+    Found {
+        /// How many fit.
+        of: usize,
+        /// The range.
+        range: VersionRange,
+        /// The best of them.
+        best: Version,
     },
     /// The installation names exactly this version.
     Named,
@@ -212,12 +221,13 @@ impl<'p, 'a> Assignment<'p, 'a> {
             return Some(Reason::Named);
         }
         let of = variable.wish.below(variable.states.len()).count();
-        let best = variable.wish.first().filter(|best| *best != value);
-        if let Some(best) = best
-            && let Some(by) = self.obstacle(place, best)
-        {
+        if let Some(best) = variable.wish.first().filter(|best| *best != value) {
+            let by = self.obstacle(place, best);
             let best = variable.version(best)?.clone();
-            return Some(Reason::HeldBack { of, range, best, by });
+            return Some(match by {
+                Some(by) => Reason::HeldBack { of, range, best, by },
+                None => Reason::Found { of, range, best },
+            });
         }
         let deprecated = newer_deprecated(variable, value);
         Some(Reason::Newest { of, range, deprecated })
@@ -235,8 +245,8 @@ impl<'p, 'a> Assignment<'p, 'a> {
         })
     }
 
-    /// What is in the way of another value, all others being what they are. There is always something: else it would
-    /// have been chosen.
+    /// What is in the way of another value, all others being what they are. There is something, if the decision is the
+    /// best one: else that value would have been chosen.
     fn obstacle(&self, place: usize, value: Value) -> Option<Fact> {
         let own = self.problem.demands(place, value, true);
         let unmet = own.iter().find(|demand| {
@@ -316,6 +326,11 @@ impl fmt::Display for Reason {
                     "of {of} that fit {range} the newest that goes with the others, not {best}: {by}"
                 )
             }
+            Self::Found { of, range, best } => write!(
+                f,
+                "of {of} that fit {range} one that goes with the others; whether {best} does too would take too long to \
+                 find out"
+            ),
             Self::Named => f.write_str("the installation names it"),
             Self::Manual { range } => write!(f, "updatePolicy is Manual and it fits {range}"),
             Self::Needed { by } => write!(f, "{by}"),

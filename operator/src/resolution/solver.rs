@@ -1,7 +1,9 @@
 //! The search, by PubGrub (conflict-driven, with learning), bounded by a number of steps.
 //!
-//! Decisions are made in the order of the variables, each for its best value that is left. Whatever the solver rules
-//! out follows from earlier decisions, so that the first solution is the best in lexicographic order.
+//! Each decision is for the best value that is left. Where decisions are made in the order of the variables, whatever the
+//! solver rules out follows from earlier decisions, so that the first solution is the best in lexicographic order. Where
+//! any solution will do, or a proof that there is none, variables that met conflicts are decided first: then a conflict
+//! at the end of the order does not throw away all decisions before it again and again.
 
 use std::{cell::Cell, cmp::Reverse, collections::HashSet, fmt, sync::Arc};
 
@@ -46,8 +48,17 @@ pub(super) struct Clause {
     pub allowed: Values,
 }
 
-/// How many steps may still be made: one a decision. On the reference registries of `cargo dev bench resolution` a step
-/// takes some microseconds.
+/// In which order variables are decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    /// As they stand: the solution is the best one.
+    Preference,
+    /// What met most conflicts first: quick, and the solution is any.
+    Trouble,
+}
+
+/// How many steps may still be made: one a decision. On the registries of `cargo dev bench resolution` a step takes some
+/// microseconds, on the hardest one a tenth of a millisecond.
 pub(super) struct Budget(Cell<u32>);
 
 impl Budget {
@@ -73,6 +84,7 @@ struct OutOfSteps;
 struct Provider<'p, D> {
     rules: &'p [Restriction],
     demands: D,
+    order: Order,
     budget: &'p Budget,
 }
 
@@ -80,16 +92,21 @@ impl<D: Fn(usize, Value) -> Vec<Restriction>> DependencyProvider for Provider<'_
     type P = Package;
     type V = Value;
     type VS = Values;
-    type Priority = Reverse<usize>;
+    /// Conflicts that count, then the place.
+    type Priority = (u32, Reverse<usize>);
     type M = &'static str;
     type Err = OutOfSteps;
 
-    fn prioritize(&self, package: &Package, _: &Values, _: &PackageResolutionStatistics) -> Self::Priority {
-        Reverse(match package {
-            Package::Root => 0,
-            Package::Plugin(variable) => variable + 1,
-            Package::Nobody => usize::MAX,
-        })
+    fn prioritize(&self, package: &Package, _: &Values, seen: &PackageResolutionStatistics) -> Self::Priority {
+        let conflicts = match self.order {
+            Order::Preference => 0,
+            Order::Trouble => seen.conflict_count(),
+        };
+        match package {
+            Package::Root => (u32::MAX, Reverse(0)),
+            Package::Plugin(variable) => (conflicts, Reverse(*variable)),
+            Package::Nobody => (0, Reverse(usize::MAX)),
+        }
     }
 
     fn choose_version(&self, _: &Package, values: &Values) -> Result<Option<Value>, OutOfSteps> {
@@ -114,13 +131,19 @@ impl<D: Fn(usize, Value) -> Vec<Restriction>> DependencyProvider for Provider<'_
     }
 }
 
-/// The best values, by variable; a variable that nothing asks for is not in it.
+/// Values that keep all rules and demands, by variable; a variable that nothing asks for is not in it.
 pub(super) fn search(
     rules: &[Restriction],
     demands: impl Fn(usize, Value) -> Vec<Restriction>,
+    order: Order,
     budget: &Budget,
 ) -> Result<Vec<(usize, Value)>, Failure> {
-    let provider = Provider { rules, demands, budget };
+    let provider = Provider {
+        rules,
+        demands,
+        order,
+        budget,
+    };
     match pubgrub::resolve(&provider, Package::Root, 0_u32) {
         Ok(solution) => Ok(solution
             .into_iter()

@@ -8,10 +8,11 @@ use semver::Version;
 use super::{
     core::Trial,
     decision::{Decider, Decision},
-    explanation::{Explanation, list},
+    explanation::Explanation,
+    fact::list,
     input::{Registry, Tenant},
     problem::{Problem, State, Variable},
-    solver::Failure,
+    solver::{Failure, Order},
     values::Value,
 };
 
@@ -110,7 +111,7 @@ fn compare(problem: &Problem<'_>, decider: &Decider<'_, '_>, decision: &Decision
     let mut granted = decision.granted.clone();
     granted[variable] = true;
     let refused = || WhyNot::Refused(decider.explain(&decision.granted, variable, Some(value)));
-    let values = match decider.search(&granted, Some(trial)) {
+    let values = match decider.search(&granted, Some(trial), Order::Preference) {
         Err(Failure::Contradiction(_) | Failure::OutOfSteps) => return refused(),
         Ok(values) => values,
     };

@@ -4,11 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use futures::{StreamExt, future, stream};
 use k8s_openapi::{
-    api::{
-        apps::v1::Deployment,
-        core::v1::{ConfigMap, Service},
-        networking::v1::NetworkPolicy,
-    },
+    api::{apps::v1::Deployment, core::v1::Service, networking::v1::NetworkPolicy},
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use kube::{
@@ -55,7 +51,6 @@ impl Reconciler for Context {
         let client = &self.objects.client;
         vec![
             touched_by_others::<Service, _>(client, LABEL_PLUGIN, owner),
-            touched_by_others::<ConfigMap, _>(client, LABEL_PLUGIN, owner),
             touched_by_others::<NetworkPolicy, _>(client, LABEL_PLUGIN, owner),
             self.pods(),
             self.tenants(),
@@ -102,7 +97,10 @@ impl Context {
         watcher(api, watcher::Config::default())
             .default_backoff()
             .touched_objects()
-            .predicate_filter(tenant_fingerprint, PredicateConfig::default())
+            .predicate_filter(
+                |tenant: &Root<Tenant>| Some(of_tenant(tenant)),
+                PredicateConfig::default(),
+            )
             .flat_map(move |event| {
                 let found = event.map(|tenant| all_in(&caches, &format!("tenant-{}", tenant.name_any()), None));
                 stream::iter(requests(found))
@@ -117,7 +115,10 @@ impl Context {
         watcher(api, watcher::Config::default())
             .default_backoff()
             .touched_objects()
-            .predicate_filter(release_fingerprint, PredicateConfig::default())
+            .predicate_filter(
+                |plugin: &Root<Plugin>| Some(of_release(plugin)),
+                PredicateConfig::default(),
+            )
             .flat_map(move |event| {
                 let found = event.map(|plugin| {
                     let id = plugin
@@ -139,7 +140,10 @@ impl Context {
         watcher(api, watcher::Config::default())
             .default_backoff()
             .touched_objects()
-            .predicate_filter(installation_fingerprint, PredicateConfig::default())
+            .predicate_filter(
+                |other: &Root<PluginInstallation>| Some(of_installation(other)),
+                PredicateConfig::default(),
+            )
             .flat_map(move |event| {
                 let found = event.map(|installation| {
                     let namespace = installation.namespace().unwrap_or_default();
@@ -185,27 +189,23 @@ fn concerned(caches: &Caches, id: &str) -> Vec<ObjectRef<Root<PluginInstallation
     concerned.map(|object| ObjectRef::from_obj(&**object)).collect()
 }
 
-fn tenant_fingerprint(tenant: &Root<Tenant>) -> Option<u64> {
+fn of_tenant(tenant: &Root<Tenant>) -> u64 {
     let conditions = tenant.0.as_ref().ok().and_then(|tenant| tenant.status.as_ref());
     let ready = conditions.and_then(|status| condition::find(&status.conditions, TenantCondition::Ready.into()));
     let ready = ready.map(|ready| (ready.status.clone(), ready.observed_generation));
     let meta = tenant.meta();
-    Some(fingerprint((meta.generation, meta.deletion_timestamp.is_some(), ready)))
+    fingerprint((meta.generation, meta.deletion_timestamp.is_some(), ready))
 }
 
-fn release_fingerprint(plugin: &Root<Plugin>) -> Option<u64> {
+fn of_release(plugin: &Root<Plugin>) -> u64 {
     let status = plugin.0.as_ref().ok().and_then(|plugin| plugin.status.as_ref());
     let accepted = status.and_then(|status| condition::find(&status.conditions, PluginCondition::Accepted.into()));
     let accepted = accepted.map(|accepted| (accepted.status.clone(), accepted.observed_generation));
     let meta = plugin.meta();
-    Some(fingerprint((
-        meta.generation,
-        meta.deletion_timestamp.is_some(),
-        accepted,
-    )))
+    fingerprint((meta.generation, meta.deletion_timestamp.is_some(), accepted))
 }
 
-fn installation_fingerprint(installation: &Root<PluginInstallation>) -> Option<u64> {
+fn of_installation(installation: &Root<PluginInstallation>) -> u64 {
     let live = installation.0.as_ref().ok();
     let running = live
         .and_then(super::dereference::running_version)
@@ -214,10 +214,5 @@ fn installation_fingerprint(installation: &Root<PluginInstallation>) -> Option<u
     let deployed = status.and_then(|status| condition::find(&status.conditions, Type::Deployed.into()));
     let deployed = deployed.map(|deployed| deployed.status.clone());
     let meta = installation.meta();
-    Some(fingerprint((
-        meta.generation,
-        meta.deletion_timestamp.is_some(),
-        running,
-        deployed,
-    )))
+    fingerprint((meta.generation, meta.deletion_timestamp.is_some(), running, deployed))
 }
