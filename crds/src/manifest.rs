@@ -28,7 +28,8 @@ pub fn all() -> Result<Vec<(&'static str, String)>, String> {
         crd["metadata"]["annotations"] = json!({ "helm.sh/resource-policy": "keep" });
         strip(&mut crd);
         let yaml = serde_saphyr::to_string(&crd).map_err(|error| error.to_string())?;
-        Ok((file, format!("{HEADER}{yaml}")))
+        // Helm reads the file as a template, and the docs of migrations speak of `{{schema}}`.
+        Ok((file, format!("{HEADER}{}", yaml.replace("{{", "{{`{{`}}"))))
     })
     .collect()
 }

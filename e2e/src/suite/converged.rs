@@ -66,7 +66,6 @@ async fn nothing_is_written_for_three_minutes_while_tenants_and_releases_are_con
         env.plugin_says(&release, Registered, "True", "Registered").await?;
         names.push(release);
     }
-    env.pretend(&id, VERSION).await?;
 
     let begun = Instant::now();
     wait_until_quiet(env).await?;

@@ -45,7 +45,7 @@ pub use base_path::BasePaths;
 /// Kind, as a metric label.
 const KIND: &str = "Plugin";
 /// The kind whose cache tells who uses a release.
-pub const INSTALLATIONS: &str = "PluginInstallation";
+const INSTALLATIONS: &str = "PluginInstallation";
 
 /// What a pass needs beside the object.
 pub struct Context {
