@@ -13,6 +13,7 @@ mod crashes;
 mod deletion;
 pub mod env;
 mod fault_proxy;
+mod installations;
 mod isolation;
 mod kubernetes;
 mod leftovers;
@@ -96,6 +97,7 @@ fn all() -> Vec<Case> {
         retention::cases(),
         deletion::cases(),
         suspension::cases(),
+        installations::cases(),
         undecodable::cases(),
         converged::cases(),
         crashes::cases(),

@@ -15,7 +15,7 @@ mod validate;
 
 use std::sync::Arc;
 
-use kube::{Resource, core::error_boundary::InvalidObject, runtime::controller::Action};
+use kube::{Resource, ResourceExt, core::error_boundary::InvalidObject, runtime::controller::Action};
 use plexica_crds::{
     PluginInstallation,
     plugin_installation::conditions::{Outcome, Reason},
@@ -28,7 +28,7 @@ use crate::{
     runtime::{
         backoff::spread,
         controller::{Passed, Root},
-        objects::{Error, Objects},
+        objects::{Error, Objects, holds},
     },
 };
 
@@ -103,16 +103,34 @@ async fn pass(guard: &Root<PluginInstallation>, ctx: &Context) -> Result<Passed,
 
 /// An installation that is to exist.
 async fn live(installation: &PluginInstallation, ctx: &Context) -> Result<status::Findings, Error> {
-    let world = match dereference::world(installation, &ctx.caches) {
-        Ok(world) => world,
-        Err(outcome) => return Ok(status::Findings::refused(outcome)),
-    };
-    let wanted = match validate::validate(installation, &world, &ctx.platform) {
+    let chosen = dereference::world(installation, &ctx.caches)
+        .and_then(|world| validate::validate(installation, &world, &ctx.platform));
+    let wanted = match chosen {
         Ok(wanted) => wanted,
-        Err(outcome) => return Ok(status::Findings::unresolved(outcome)),
+        Err(outcome) => {
+            let stopped = stop_without_tenant(installation, &outcome, ctx).await;
+            return Ok(status::Findings::unresolved(stopped.err().unwrap_or(outcome)));
+        }
     };
     ctx.objects.hold(installation.meta()).await?;
     Ok(apply::apply(installation, &wanted, ctx).await)
+}
+
+/// Takes the pods of a tenant away that is being deleted or gone: its data may be kept, but nobody serves it any more.
+async fn stop_without_tenant(
+    installation: &PluginInstallation,
+    outcome: &Outcome,
+    ctx: &Context,
+) -> Result<(), Outcome> {
+    let (Outcome::Done(reason, _) | Outcome::Waiting(reason, _) | Outcome::Blocked(reason, _)) = outcome;
+    let namespace = installation.namespace().unwrap_or_default();
+    if !holds(installation.meta()) || !matches!(reason, Reason::TenantDeleting | Reason::TenantUnknown) {
+        return Ok(());
+    }
+    match (Caches::slug_of(&namespace), id_of(&installation.name_any())) {
+        (Some(slug), Ok(id)) => apply::workload::stop(&slug, &id, ctx).await,
+        _ => Ok(()),
+    }
 }
 
 /// An object that does not decode: say so on the object. In deletion it is let go with its data kept.

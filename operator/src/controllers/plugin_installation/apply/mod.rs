@@ -4,7 +4,7 @@ mod configuration;
 mod credential;
 mod database;
 mod dependencies;
-mod workload;
+pub mod workload;
 
 use plexica_crds::{
     PluginInstallation,
@@ -50,13 +50,33 @@ async fn run(
     steps.end(Type::DependenciesSatisfied, outcome)?;
     let configuration = configuration::read(installation, wanted, ctx).await;
     let configuration = steps.take(Type::ConfigurationValid, configuration)?;
+    steps.done(
+        Type::ConfigurationValid,
+        Reason::ConfigurationAccepted,
+        "the plugin's schema admits it",
+    );
     steps.configuration = Some(configuration.without_secrets());
     let access = database::provision(wanted, ctx).await;
     let access = steps.take(Type::DatabaseReady, access)?;
     let migrated = database::migrate(wanted, ctx).await;
     steps.migrations = steps.take(Type::MigrationsApplied, migrated)?;
+    steps.done(
+        Type::MigrationsApplied,
+        Reason::Applied,
+        &match &steps.migrations.last {
+            Some(last) => format!("up to {last}"),
+            None => "the version has none".to_owned(),
+        },
+    );
     let seeded = database::seed(wanted, ctx).await;
     steps.take(Type::DatabaseReady, seeded)?;
+    let schema = wanted.slug.plugin_schema(&wanted.id);
+    let place = format!(
+        "schema {schema} in pool {}, Secret {}",
+        wanted.postgres_pool,
+        wanted.id.database_secret()
+    );
+    steps.done(Type::DatabaseReady, Reason::Provisioned, &place);
     let deployed = workload::deploy(installation, wanted, &configuration, &access, ctx).await;
     let deployed = steps.take(Type::Deployed, deployed)?;
     steps.slot = Some(deployed.slot);
@@ -64,13 +84,15 @@ async fn run(
 }
 
 async fn stop(wanted: &Wanted, steps: &mut Steps, ctx: &Context) {
-    let outcome = workload::stop(wanted, ctx).await.map(|()| match wanted.runs {
-        Running::Disabled => Outcome::Done(Reason::Disabled, "spec.enabled is false; data is kept".to_owned()),
-        Running::Suspended | Running::Yes => Outcome::Done(
-            Reason::TenantSuspended,
-            format!("tenant {} is shut; data is kept", wanted.slug),
-        ),
-    });
+    let outcome = workload::stop(&wanted.slug, &wanted.id, ctx)
+        .await
+        .map(|()| match wanted.runs {
+            Running::Disabled => Outcome::Done(Reason::Disabled, "spec.enabled is false; data is kept".to_owned()),
+            Running::Suspended | Running::Yes => Outcome::Done(
+                Reason::TenantSuspended,
+                format!("tenant {} is shut; data is kept", wanted.slug),
+            ),
+        });
     steps.stopped = outcome.is_ok();
     // Either way it is told.
     let _ = steps.end(Type::Deployed, outcome.unwrap_or_else(|outcome| outcome));
@@ -83,6 +105,10 @@ impl Steps {
             self.say(type_, outcome);
             Failed
         })
+    }
+
+    fn done(&mut self, type_: Type, reason: Reason, message: &str) {
+        self.say(type_, Outcome::Done(reason, message.to_owned()));
     }
 
     /// How a step ended; whatever is not done ends the pass.

@@ -12,8 +12,8 @@ use kube::{
     core::NamespaceResourceScope,
 };
 use plexica_crds::{
-    LABEL_TENANT_ID, PluginInstallation,
-    names::Slot,
+    LABEL_TENANT, LABEL_TENANT_ID, PluginInstallation,
+    names::{PluginId, Slot, TenantSlug},
     plugin_installation::{
         Light, SlotStatus,
         conditions::{Outcome, Reason},
@@ -83,15 +83,17 @@ pub async fn deploy(
 }
 
 /// Takes all pods away; what they would be made from stays.
-pub async fn stop(wanted: &Wanted, ctx: &Context) -> Result<(), Outcome> {
-    let api: Api<Deployment> = Api::namespaced(ctx.objects.client.clone(), wanted.slug.namespace().as_str());
-    let name = wanted.id.deployment(Slot::A);
+pub async fn stop(slug: &TenantSlug, id: &PluginId, ctx: &Context) -> Result<(), Outcome> {
+    let api: Api<Deployment> = Api::namespaced(ctx.objects.client.clone(), slug.namespace().as_str());
+    let name = id.deployment(Slot::A);
     let live = within(api.get_opt(name.as_str()))
         .await
         .map_err(|error| report::api_outcome(&error))?;
-    let Some(live) = live.filter(|live| is_ours(live, wanted)) else {
-        return Ok(());
-    };
+    let bears =
+        |live: &Deployment, label: &str, value: &str| live.labels().get(label).is_some_and(|found| found == value);
+    let ours =
+        |live: &Deployment| bears(live, LABEL_TENANT, slug.as_str()) && bears(live, build::LABEL_PLUGIN, id.as_str());
+    let Some(live) = live.filter(ours) else { return Ok(()) };
     if live.spec.as_ref().and_then(|spec| spec.replicas) == Some(0) {
         return Ok(());
     }
