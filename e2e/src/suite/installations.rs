@@ -50,6 +50,32 @@ pub fn cases() -> Vec<Case> {
     ]
 }
 
+/// All that happens to installations: what is needed is made, a configuration is refused twice (the second event is
+/// added to the first) and changed, and all of it is removed.
+pub async fn live(env: &Env) -> Result<()> {
+    example(env, "contacts").await?;
+    example(env, "crm").await?;
+    let plugins = Plugins::of_new_tenant(env).await?;
+    plugins
+        .install("crm", json!({ "dependencyPolicy": "AutoInstall" }))
+        .await?;
+    plugins.ready("crm").await?;
+    for currency in ["GBP", "CHF"] {
+        plugins
+            .patch("crm", json!({ "spec": { "config": { "currency": "shells" } } }))
+            .await?;
+        plugins
+            .says("crm", Type::ConfigurationValid, "False", "ConfigurationInvalid")
+            .await?;
+        plugins
+            .patch("crm", json!({ "spec": { "config": { "currency": currency } } }))
+            .await?;
+        plugins.ready("crm").await?;
+    }
+    plugins.remove("crm").await?;
+    plugins.remove("contacts").await
+}
+
 /// Installations of one tenant.
 struct Plugins<'a> {
     env: &'a Env,

@@ -24,6 +24,7 @@ use super::{
     Case,
     clients::{identity::Admin, storage},
     env::{Env, contains, eventually, post, unique},
+    installations,
     observe::audit,
     releases::VERSION,
 };
@@ -91,7 +92,8 @@ async fn use_everything(env: &Env) -> Result<()> {
     for name in [&made, &adopted] {
         env.delete(name).await?;
     }
-    use_a_release(env).await
+    use_a_release(env).await?;
+    installations::live(env).await
 }
 
 /// The life of a release whose migrations are in a ConfigMap.
