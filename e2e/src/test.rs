@@ -11,7 +11,7 @@ use crate::layout::Layout;
 use crate::stack::Stack;
 use crate::suite::{self, Tally};
 use crate::ui::{self, Ui};
-use crate::up;
+use crate::{down, up};
 
 /// Checks that need no cluster: what they prove, and the arguments of cargo.
 const CHECKS: [(&str, &[&str]); 2] = [
@@ -48,9 +48,14 @@ pub async fn test(layout: Layout, filter: Option<&str>) -> Result<()> {
         }
         unit_tests(&mut tally).await?;
     }
+    let was_up = Stack::running().is_ok();
     // It changes nothing beside a running stack, but for an operator of other sources: that is replaced.
-    up::up(layout, Ui::new()).await?;
+    up::up(layout.clone(), Ui::new()).await?;
     let ended = suite::run(&Stack::running()?, filter).await?;
+    // What it has brought up goes again; a filter is for somebody who will look around, or try once more.
+    if !was_up && filter.is_none() {
+        down::down(layout, Ui::new()).await?;
+    }
     tally.passed += ended.passed;
     tally.failed += ended.failed;
     // Once more and in short, where a reader of a long log looks.
