@@ -153,8 +153,9 @@ fn tell(plugin: &Plugin, before: &[Condition], after: &[Condition], ctx: &Contex
 /// The event of one condition, if it says something new that a person wants to know.
 fn event(before: Option<&Condition>, now: &Condition) -> Option<Event> {
     let summaries: [&str; 2] = [Type::Reconciling.into(), Type::Stalled.into()];
-    // That what is not accepted is not registered goes without saying.
-    let implied = now.type_ == Type::Registered.as_ref() && now.reason == Reason::ManifestInvalid.as_ref();
+    // What is not accepted is not registered, and why something is not ready its own condition tells.
+    let implied = now.type_ == Type::Registered.as_ref() && now.reason == Reason::ManifestInvalid.as_ref()
+        || now.type_ == Type::Ready.as_ref() && now.status != "True";
     if summaries.contains(&now.type_.as_str()) || implied {
         return None;
     }

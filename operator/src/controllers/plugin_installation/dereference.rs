@@ -80,8 +80,8 @@ fn is_accepted(plugin: &Plugin) -> bool {
         .as_ref()
         .map(|status| status.conditions.as_slice())
         .unwrap_or_default();
-    let generation = plugin.metadata.generation.unwrap_or_default();
-    condition::is_true(conditions, PluginCondition::Accepted.into(), generation)
+    // Of whatever generation: a deletion and `deprecated` make a new one, and a release is the same all the while.
+    condition::find(conditions, PluginCondition::Accepted.into()).is_some_and(|accepted| accepted.status == "True")
 }
 
 /// What concerns this installation.
@@ -187,7 +187,8 @@ fn release(plugin: &Plugin) -> Release {
     Release {
         dependencies: dependencies.collect(),
         conflicts: conflicts.collect(),
-        deprecated: plugin.spec.deprecated.is_some(),
+        // One in deletion waits for its users: it is not to get more.
+        deprecated: plugin.spec.deprecated.is_some() || plugin.meta().deletion_timestamp.is_some(),
     }
 }
 
