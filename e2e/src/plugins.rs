@@ -1,11 +1,21 @@
-//! The example plugins: their images in containerd, under the names that their manifests have.
+//! The example plugins: their images in containerd, under the names that their manifests have; and their installations.
 
-use anyhow::Result;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
 use futures::future::try_join_all;
+use kube::{Api, ResourceExt, api::ListParams};
+use plexica_crds::{PluginInstallation, condition, plugin_installation::conditions::Type};
 
+use crate::failure::Failure;
+use crate::host::command;
 use crate::layout;
-use crate::parts::{Context, node};
+use crate::parts::{Context, kubernetes, node};
 use crate::tools::operator;
+use crate::{platform, wait};
+
+/// Longest time for the installations of the examples to become Ready.
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Ids of the plugins in `examples/plugins`; package `plexica-example-<id>` makes the binary.
 const IDS: [&str; 3] = ["contacts", "crm", "sample-analytics"];
@@ -47,6 +57,57 @@ pub async fn prepare(context: &Context) -> Result<()> {
             Ok(())
         })
         .await
+}
+
+/// Publishes the plugins, installs them for the tenant that the manifests name, and waits until they are Ready.
+pub async fn install(context: &Context) -> Result<()> {
+    context
+        .ui
+        .step("plugins", async |step| {
+            step.says("kubectl apply");
+            let mut apply = platform::kubectl(&context.tools).await?;
+            apply
+                .args(["apply", "--server-side", "--recursive", "--filename"])
+                .arg(context.layout.repository.join("examples/plugins"));
+            command::pipe(apply, &[]).await.map_err(|refusal| {
+                Failure::new(
+                    format!("examples/plugins cannot be applied: {refusal:#}"),
+                    "repair the manifest that the message names",
+                )
+            })?;
+            let client = kubernetes::kube_client(context).await?;
+            let installations: Api<PluginInstallation> = Api::namespaced(client, "tenant-acme-corp");
+            let mut said = None;
+            let ready = wait::until("the example plugins", PATIENCE, async || {
+                let found = installations.list(&ListParams::default()).await?;
+                match found.iter().find(|installation| !is_ready(installation)) {
+                    Some(installation) => {
+                        let waiting = format!("{}: {}", installation.name_any(), message(installation));
+                        if said.replace(waiting.clone()).as_ref() != Some(&waiting) {
+                            step.says(&waiting);
+                        }
+                        bail!(waiting)
+                    }
+                    None => Ok(found.iter().map(ResourceExt::name_any).collect::<Vec<_>>()),
+                }
+            })
+            .await?;
+            step.result(format!("{} for acme-corp", ready.join(", ")));
+            Ok(())
+        })
+        .await
+}
+
+fn is_ready(installation: &PluginInstallation) -> bool {
+    let conditions = installation.status.as_ref().map(|status| status.conditions.as_slice());
+    let generation = installation.metadata.generation.unwrap_or_default();
+    condition::is_true(conditions.unwrap_or_default(), Type::Ready.into(), generation)
+}
+
+fn message(installation: &PluginInstallation) -> &str {
+    let conditions = installation.status.as_ref().map(|status| status.conditions.as_slice());
+    condition::find(conditions.unwrap_or_default(), Type::Ready.into())
+        .map_or("not looked at yet", |ready| ready.message.as_str())
 }
 
 #[cfg(test)]

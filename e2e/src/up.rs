@@ -47,6 +47,7 @@ pub async fn up(layout: Layout, ui: Ui) -> Result<()> {
     let (image, ()) = try_join!(operator, backends(&context))?;
     platform::deploy(&context, &image).await?;
     try_join!(tenants::apply_examples(&context), plugins::prepare(&context))?;
+    plugins::install(&context).await?;
     context
         .ui
         .line(&format!("up in {:.1} s", began.elapsed().as_secs_f32()));
