@@ -119,7 +119,7 @@ async fn run(platform: PathBuf, listen: SocketAddr) -> Result<(), AnyError> {
         objects: Objects::new(client.clone(), recorder.clone(), metrics.clone()),
         plugins: plugins.clone(),
         installations: installations.clone(),
-        installations_changed,
+        installations_changed: installations_changed.clone(),
         platform: Arc::clone(&platform),
         backends: Arc::clone(&backends),
         namespace: account.namespace.clone(),
@@ -130,7 +130,7 @@ async fn run(platform: PathBuf, listen: SocketAddr) -> Result<(), AnyError> {
         caches: Caches {
             tenants,
             plugins,
-            installations,
+            installations: installations.clone(),
         },
         changed,
         platform: Arc::clone(&platform),
@@ -141,6 +141,8 @@ async fn run(platform: PathBuf, listen: SocketAddr) -> Result<(), AnyError> {
         objects: Objects::new(client, recorder, metrics),
         platform,
         backends: Arc::clone(&backends),
+        installations,
+        installations_changed,
         account,
     });
     let reconciling = async {

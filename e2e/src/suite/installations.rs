@@ -253,6 +253,11 @@ async fn a_plugin_gets_schema_permissions_configuration_and_pods(env: &Env) -> R
         "{:?}",
         status.lights
     );
+    env.until(plugins.slug.as_str(), "counting its plugin", |tenant| {
+        let counts = tenant.status.as_ref().and_then(|status| status.plugins.as_ref());
+        counts.is_some_and(|counts| counts.summary == "1/1")
+    })
+    .await?;
     // Its tables, permissions and row in the registry.
     let schema = plugins.schema("contacts")?;
     ensure!(

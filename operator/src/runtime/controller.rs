@@ -5,6 +5,7 @@
 //! triggers are filtered, triggers from what the operator made, and `applier`.
 
 use std::{
+    collections::BTreeMap,
     fmt::Debug,
     sync::Arc,
     time::{Duration, Instant},
@@ -27,7 +28,7 @@ use kube::{
     },
 };
 use serde::de::DeserializeOwned;
-use tokio::time::sleep;
+use tokio::{sync::watch, time::sleep};
 use tracing::{Instrument, info, info_span, warn};
 
 use super::{
@@ -42,6 +43,8 @@ use super::{
 const CONCURRENCY: u16 = 100;
 /// How long a pass is put off while another kind's cache is being filled.
 const CACHE_FILLING: Duration = Duration::from_millis(50);
+/// How long changes of another kind are gathered: a hundred promotions at once are one look.
+const GATHERED: Duration = Duration::from_millis(100);
 /// How often the CRDs are looked for at start, and the gauges are filled.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -226,6 +229,48 @@ where
         .boxed()
 }
 
+/// Requests for the objects (by name) of which something is otherwise than before, as `summary` finds it in the cache of
+/// another kind. What the cache shows is compared, not events: so nothing is missed, whatever happened between two looks.
+pub fn when_otherwise<K, O, V>(
+    cache: Store<Root<K>>,
+    changed: watch::Receiver<()>,
+    summary: impl Fn(&[Arc<Root<K>>]) -> BTreeMap<String, V> + Clone + Send + Sync + 'static,
+) -> Triggers<O>
+where
+    K: Kind,
+    O: Kind,
+    V: PartialEq + Send + 'static,
+    Root<K>: Resource<DynamicType = ()>,
+    Root<O>: Resource<DynamicType = ()>,
+{
+    let before: BTreeMap<String, V> = BTreeMap::new();
+    stream::unfold((changed, before), move |(mut changed, before)| {
+        let (cache, summary) = (cache.clone(), summary.clone());
+        async move {
+            changed.changed().await.ok()?;
+            sleep(GATHERED).await;
+            changed.mark_unchanged();
+            let now = summary(&cache.state());
+            let requests: Vec<_> = differing(&before, &now)
+                .map(|name| Ok(ObjectRef::new(name).into()))
+                .collect();
+            Some((stream::iter(requests), (changed, now)))
+        }
+    })
+    .flatten()
+    .boxed()
+}
+
+/// Keys that are in one map only, or have different values.
+fn differing<'a, V: PartialEq>(
+    before: &'a BTreeMap<String, V>,
+    now: &'a BTreeMap<String, V>,
+) -> impl Iterator<Item = &'a str> {
+    let gone = before.keys().filter(|key| !now.contains_key(*key));
+    let changed = now.iter().filter(|(key, value)| before.get(*key) != Some(value));
+    gone.chain(changed.map(|(key, _)| key)).map(String::as_str)
+}
+
 /// Whether anybody but us owns a field outside of `status`.
 fn is_touched(managed: &[ManagedFieldsEntry]) -> bool {
     managed.iter().any(|entry| {
@@ -282,6 +327,14 @@ mod tests {
             subresource: subresource.map(Into::into),
             ..ManagedFieldsEntry::default()
         }
+    }
+
+    #[test]
+    fn an_object_is_looked_at_when_what_is_said_of_it_comes_changes_or_goes() {
+        let map = |entries: &[(&str, i32)]| entries.iter().map(|(key, value)| ((*key).to_owned(), *value)).collect();
+        let before = map(&[("left", 1), ("same", 1), ("more", 1)]);
+        let now = map(&[("same", 1), ("more", 2), ("new", 1)]);
+        assert_eq!(differing(&before, &now).collect::<Vec<_>>(), ["left", "more", "new"]);
     }
 
     #[test]

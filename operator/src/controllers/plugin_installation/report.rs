@@ -173,10 +173,21 @@ async fn explain(meta: &ObjectMeta, outcome: &Outcome, phase: Phase, ctx: &Conte
     ctx.objects.patch_status(meta, json!({ "status": status })).await
 }
 
+/// Conditions that sum up what the others say.
+const SUMMARIES: [&str; 3] = ["Ready", "Reconciling", "Stalled"];
+
 /// Tells by events what changed between two lists of conditions.
 fn tell(installation: &PluginInstallation, before: &[Condition], after: &[Condition], ctx: &Context) {
     let events: Vec<Event> = after
         .iter()
+        // What a step says explains Ready; it is told once.
+        .filter(|now| {
+            let ready: &str = Type::Ready.into();
+            let told = |other: &Condition| {
+                !SUMMARIES.contains(&other.type_.as_str()) && other.reason == now.reason && other.status != "True"
+            };
+            now.type_ != ready || now.status == "True" || !after.iter().any(told)
+        })
         .filter_map(|now| event(condition::find(before, &now.type_), now))
         .collect();
     ctx.objects.publish(installation, events);
@@ -185,8 +196,7 @@ fn tell(installation: &PluginInstallation, before: &[Condition], after: &[Condit
 /// The event of one condition, if it says something new that a person wants to know.
 fn event(before: Option<&Condition>, now: &Condition) -> Option<Event> {
     let quiet = ["Provisioning", "PodsStarting", "NotRejected", "InSync"];
-    let summaries: [&str; 2] = [Type::Reconciling.into(), Type::Stalled.into()];
-    if quiet.contains(&now.reason.as_str()) || summaries.contains(&now.type_.as_str()) {
+    if quiet.contains(&now.reason.as_str()) || now.type_ != SUMMARIES[0] && SUMMARIES.contains(&now.type_.as_str()) {
         return None;
     }
     let asked_for = ["Disabled", "TenantSuspended"].contains(&now.reason.as_str());

@@ -12,16 +12,16 @@ use kube::{core::PartialObjectMeta, runtime::reflector::ObjectRef};
 use plexica_crds::{LABEL_TENANT, Tenant, tenant::Phase};
 use strum::IntoEnumIterator;
 
-use super::{Context, KIND, pass};
+use super::{Context, KIND, pass, plugins};
 use crate::runtime::{
-    controller::{Passed, Reconciler, Root, Triggers, touched_by_others},
+    controller::{Passed, Reconciler, Root, Triggers, touched_by_others, when_otherwise},
     objects::{Error, Objects},
 };
 
 impl Reconciler for Context {
     type Kind = Tenant;
     const KIND: &'static str = KIND;
-    const READS: &'static [&'static str] = &[];
+    const READS: &'static [&'static str] = &["PluginInstallation"];
 
     fn phases() -> Vec<&'static str> {
         Phase::iter().map(Into::into).collect()
@@ -47,6 +47,11 @@ impl Reconciler for Context {
             touched_by_others::<ResourceQuota, _>(client, LABEL_TENANT, owner),
             touched_by_others::<LimitRange, _>(client, LABEL_TENANT, owner),
             touched_by_others::<NetworkPolicy, _>(client, LABEL_TENANT, owner),
+            when_otherwise(
+                self.installations.clone(),
+                self.installations_changed.clone(),
+                plugins::counts,
+            ),
         ]
     }
 

@@ -10,18 +10,23 @@ mod cleanup;
 mod closing;
 mod controller;
 mod placement;
+mod plugins;
 mod report;
 mod status;
 mod validate;
 
 use std::{sync::Arc, time::Duration};
 
-use kube::{Resource, core::error_boundary::InvalidObject, runtime::controller::Action};
+use kube::{
+    Resource,
+    core::error_boundary::InvalidObject,
+    runtime::{controller::Action, reflector::Store},
+};
 use plexica_crds::{
-    Tenant, TenantStatus, condition,
+    PluginInstallation, Tenant, TenantStatus, condition,
     tenant::conditions::{Outcome, Reason, Type},
 };
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::{
     platform::Platform,
@@ -46,6 +51,10 @@ pub struct Context {
     pub platform: Arc<Platform>,
     /// Its pools.
     pub backends: Arc<Backends>,
+    /// The cache of installations, for counting them.
+    pub installations: Store<Root<PluginInstallation>>,
+    /// Marked as changed whenever that cache is.
+    pub installations_changed: watch::Receiver<()>,
     /// Who the operator is, for the bindings that it gives itself.
     pub account: ServiceAccount,
 }

@@ -18,6 +18,7 @@ use tokio::{sync::Notify, time::timeout};
 use super::{
     Context, KIND,
     apply::Progress,
+    plugins,
     status::{self, Findings, Moment},
     validate::ValidatedTenant,
 };
@@ -148,7 +149,8 @@ pub async fn findings(
         now,
         due,
     };
-    let after = status::after(&before, findings, moment);
+    let mut after = status::after(&before, findings, moment);
+    after.plugins = Some(plugins::count(&ctx.installations.state(), &tenant.name_any()));
     ctx.objects.write_status(tenant.meta(), &before, &after).await?;
     let first_ready =
         after.phase == Some(Phase::Active) && condition::find(&original.conditions, Type::Ready.into()).is_none();
