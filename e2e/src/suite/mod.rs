@@ -14,6 +14,7 @@ mod deletion;
 pub mod env;
 mod fault_proxy;
 mod installations;
+mod installations_refused;
 mod isolation;
 mod kubernetes;
 mod leftovers;
@@ -30,6 +31,7 @@ mod runner;
 mod secrets;
 mod suspension;
 mod tables;
+mod tenant_plugins;
 mod undecodable;
 
 use anyhow::Result;
@@ -98,6 +100,7 @@ fn all() -> Vec<Case> {
         deletion::cases(),
         suspension::cases(),
         installations::cases(),
+        installations_refused::cases(),
         undecodable::cases(),
         converged::cases(),
         crashes::cases(),

@@ -6,12 +6,14 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::{
+    api::apps::v1::Deployment, apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+};
 use kube::{
     Api,
     api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams},
 };
-use plexica_crds::{Plugin, Tenant};
+use plexica_crds::{Plugin, Tenant, plugin_installation::conditions::Type};
 use serde_json::{Value, json};
 
 use super::{
@@ -19,6 +21,7 @@ use super::{
     clients::database,
     env::{Env, contains, eventually, unique},
     releases::VERSION,
+    tenant_plugins::TenantPlugins,
 };
 
 /// A field of a spec, by the definition that it is in.
@@ -47,6 +50,7 @@ pub fn cases() -> Vec<Case> {
         an_object_that_does_not_decode_is_stalled_and_stops_nobody,
         an_object_that_does_not_decode_can_be_deleted_and_its_data_is_kept,
         a_release_that_does_not_decode_is_told_stops_nobody_and_can_be_deleted,
+        plugins_of_a_tenant_that_does_not_decode_go_on,
     ]
 }
 
@@ -119,6 +123,32 @@ async fn an_object_that_does_not_decode_can_be_deleted_and_its_data_is_kept(env:
     ensure!(row["status"] == "PENDING_DELETION", "the registry has {row}");
     let refused = database::login_refused(env, &secret).await?;
     ensure!(refused == "28000", "the login is refused with SQLSTATE {refused}");
+    Ok(())
+}
+
+/// The operator cannot know what a tenant that it does not understand wants; so nothing that runs is touched.
+async fn plugins_of_a_tenant_that_does_not_decode_go_on(env: &Env) -> Result<()> {
+    let plugins = TenantPlugins::of_new_tenant(env).await?;
+    plugins.install("contacts", json!({})).await?;
+    plugins.ready("contacts").await?;
+    loosen(env, SUSPENDED).await?;
+    let name = plugins.slug.to_string();
+    let tenants: Api<DynamicObject> = Api::all_with(env.client.clone(), &ApiResource::erase::<Tenant>(&()));
+    let odd = Patch::Merge(json!({ "spec": { "suspended": "yes" } }));
+    correct_afterwards(env, &name);
+    eventually("a tenant that does not decode", PATIENCE, || async {
+        Ok(tenants.patch(&name, &PatchParams::default(), &odd).await?)
+    })
+    .await?;
+    let touch = json!({ "metadata": { "annotations": { "example.com/touched": "once" } } });
+    plugins.patch("contacts", touch).await?;
+    let told = plugins.says("contacts", Type::Ready, "False", "TenantNotReady").await?;
+    contains(&told.message, "does not decode")?;
+    let running = plugins.objects::<Deployment>().get("contacts-a").await?;
+    ensure!(
+        running.spec.and_then(|spec| spec.replicas) == Some(1),
+        "its pods were taken away"
+    );
     Ok(())
 }
 

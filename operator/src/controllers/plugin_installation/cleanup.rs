@@ -40,7 +40,7 @@ use crate::{
     pools::Verb,
     resolution,
     runtime::{
-        client::within,
+        client::{ApiError, within},
         objects::{Error, holds},
     },
 };
@@ -115,7 +115,7 @@ async fn close(key: &PluginKey, policy: DataPolicy, ctx: &Context) -> Result<(),
 /// Shuts or drops the schema, and takes the permissions away. Where the tenant is gone, so is its plugins' access: the
 /// tenant's own end reaches them.
 async fn close_database(key: &PluginKey, policy: DataPolicy, ctx: &Context) -> Result<(), Outcome> {
-    let Some(tenant) = ctx.caches.tenant(&key.slug) else {
+    let Some(tenant) = ctx.caches.tenant(&key.slug)? else {
         return Ok(());
     };
     let Some((owner, pool)) = place(&tenant, ctx) else {
@@ -176,16 +176,21 @@ fn place(tenant: &Tenant, ctx: &Context) -> Option<(Owner, String)> {
     Some((owner, status.database.as_ref()?.pool.clone()))
 }
 
-/// Removes what is labelled as the plugin's. Forbidden or gone: the tenant's namespace was given up already.
+/// Removes what is labelled as the plugin's. Forbidden is the end as well where the tenant is going: its namespace was
+/// given up already, and the grants in it with it.
 async fn remove<K>(slug: &TenantSlug, selector: &str, ctx: &Context) -> Result<(), Outcome>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
 {
     let api: Api<K> = Api::namespaced(ctx.objects.client.clone(), slug.namespace().as_str());
-    let gone = |error: &crate::runtime::client::ApiError| {
+    let given_up = match ctx.caches.tenant(slug) {
+        Ok(tenant) => tenant.is_none_or(|tenant| tenant.meta().deletion_timestamp.is_some()),
+        Err(_) => false,
+    };
+    let gone = |error: &ApiError| {
         error
             .status()
-            .is_some_and(|status| status.is_not_found() || status.is_forbidden())
+            .is_some_and(|status| status.is_not_found() || given_up && status.is_forbidden())
     };
     let listed = match within(api.list_metadata(&ListParams::default().labels(selector))).await {
         Ok(listed) => listed,

@@ -6,7 +6,7 @@ use kube::{Resource, ResourceExt, runtime::reflector::ObjectRef, runtime::reflec
 use plexica_crds::{
     Plugin, PluginInstallation, Tenant, condition,
     names::{PluginId, TenantSlug},
-    plugin::{self, conditions::Type as PluginCondition, validation},
+    plugin::{conditions::Type as PluginCondition, validation},
     plugin_installation::conditions::{Outcome, Reason},
     version_range::VersionRange,
 };
@@ -47,10 +47,21 @@ impl Caches {
         (slug.namespace().as_str() == namespace).then_some(slug)
     }
 
-    /// The tenant of that name.
-    pub fn tenant(&self, slug: &TenantSlug) -> Option<Tenant> {
-        let found = self.tenants.get(&ObjectRef::new(slug.as_str()))?;
-        found.0.as_ref().ok().cloned()
+    /// The tenant of that name; `None` if there is none.
+    ///
+    /// # Errors
+    /// It is there and does not decode: nobody knows what it wants, so nothing of it is touched.
+    pub fn tenant(&self, slug: &TenantSlug) -> Result<Option<Tenant>, Outcome> {
+        let Some(found) = self.tenants.get(&ObjectRef::new(slug.as_str())) else {
+            return Ok(None);
+        };
+        match &found.0 {
+            Ok(tenant) => Ok(Some(tenant.clone())),
+            Err(_) => Err(Outcome::Waiting(
+                Reason::TenantNotReady,
+                format!("tenant {slug} does not decode: see kubectl describe tenant {slug}; what runs goes on"),
+            )),
+        }
     }
 
     /// All installations of a namespace that decode.
@@ -65,12 +76,6 @@ impl Caches {
         let mut found = self.plugins.state();
         found.retain(|guard| guard.0.as_ref().is_ok_and(is_accepted));
         found
-    }
-
-    /// One release that may be installed.
-    pub fn release(&self, id: &PluginId, version: &Version) -> Option<Plugin> {
-        let found = self.plugins.get(&ObjectRef::new(&format!("{id}-{version}")))?;
-        found.0.as_ref().ok().filter(|plugin| is_accepted(plugin)).cloned()
     }
 }
 
@@ -87,7 +92,7 @@ fn is_accepted(plugin: &Plugin) -> bool {
 /// What concerns this installation.
 ///
 /// # Errors
-/// Its namespace is no tenant's.
+/// Its namespace is no tenant's, or its tenant does not decode.
 pub fn world(installation: &PluginInstallation, caches: &Caches) -> Result<World, Outcome> {
     let namespace = installation.namespace().unwrap_or_default();
     let unknown = || {
@@ -99,7 +104,7 @@ pub fn world(installation: &PluginInstallation, caches: &Caches) -> Result<World
         )
     };
     let slug = Caches::slug_of(&namespace).ok_or_else(unknown)?;
-    let tenant = caches.tenant(&slug).ok_or_else(unknown)?;
+    let tenant = caches.tenant(&slug)?.ok_or_else(unknown)?;
     Ok(World {
         tenant,
         slug,
@@ -121,18 +126,8 @@ impl World {
             let spec = &installation.spec;
             let wanted = resolution::Installation {
                 range: VersionRange::parse(&spec.version).ok()?,
-                update_policy: match spec.update_policy {
-                    plexica_crds::plugin_installation::UpdatePolicy::Automatic => resolution::UpdatePolicy::Automatic,
-                    plexica_crds::plugin_installation::UpdatePolicy::Manual => resolution::UpdatePolicy::Manual,
-                },
-                dependency_policy: match spec.dependency_policy {
-                    plexica_crds::plugin_installation::DependencyPolicy::Require => {
-                        resolution::DependencyPolicy::Require
-                    }
-                    plexica_crds::plugin_installation::DependencyPolicy::AutoInstall => {
-                        resolution::DependencyPolicy::AutoInstall
-                    }
-                },
+                update_policy: spec.update_policy,
+                dependency_policy: spec.dependency_policy,
                 running,
             };
             Some((id, wanted))
@@ -172,10 +167,7 @@ fn release(plugin: &Plugin) -> Release {
         Some(Dependency {
             plugin: dependency.plugin.clone(),
             range: VersionRange::parse(&dependency.version).ok()?,
-            kind: match dependency.kind {
-                plugin::DependencyKind::Required => resolution::DependencyKind::Required,
-                plugin::DependencyKind::Optional => resolution::DependencyKind::Optional,
-            },
+            kind: dependency.kind,
         })
     });
     let conflicts = plugin.spec.conflicts.iter().filter_map(|conflict| {

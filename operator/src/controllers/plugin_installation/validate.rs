@@ -96,7 +96,18 @@ pub fn validate(installation: &PluginInstallation, world: &World, platform: &Pla
             ),
         ));
     }
-    let added = resolution.plan.steps.iter().filter(|step| step.action() == Action::Add);
+    let runs = match (tenant.suspended, installation.spec.enabled) {
+        (true, _) => Running::Suspended,
+        (false, false) => Running::Disabled,
+        (false, true) => Running::Yes,
+    };
+    // A provider that fails later is no reason to touch what runs, and none at all to leave running what is to stop.
+    let starts = runs == Running::Yes && running_version(installation).as_ref() != Some(&step.to);
+    let added = resolution.plan.steps.iter().filter(|step| match &step.reason {
+        // What those need in turn they add themselves.
+        resolution::Reason::Needed { by } => step.action() == Action::Add && *by.source() == id,
+        _ => false,
+    });
     let added: Vec<_> = added.map(|step| step.plugin.clone()).collect();
     let needed = registry
         .release(&id, &step.to)
@@ -107,7 +118,9 @@ pub fn validate(installation: &PluginInstallation, world: &World, platform: &Pla
         let provider = world.installation(&dependency.plugin);
         match (dependency.kind, provider) {
             (DependencyKind::Required, Some(provider)) => {
-                serves(provider, &dependency.range, &id)?;
+                if starts {
+                    serves(provider, &dependency.range, &id)?;
+                }
                 providers.push(dependency.plugin.clone());
             }
             (DependencyKind::Optional, Some(provider)) if provider.meta().deletion_timestamp.is_none() => {
@@ -133,11 +146,7 @@ pub fn validate(installation: &PluginInstallation, world: &World, platform: &Pla
         },
         permissions: permissions(&plugin),
         reason: format!("{}: {}", step.to, step.reason),
-        runs: match (tenant.suspended, installation.spec.enabled) {
-            (true, _) => Running::Suspended,
-            (false, false) => Running::Disabled,
-            (false, true) => Running::Yes,
-        },
+        runs,
         slug: world.slug.clone(),
         owner: tenant.owner,
         postgres_pool: tenant.postgres_pool,
