@@ -6,7 +6,7 @@ use plexica_crds::{
     Plugin, PluginInstallation, condition,
     names::{PluginId, TenantSlug},
     ownership::Owner,
-    plugin::{Sharing, validation::ValidatedManifest},
+    plugin::validation::ValidatedManifest,
     plugin_installation::conditions::{Outcome, Reason, Type},
     tenant::conditions::Type as TenantCondition,
     version_range::VersionRange,
@@ -87,15 +87,6 @@ pub fn validate(installation: &PluginInstallation, world: &World, platform: &Pla
     };
     let plugin = release(world, &id, &step.to)?;
     let manifest = manifest(&plugin)?;
-    if plugin.spec.runtime.sharing == Sharing::Shared {
-        return Err(Outcome::Blocked(
-            Reason::PluginInvalid,
-            format!(
-                "{id} {} wants runtime.sharing Shared, which this operator does not run yet: publish a version with Dedicated",
-                step.to
-            ),
-        ));
-    }
     let runs = match (tenant.suspended, installation.spec.enabled) {
         (true, _) => Running::Suspended,
         (false, false) => Running::Disabled,
