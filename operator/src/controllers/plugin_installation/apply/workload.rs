@@ -49,12 +49,18 @@ pub async fn deploy(
     ctx: &Context,
 ) -> Result<Deployed, Outcome> {
     let config = build::Config::new(wanted, configuration, access);
-    match &config {
-        build::Config::Secret(secret) => ours(secret, wanted, ctx).await.map(drop)?,
-        build::Config::ConfigMap(map) => ours(map, wanted, ctx).await.map(drop)?,
-    }
-    ours(&build::network_policy(wanted, &ctx.platform), wanted, ctx).await?;
-    ours(&build::service(wanted, Slot::A), wanted, ctx).await?;
+    let configured = async {
+        match &config {
+            build::Config::Secret(secret) => ours(secret, wanted, ctx).await.map(drop),
+            build::Config::ConfigMap(map) => ours(map, wanted, ctx).await.map(drop),
+        }
+    };
+    let (policy, service) = (
+        build::network_policy(wanted, &ctx.platform),
+        build::service(wanted, Slot::A),
+    );
+    // Pods need all of these, and none of these needs another.
+    tokio::try_join!(configured, ours(&policy, wanted, ctx), ours(&service, wanted, ctx))?;
     let declared = build::deployment(installation, wanted, &config, access, Slot::A);
     let (applied, live) = ours(&declared, wanted, ctx).await?;
     let desired = declared.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
