@@ -41,14 +41,14 @@ impl Times {
 
 /// Installations by the operator.
 #[derive(Default)]
-struct Installations {
+struct Samples {
     objects: Sample,
     pod: Sample,
     told: Sample,
     whole: Sample,
 }
 
-impl Installations {
+impl Samples {
     fn of(all: &[Result<Times>]) -> Self {
         let mut measured = Self::default();
         for times in all {
@@ -68,13 +68,13 @@ impl Installations {
 
 /// Installations by hand.
 #[derive(Default)]
-struct ByHands {
+struct HandSamples {
     migrations: Sample,
     pod: Sample,
     whole: Sample,
 }
 
-impl ByHands {
+impl HandSamples {
     fn of(all: &[Result<by_hand::Times>]) -> Self {
         let mut measured = Self::default();
         for times in all {

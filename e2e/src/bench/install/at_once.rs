@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::ResourceRequirements;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use super::{ByHands, Installations, PLUGIN, PREFIX, by_hand::ByHand, report, tenants::Tenants};
+use super::{HandSamples, PLUGIN, PREFIX, Samples, by_hand::ByHand, report, tenants::Tenants};
 use crate::{
     bench::bar::Bar,
     suite::{env::Env, observe::operator, releases::VERSION},
@@ -22,9 +22,9 @@ const PLUGINS: usize = 10;
 /// What was measured.
 pub struct AtOnce {
     /// By hand, and the time until the last was ready.
-    pub by_hand: (ByHands, Duration),
+    pub by_hand: (HandSamples, Duration),
     /// By the operator, and the time until the last was Ready.
-    pub installations: (Installations, Duration),
+    pub installations: (Samples, Duration),
     /// Resident memory of the operator in KiB: without the installations, just after they were made, and at rest.
     pub resident: [u64; 3],
 }
@@ -71,7 +71,7 @@ async fn measure(env: &Env, tenants: &Tenants<'_>, plugins: &[String]) -> Result
     })
 }
 
-async fn all_by_hand(tenants: &Tenants<'_>, by_hand: &ByHand<'_>) -> Result<(ByHands, Duration)> {
+async fn all_by_hand(tenants: &Tenants<'_>, by_hand: &ByHand<'_>) -> Result<(HandSamples, Duration)> {
     let names: Vec<_> = (0..TENANTS * PLUGINS)
         .map(|index| format!("{}-{index}", tenants.run))
         .collect();
@@ -89,10 +89,10 @@ async fn all_by_hand(tenants: &Tenants<'_>, by_hand: &ByHand<'_>) -> Result<(ByH
     }))
     .await;
     let whole = begun.elapsed();
-    Ok((ByHands::of(&results), whole))
+    Ok((HandSamples::of(&results), whole))
 }
 
-async fn all_installations(tenants: &Tenants<'_>, plugins: &[String]) -> (Installations, Duration) {
+async fn all_installations(tenants: &Tenants<'_>, plugins: &[String]) -> (Samples, Duration) {
     let bar = Bar::new(&tenants.ui, "by the operator", TENANTS * PLUGINS);
     let pairs = tenants
         .names
@@ -109,7 +109,7 @@ async fn all_installations(tenants: &Tenants<'_>, plugins: &[String]) -> (Instal
     }))
     .await;
     let whole = begun.elapsed();
-    (Installations::of(&results), whole)
+    (Samples::of(&results), whole)
 }
 
 /// Requests so small that the scheduler finds room for all on one node; the manifest's limits.

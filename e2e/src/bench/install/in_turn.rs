@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::{ByHands, Installations, PLUGIN, by_hand::ByHand, report, tenants::Tenants};
+use super::{HandSamples, PLUGIN, Samples, by_hand::ByHand, report, tenants::Tenants};
 use crate::{bench::bar::Bar, suite::env::Env};
 
 /// Installations that are measured.
@@ -26,7 +26,7 @@ pub async fn run(env: &Env, name: &'static str) -> Result<()> {
     Ok(())
 }
 
-async fn measure(env: &Env, tenants: &Tenants<'_>) -> Result<(ByHands, Installations)> {
+async fn measure(env: &Env, tenants: &Tenants<'_>) -> Result<(HandSamples, Samples)> {
     // Its pod is the model of those by hand.
     let model = tenants.first()?;
     tenants.install(model, PLUGIN, json!({})).await?;
@@ -36,8 +36,8 @@ async fn measure(env: &Env, tenants: &Tenants<'_>) -> Result<(ByHands, Installat
     measured
 }
 
-async fn in_turn(tenants: &Tenants<'_>, by_hand: &ByHand<'_>) -> Result<(ByHands, Installations)> {
-    let (mut by_hands, mut installations) = (ByHands::default(), Installations::default());
+async fn in_turn(tenants: &Tenants<'_>, by_hand: &ByHand<'_>) -> Result<(HandSamples, Samples)> {
+    let (mut by_hands, mut installations) = (HandSamples::default(), Samples::default());
     let bar = Bar::new(&tenants.ui, "one after the other", 2 * (WARM_UP + COUNT) - 1);
     for (index, tenant) in tenants.names.iter().enumerate() {
         let is_measured = index >= WARM_UP;

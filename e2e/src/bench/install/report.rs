@@ -1,6 +1,6 @@
 //! Tables for people, and one line for machines.
 
-use super::{ByHands, Installations, at_once::AtOnce};
+use super::{HandSamples, Samples, at_once::AtOnce};
 use crate::{
     bench::{
         stats::{Sample, per_second, ratio, text},
@@ -13,7 +13,7 @@ use crate::{
 const GOAL: f64 = 1.2;
 
 /// Prints what was measured one after the other; the last line sums up.
-pub fn in_turn(name: &str, by_hand: &ByHands, installations: &Installations) {
+pub fn in_turn(name: &str, by_hand: &HandSamples, installations: &Samples) {
     let reference = &by_hand.whole;
     let mut all = table::new(&["ONE AFTER THE OTHER", "COUNT", "P50", "P95", "RATIO", "FAILED"]);
     for (what, sample) in rows(by_hand, installations) {
@@ -69,7 +69,7 @@ pub fn at_once(name: &str, measured: &AtOnce) {
     ));
 }
 
-fn rows<'a>(by_hand: &'a ByHands, installations: &'a Installations) -> [(&'static str, &'a Sample); 7] {
+fn rows<'a>(by_hand: &'a HandSamples, installations: &'a Samples) -> [(&'static str, &'a Sample); 7] {
     [
         ("by hand: migrations", &by_hand.migrations),
         ("by hand: Deployment until its pod is ready", &by_hand.pod),
