@@ -14,6 +14,7 @@ mod deletion;
 pub mod env;
 mod fault_proxy;
 mod installations;
+mod installations_bad_input;
 mod installations_refused;
 mod isolation;
 mod kubernetes;
@@ -100,6 +101,7 @@ fn all() -> Vec<Case> {
         deletion::cases(),
         suspension::cases(),
         installations::cases(),
+        installations_bad_input::cases(),
         installations_refused::cases(),
         undecodable::cases(),
         converged::cases(),
