@@ -37,7 +37,10 @@ pub fn service(wanted: &Wanted, live: Slot) -> Service {
     }
 }
 
-/// What the plugin's pods may reach and who may reach them, beside what the tenant's own policy opens (DNS): the
+/// Port of DNS.
+const DNS: i32 = 53;
+
+/// What the plugin's pods may reach and who may reach them, whether or not the tenant has a policy of its own: DNS and the
 /// tenant's backends by their ports, the plugins that it depends on, and plugins of the same tenant.
 pub fn network_policy(wanted: &Wanted, platform: &Platform) -> NetworkPolicy {
     let of_plugin = |id: &PluginId| NetworkPolicyPeer {
@@ -47,19 +50,19 @@ pub fn network_policy(wanted: &Wanted, platform: &Platform) -> NetworkPolicy {
         }),
         ..NetworkPolicyPeer::default()
     };
-    let tcp = |port: IntOrString| NetworkPolicyPort {
+    let on = |protocol: &str, port: IntOrString| NetworkPolicyPort {
         port: Some(port),
-        protocol: Some("TCP".to_owned()),
+        protocol: Some(protocol.to_owned()),
         end_port: None,
     };
+    let tcp = |port: IntOrString| on("TCP", port);
+    let dns = ["UDP", "TCP"].map(|protocol| on(protocol, IntOrString::Int(DNS)));
+    let backends = platform
+        .backend_ports()
+        .into_iter()
+        .map(|port| tcp(IntOrString::Int(port.into())));
     let mut egress = vec![NetworkPolicyEgressRule {
-        ports: Some(
-            platform
-                .backend_ports()
-                .into_iter()
-                .map(|port| tcp(IntOrString::Int(port.into())))
-                .collect(),
-        ),
+        ports: Some(dns.into_iter().chain(backends).collect()),
         to: None,
     }];
     if !wanted.providers.is_empty() {
