@@ -153,13 +153,12 @@ impl World {
         registry
     }
 
-    /// Name of a release of the plugin that was not accepted, and whose version would do.
-    pub fn not_accepted(&self, id: &PluginId, does: impl Fn(&Version) -> bool) -> Option<String> {
+    /// A release of the plugin that is not accepted, or not yet, and whose version would do.
+    pub fn not_accepted(&self, id: &PluginId, does: impl Fn(&Version) -> bool) -> Option<&Plugin> {
         let mut others = self.others.iter().filter_map(|guard| guard.0.as_ref().ok());
-        let found = others.find(|plugin| {
+        others.find(|plugin| {
             plugin.spec.id == *id && Version::parse(&plugin.spec.version).is_ok_and(|version| does(&version))
-        });
-        found.map(ResourceExt::name_any)
+        })
     }
 
     /// The other installation of this name.

@@ -269,10 +269,15 @@ fn refused(explanation: &Explanation, world: &World) -> Outcome {
         Explanation::NothingFits { plugin, range, .. } => world.not_accepted(plugin, |version| range.matches(version)),
         Explanation::OnlyOlder { .. } | Explanation::Conflict { .. } | Explanation::Undecided { .. } => None,
     };
-    if let Some(name) = unfit {
+    if let Some(plugin) = unfit {
+        let name = plugin.name_any();
+        if plugin.status.is_none() {
+            return Outcome::Waiting(Reason::Installing, format!("Plugin {name} is being checked"));
+        }
         let message = format!("{explanation}; Plugin {name} is not accepted: see kubectl describe plugin {name}");
         return Outcome::Blocked(Reason::PluginInvalid, message);
     }
+    let mut advice = "";
     let reason = match explanation {
         Explanation::Unregistered { .. } => Reason::PluginUnknown,
         Explanation::NothingFits { .. } => Reason::NoVersionFits,
@@ -282,6 +287,7 @@ fn refused(explanation: &Explanation, world: &World) -> Outcome {
             if facts.iter().any(missing) {
                 Reason::DependencyMissing
             } else if facts.iter().any(|fact| matches!(fact, Fact::Excludes { .. })) {
+                advice = "; remove one of them, or choose versions that go together";
                 Reason::Conflict
             } else {
                 Reason::DependencyUnfit
@@ -289,7 +295,7 @@ fn refused(explanation: &Explanation, world: &World) -> Outcome {
         }
         Explanation::Undecided { .. } => Reason::Conflict,
     };
-    Outcome::Blocked(reason, explanation.to_string())
+    Outcome::Blocked(reason, format!("{explanation}{advice}"))
 }
 
 fn permissions(plugin: &Plugin) -> Vec<PluginPermission> {
