@@ -15,6 +15,7 @@ pub mod env;
 mod fault_proxy;
 mod installation_crashes;
 mod installations;
+mod installations_bad_input;
 mod installations_refused;
 mod isolation;
 mod kubernetes;
@@ -103,6 +104,7 @@ fn all() -> Vec<Case> {
         deletion::cases(),
         suspension::cases(),
         installations::cases(),
+        installations_bad_input::cases(),
         installations_refused::cases(),
         undecodable::cases(),
         converged::cases(),

@@ -42,29 +42,34 @@ pub(super) fn service_ports() -> Vec<ServicePort> {
     }]
 }
 
-fn tcp(port: IntOrString) -> NetworkPolicyPort {
+/// Port of DNS.
+const DNS: i32 = 53;
+
+fn port(protocol: &str, port: IntOrString) -> NetworkPolicyPort {
     NetworkPolicyPort {
         port: Some(port),
-        protocol: Some("TCP".to_owned()),
+        protocol: Some(protocol.to_owned()),
         end_port: None,
     }
 }
 
-/// The ports of all backends.
+/// The port that plugins are reached at.
+pub(super) fn http() -> NetworkPolicyPort {
+    port("TCP", IntOrString::String(PORT.to_owned()))
+}
+
+/// DNS, and the ports of all backends.
 pub(super) fn backends(platform: &Platform) -> NetworkPolicyEgressRule {
+    let dns = ["UDP", "TCP"].map(|protocol| port(protocol, IntOrString::Int(DNS)));
+    let backends = platform.backend_ports().into_iter();
+    let backends = backends.map(|number| port("TCP", IntOrString::Int(number.into())));
     NetworkPolicyEgressRule {
-        ports: Some(
-            platform
-                .backend_ports()
-                .into_iter()
-                .map(|port| tcp(IntOrString::Int(port.into())))
-                .collect(),
-        ),
+        ports: Some(dns.into_iter().chain(backends).collect()),
         to: None,
     }
 }
 
-/// What the plugin's pods may reach and who may reach them, beside what the tenant's own policy opens (DNS): the
+/// What the plugin's pods may reach and who may reach them, whether or not the tenant has a policy of its own: DNS and the
 /// tenant's backends by their ports, the plugins that it depends on, and plugins of the same tenant.
 pub fn network_policy(wanted: &Wanted, platform: &Platform) -> NetworkPolicy {
     let of_plugin = |id: &PluginId| NetworkPolicyPeer {
@@ -110,9 +115,4 @@ pub fn network_policy(wanted: &Wanted, platform: &Platform) -> NetworkPolicy {
             }]),
         }),
     }
-}
-
-/// The port that plugins are reached at.
-pub(super) fn http() -> NetworkPolicyPort {
-    tcp(IntOrString::String(PORT.to_owned()))
 }
