@@ -207,14 +207,14 @@ mod tests {
 
     #[test]
     fn the_links_of_a_mounted_volume_are_followed_and_what_they_lead_to_is_no_tenant() {
-        let folder = Folder::of(&["..2026_11_21"]);
-        let tenant = folder.path().join("acme-corp");
-        fs::create_dir(&tenant).unwrap();
-        fs::rename(folder.path().join("..2026_11_21"), tenant.join("..2026_11_21")).unwrap();
-        symlink("..2026_11_21", tenant.join("..data")).unwrap();
-        symlink("..data/env", tenant.join("env")).unwrap();
-        symlink("..data/config.json", tenant.join("config.json")).unwrap();
-        fs::create_dir(tenant.join("..2026_11_21/env/..data")).unwrap();
+        let folder = Folder::of(&["acme-corp"]);
+        let (tenant, content) = (folder.path().join("acme-corp"), folder.path().join("..2026_11_21"));
+        fs::create_dir(&content).unwrap();
+        fs::rename(&tenant, content.join("acme-corp")).unwrap();
+        symlink("..2026_11_21", folder.path().join("..data")).unwrap();
+        symlink("..data/acme-corp", &tenant).unwrap();
+        // The same where a volume is mounted for each tenant, or for the variables alone.
+        fs::create_dir(tenant.join("env/..data")).unwrap();
         fs::write(folder.path().join("README"), "a file is no tenant").unwrap();
         let environments = folder.read();
         assert_eq!(environments.keys().collect::<Vec<_>>(), ["acme-corp"]);
