@@ -70,7 +70,7 @@ pub(super) fn backends(platform: &Platform) -> NetworkPolicyEgressRule {
 }
 
 /// What the plugin's pods may reach and who may reach them, whether or not the tenant has a policy of its own: DNS and the
-/// tenant's backends by their ports, the plugins that it depends on, and plugins of the same tenant.
+/// tenant's backends by their ports, the plugins that it depends on, plugins of the same tenant, and those that run once for all tenants.
 pub fn network_policy(wanted: &Wanted, platform: &Platform) -> NetworkPolicy {
     let of_plugin = |id: &PluginId| NetworkPolicyPeer {
         pod_selector: Some(LabelSelector {
@@ -82,11 +82,8 @@ pub fn network_policy(wanted: &Wanted, platform: &Platform) -> NetworkPolicy {
     // A provider may run once for all tenants.
     let of_provider = |id: &PluginId| {
         let shared = platform.shared_namespace.as_ref().map(|namespace| NetworkPolicyPeer {
-            namespace_selector: Some(LabelSelector {
-                match_labels: Some([("kubernetes.io/metadata.name".to_owned(), namespace.clone())].into()),
-                ..LabelSelector::default()
-            }),
-            ..of_plugin(id)
+            pod_selector: of_plugin(id).pod_selector,
+            ..in_namespace(namespace)
         });
         [of_plugin(id)].into_iter().chain(shared)
     };
@@ -97,6 +94,13 @@ pub fn network_policy(wanted: &Wanted, platform: &Platform) -> NetworkPolicy {
             to: Some(wanted.providers.iter().flat_map(of_provider).collect()),
         });
     }
+    let of_tenant = NetworkPolicyPeer {
+        pod_selector: Some(LabelSelector {
+            match_labels: Some([(LABEL_TENANT.to_owned(), wanted.slug.to_string())].into()),
+            ..LabelSelector::default()
+        }),
+        ..NetworkPolicyPeer::default()
+    };
     NetworkPolicy {
         metadata: meta(wanted, &format!("{}-plugin", wanted.id)),
         spec: Some(NetworkPolicySpec {
@@ -105,14 +109,24 @@ pub fn network_policy(wanted: &Wanted, platform: &Platform) -> NetworkPolicy {
             egress: Some(egress),
             ingress: Some(vec![NetworkPolicyIngressRule {
                 ports: Some(vec![http()]),
-                from: Some(vec![NetworkPolicyPeer {
-                    pod_selector: Some(LabelSelector {
-                        match_labels: Some([(LABEL_TENANT.to_owned(), wanted.slug.to_string())].into()),
-                        ..LabelSelector::default()
-                    }),
-                    ..NetworkPolicyPeer::default()
-                }]),
+                from: Some(
+                    [of_tenant]
+                        .into_iter()
+                        .chain(platform.shared_namespace.as_deref().map(in_namespace))
+                        .collect(),
+                ),
             }]),
         }),
+    }
+}
+
+/// All pods of a namespace.
+pub(super) fn in_namespace(name: &str) -> NetworkPolicyPeer {
+    NetworkPolicyPeer {
+        namespace_selector: Some(LabelSelector {
+            match_labels: Some([("kubernetes.io/metadata.name".to_owned(), name.to_owned())].into()),
+            ..LabelSelector::default()
+        }),
+        ..NetworkPolicyPeer::default()
     }
 }

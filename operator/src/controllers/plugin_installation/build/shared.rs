@@ -30,7 +30,7 @@ use super::{
     LABEL_PLUGIN, LABEL_SLOT, LABEL_VERSION,
     config::{CONFIG_FILE, keyed_hash},
     meta,
-    network::{backends, http, service_ports},
+    network::{backends, http, in_namespace, service_ports},
     pods::{Pods, deployment as deployment_of},
     variables::{self, Source, Variable},
 };
@@ -261,6 +261,8 @@ impl<'a> Release<'a> {
             namespace_selector: Some(tenants),
             ..NetworkPolicyPeer::default()
         };
+        // Other releases that are shared are of those tenants too.
+        let plugins = vec![of_tenants, in_namespace(self.namespace)];
         let port = || Some(vec![http()]);
         NetworkPolicy {
             metadata: self.meta(self.name()),
@@ -279,12 +281,12 @@ impl<'a> Release<'a> {
                     backends(platform),
                     NetworkPolicyEgressRule {
                         ports: port(),
-                        to: Some(vec![of_tenants.clone()]),
+                        to: Some(plugins.clone()),
                     },
                 ]),
                 ingress: Some(vec![NetworkPolicyIngressRule {
                     ports: port(),
-                    from: Some(vec![of_tenants]),
+                    from: Some(plugins),
                 }]),
             }),
         }
