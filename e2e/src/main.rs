@@ -9,8 +9,8 @@ use plexica_e2e::stack;
 use plexica_e2e::ui::{self, Ui};
 use plexica_e2e::{bench, down, failure, generate, passthrough, status, test, up};
 
-/// The development stack of Plexica Operator: a real Kubernetes, PostgreSQL, Keycloak and MinIO on this machine,
-/// without Docker, with the operator of the working tree on it.
+/// The development stack of Plexica Operator: a real Kubernetes, PostgreSQL, Keycloak, MinIO and Gateway on this
+/// machine, without Docker, with the operator of the working tree on it.
 #[derive(Parser)]
 #[command(name = "cargo dev", bin_name = "cargo dev")]
 struct Arguments {
