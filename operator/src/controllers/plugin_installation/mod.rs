@@ -9,6 +9,7 @@ mod build;
 mod cleanup;
 mod controller;
 mod dereference;
+mod record;
 mod report;
 mod status;
 mod validate;
@@ -109,7 +110,7 @@ async fn live(installation: &PluginInstallation, ctx: &Context) -> Result<status
         Ok(wanted) => wanted,
         Err(outcome) => {
             let stopped = stop_without_tenant(installation, &outcome, ctx).await;
-            return Ok(status::Findings::unresolved(stopped.err().unwrap_or(outcome)));
+            return Ok(status::Findings::Unresolved(stopped.err().unwrap_or(outcome)));
         }
     };
     ctx.objects.hold(installation.meta()).await?;

@@ -27,11 +27,11 @@ pub async fn read(installation: &PluginInstallation, wanted: &Wanted, ctx: &Cont
             .map_err(|problem| Outcome::Blocked(Reason::ConfigurationInvalid, problem.to_string()))?;
         references.push(reference);
     }
-    // The platform's own values come with a later release of the platform file.
-    let overrides = Map::new();
+    let unsaid = Map::new();
+    let overrides = ctx.platform.plugins.get(&wanted.id);
     let layers = Layers {
         defaults: &wanted.plugin.spec.configuration.defaults,
-        overrides: &overrides,
+        overrides: overrides.map_or(&unsaid, |overrides| &overrides.configuration),
         own: &installation.spec.config,
     };
     merge(&wanted.manifest.configuration, layers, &references).map_err(|invalid| {
