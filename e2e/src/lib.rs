@@ -31,6 +31,7 @@ pub mod status;
 pub mod suite;
 pub mod tenants;
 pub mod test;
+pub mod token;
 pub mod tools;
 pub mod ui;
 pub mod up;

@@ -129,7 +129,7 @@ async fn run(platform: PathBuf, listen: SocketAddr) -> Result<(), AnyError> {
         objects: Objects::new(client.clone(), recorder.clone(), metrics.clone()),
         caches: Caches {
             tenants,
-            plugins,
+            plugins: plugins.clone(),
             installations: installations.clone(),
         },
         changed,
@@ -141,6 +141,7 @@ async fn run(platform: PathBuf, listen: SocketAddr) -> Result<(), AnyError> {
         objects: Objects::new(client, recorder, metrics),
         platform,
         backends: Arc::clone(&backends),
+        plugins,
         installations,
         installations_changed,
         account,

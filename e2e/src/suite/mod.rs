@@ -27,6 +27,7 @@ mod plugins_refused;
 mod realm;
 mod releases;
 mod retention;
+mod routes;
 mod runner;
 mod secrets;
 mod suspension;
@@ -101,6 +102,7 @@ fn all() -> Vec<Case> {
         suspension::cases(),
         installations::cases(),
         installations_refused::cases(),
+        routes::cases(),
         undecodable::cases(),
         converged::cases(),
         crashes::cases(),

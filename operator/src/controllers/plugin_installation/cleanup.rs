@@ -34,6 +34,7 @@ use super::{
 };
 use crate::{
     backends::postgres::plugin::PluginKey,
+    gateway_api::HTTPRoute,
     pools::Verb,
     resolution,
     runtime::{
@@ -100,7 +101,10 @@ async fn end(meta: &ObjectMeta, policy: DataPolicy, ctx: &Context) -> Result<Pas
 
 async fn close(key: &PluginKey, policy: DataPolicy, ctx: &Context) -> Result<(), Outcome> {
     let selector = format!("{}={}", build::LABEL_PLUGIN, key.plugin);
-    // Pods first: what is shut under them would only make them fail.
+    // First nobody is led to the pods, then they go: what is shut under them would only make them fail.
+    if ctx.platform.gateway.is_some() {
+        remove::<HTTPRoute>(&key.slug, &selector, ctx).await?;
+    }
     remove::<Service>(&key.slug, &selector, ctx).await?;
     remove::<Deployment>(&key.slug, &selector, ctx).await?;
     close_database(key, policy, ctx).await?;

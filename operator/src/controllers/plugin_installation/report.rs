@@ -215,7 +215,7 @@ fn tell(installation: &PluginInstallation, before: &[Condition], after: &[Condit
 
 /// The event of one condition, if it says something new that a person wants to know.
 fn event(before: Option<&Condition>, now: &Condition) -> Option<Event> {
-    let quiet = ["Provisioning", "PodsStarting", "NotRejected", "InSync"];
+    let quiet = ["Provisioning", "PodsStarting", "NoGateway", "NotRejected", "InSync"];
     if quiet.contains(&now.reason.as_str()) || now.type_ != SUMMARIES[0] && SUMMARIES.contains(&now.type_.as_str()) {
         return None;
     }

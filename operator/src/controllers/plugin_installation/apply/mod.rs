@@ -4,10 +4,12 @@ mod configuration;
 mod credential;
 mod database;
 mod dependencies;
-pub mod workload;
+mod route;
+mod workload;
 
 use plexica_crds::{
     PluginInstallation, condition,
+    names::{PluginId, TenantSlug},
     plugin_installation::conditions::{Outcome, Reason, Type},
 };
 
@@ -88,8 +90,22 @@ async fn run(
     steps.done(Type::DatabaseReady, Reason::Provisioned, &place);
     let deployed = workload::deploy(installation, wanted, &configuration, &access.credential, ctx).await;
     let deployed = steps.take(Type::Deployed, deployed)?;
+    // While pods are replaced one by one, what is live goes on being reached.
+    let serves = deployed.slot.ready > 0 || matches!(deployed.outcome, Outcome::Done(..));
     steps.slot = Some(deployed.slot);
-    steps.end(Type::Deployed, deployed.outcome)
+    let ended = steps.end(Type::Deployed, deployed.outcome);
+    if serves {
+        let routed = route::lead(wanted, ctx).await;
+        steps.url = routed.url;
+        steps.say(Type::Routed, routed.outcome);
+    }
+    ended
+}
+
+/// Takes the route and the pods of a plugin away: first nobody is led there, then nobody is there.
+pub async fn shut(slug: &TenantSlug, id: &PluginId, ctx: &Context) -> Result<(), Outcome> {
+    route::remove(slug, id, ctx).await?;
+    workload::stop(slug, id, ctx).await
 }
 
 /// Whether an earlier pass compared the texts of this very version with what is applied. A release never changes.
@@ -104,7 +120,7 @@ fn are_compared(installation: &PluginInstallation, wanted: &Wanted) -> bool {
 
 async fn stop(wanted: &Wanted, steps: &mut Steps, ctx: &Context) {
     let stopped = async {
-        workload::stop(&wanted.slug, &wanted.id, ctx).await?;
+        shut(&wanted.slug, &wanted.id, ctx).await?;
         if wanted.runs == Running::Disabled {
             return Ok(Outcome::Done(
                 Reason::Disabled,
@@ -120,8 +136,10 @@ async fn stop(wanted: &Wanted, steps: &mut Steps, ctx: &Context) {
     };
     let outcome = stopped.await;
     steps.stopped = outcome.is_ok();
+    let outcome = outcome.unwrap_or_else(|outcome| outcome);
+    steps.say(Type::Routed, route::without(&outcome, ctx));
     // Either way it is told.
-    let _ = steps.end(Type::Deployed, outcome.unwrap_or_else(|outcome| outcome));
+    let _ = steps.end(Type::Deployed, outcome);
 }
 
 impl Steps {

@@ -120,7 +120,7 @@ fn is_ours<K: Resource>(object: &K, wanted: &Wanted) -> bool {
 }
 
 /// Makes an object as declared, unless something of its name is there that is not ours. Gives it as it was before.
-async fn ours<K>(declared: &K, wanted: &Wanted, ctx: &Context) -> Result<(Applied, Option<K>), Outcome>
+pub(super) async fn ours<K>(declared: &K, wanted: &Wanted, ctx: &Context) -> Result<(Applied, Option<K>), Outcome>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Serialize + DeserializeOwned,
 {

@@ -15,8 +15,11 @@ use plexica_crds::{
     names::{PluginId, Slot},
 };
 
-use super::{LABEL_PLUGIN, PORT, meta, slot_labels};
+use super::{LABEL_PLUGIN, PORT, SERVICE_PORT, meta, slot_labels};
 use crate::{controllers::plugin_installation::validate::Wanted, platform::Platform};
+
+/// Label that Kubernetes itself gives to every namespace: its name.
+const LABEL_NAMESPACE: &str = "kubernetes.io/metadata.name";
 
 /// The Service that reaches GREEN.
 pub fn service(wanted: &Wanted, live: Slot) -> Service {
@@ -26,7 +29,7 @@ pub fn service(wanted: &Wanted, live: Slot) -> Service {
             selector: Some(slot_labels(wanted, live)),
             ports: Some(vec![ServicePort {
                 name: Some(PORT.to_owned()),
-                port: 80,
+                port: SERVICE_PORT,
                 target_port: Some(IntOrString::String(PORT.to_owned())),
                 protocol: Some("TCP".to_owned()),
                 ..ServicePort::default()
@@ -38,7 +41,8 @@ pub fn service(wanted: &Wanted, live: Slot) -> Service {
 }
 
 /// What the plugin's pods may reach and who may reach them, beside what the tenant's own policy opens (DNS): the
-/// tenant's backends by their ports, the plugins that it depends on, and plugins of the same tenant.
+/// tenant's backends by their ports, the plugins that it depends on, plugins of the same tenant, and the pods that serve the
+/// Gateway.
 pub fn network_policy(wanted: &Wanted, platform: &Platform) -> NetworkPolicy {
     let of_plugin = |id: &PluginId| NetworkPolicyPeer {
         pod_selector: Some(LabelSelector {
@@ -68,6 +72,20 @@ pub fn network_policy(wanted: &Wanted, platform: &Platform) -> NetworkPolicy {
             to: Some(wanted.providers.iter().map(of_plugin).collect()),
         });
     }
+    let mut callers = vec![NetworkPolicyPeer {
+        pod_selector: Some(LabelSelector {
+            match_labels: Some([(LABEL_TENANT.to_owned(), wanted.slug.to_string())].into()),
+            ..LabelSelector::default()
+        }),
+        ..NetworkPolicyPeer::default()
+    }];
+    callers.extend(platform.gateway.as_ref().map(|gateway| NetworkPolicyPeer {
+        namespace_selector: Some(LabelSelector {
+            match_labels: Some([(LABEL_NAMESPACE.to_owned(), gateway.pods_in.clone())].into()),
+            ..LabelSelector::default()
+        }),
+        ..NetworkPolicyPeer::default()
+    }));
     NetworkPolicy {
         metadata: meta(wanted, &format!("{}-plugin", wanted.id)),
         spec: Some(NetworkPolicySpec {
@@ -76,13 +94,7 @@ pub fn network_policy(wanted: &Wanted, platform: &Platform) -> NetworkPolicy {
             egress: Some(egress),
             ingress: Some(vec![NetworkPolicyIngressRule {
                 ports: Some(vec![tcp(IntOrString::String(PORT.to_owned()))]),
-                from: Some(vec![NetworkPolicyPeer {
-                    pod_selector: Some(LabelSelector {
-                        match_labels: Some([(LABEL_TENANT.to_owned(), wanted.slug.to_string())].into()),
-                        ..LabelSelector::default()
-                    }),
-                    ..NetworkPolicyPeer::default()
-                }]),
+                from: Some(callers),
             }]),
         }),
     }
