@@ -165,7 +165,10 @@ pub struct BackendRef {
     /// Its kind.
     #[serde(default)]
     pub kind: String,
-    /// Its name, in the route's namespace.
+    /// Its namespace; the route's own if it is left out. Another one's needs a ReferenceGrant there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// Its name.
     pub name: String,
     /// Its port.
     pub port: i32,
@@ -191,4 +194,49 @@ pub struct ParentStatus {
     /// Statements about the route: `Accepted`, `ResolvedRefs`.
     #[serde(default)]
     pub conditions: Vec<Condition>,
+}
+
+/// Lets routes of other namespaces lead to Services of the one that it is in.
+#[derive(CustomResource, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[kube(
+    group = "gateway.networking.k8s.io",
+    version = "v1beta1",
+    kind = "ReferenceGrant",
+    plural = "referencegrants",
+    namespaced,
+    schema = "disabled"
+)]
+pub struct ReferenceGrantSpec {
+    /// Whose routes.
+    #[serde(default)]
+    pub from: Vec<GrantFrom>,
+    /// To which Services.
+    #[serde(default)]
+    pub to: Vec<GrantTo>,
+}
+
+/// All objects of a kind in a namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantFrom {
+    /// Group of the kind.
+    #[serde(default)]
+    pub group: String,
+    /// The kind.
+    #[serde(default)]
+    pub kind: String,
+    /// The namespace.
+    pub namespace: String,
+}
+
+/// One object.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantTo {
+    /// Group of its kind.
+    #[serde(default)]
+    pub group: String,
+    /// Its kind.
+    #[serde(default)]
+    pub kind: String,
+    /// Its name.
+    pub name: String,
 }

@@ -13,7 +13,9 @@ mod crashes;
 mod deletion;
 pub mod env;
 mod fault_proxy;
+mod installation_crashes;
 mod installations;
+mod installations_bad_input;
 mod installations_refused;
 mod isolation;
 mod kubernetes;
@@ -25,14 +27,15 @@ mod permissions;
 mod plugins;
 mod plugins_refused;
 mod realm;
-mod releases;
+pub mod releases;
 mod retention;
 mod routes;
 mod runner;
 mod secrets;
+mod shared_releases;
 mod suspension;
 mod tables;
-mod tenant_plugins;
+pub mod tenant_plugins;
 mod undecodable;
 
 use anyhow::Result;
@@ -90,6 +93,7 @@ fn all() -> Vec<Case> {
         ownership::cases(),
         contracts::cases(),
         secrets::cases(),
+        shared_releases::cases(),
         isolation::cases(),
         tables::cases(),
         realm::cases(),
@@ -101,11 +105,13 @@ fn all() -> Vec<Case> {
         deletion::cases(),
         suspension::cases(),
         installations::cases(),
+        installations_bad_input::cases(),
         installations_refused::cases(),
         routes::cases(),
         undecodable::cases(),
         converged::cases(),
         crashes::cases(),
+        installation_crashes::cases(),
         permissions::cases(),
     ]
     .into_iter()

@@ -99,6 +99,10 @@ pub struct Platform {
     pub s3: Vec<S3Pool>,
     /// The Gateway that leads to plugins; without one they are reached by their Services.
     pub gateway: Option<Gateway>,
+    /// Namespace for plugins that run once for all tenants; `None` refuses them.
+    pub shared_namespace: Option<String>,
+    /// Domain of the cluster's Services.
+    pub cluster_domain: String,
     /// What the platform says over the defaults of plugins' configurations.
     pub plugins: BTreeMap<PluginId, PluginOverrides>,
 }

@@ -30,6 +30,9 @@ struct File {
     s3: Spanned<Vec<S3Entry>>,
     #[serde(default)]
     gateway: Option<GatewayEntry>,
+    shared_namespace: Option<String>,
+    #[serde(default = "cluster_domain")]
+    cluster_domain: String,
     #[serde(default)]
     plugins: BTreeMap<PluginId, PluginOverrides>,
 }
@@ -93,6 +96,10 @@ fn postgres_port() -> u16 {
     5432
 }
 
+fn cluster_domain() -> String {
+    "cluster.local".to_owned()
+}
+
 fn region() -> String {
     "us-east-1".to_owned()
 }
@@ -120,6 +127,8 @@ impl Reader<'_> {
             keycloak,
             s3,
             gateway,
+            shared_namespace,
+            cluster_domain,
             plugins,
         } = file;
         self.check(
@@ -171,6 +180,8 @@ impl Reader<'_> {
                 .map(|pool| self.s3(pool))
                 .collect::<Result<_, _>>()?,
             gateway: gateway.map(|entry| self.gateway(entry)).transpose()?,
+            shared_namespace,
+            cluster_domain,
             plugins,
         })
     }

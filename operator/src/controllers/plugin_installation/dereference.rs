@@ -38,6 +38,8 @@ pub struct World {
     pub installations: Vec<Arc<Root<PluginInstallation>>>,
     /// All releases that were accepted.
     pub releases: Vec<Arc<Root<Plugin>>>,
+    /// All others that decode: who looks for them is told why they are not found.
+    others: Vec<Arc<Root<Plugin>>>,
 }
 
 impl Caches {
@@ -71,11 +73,13 @@ impl Caches {
         found
     }
 
-    /// All releases that may be installed: accepted as they are.
-    pub fn releases(&self) -> Vec<Arc<Root<Plugin>>> {
+    /// All releases that decode: those that may be installed, accepted as they are, and the others.
+    pub fn releases(&self) -> (Vec<Arc<Root<Plugin>>>, Vec<Arc<Root<Plugin>>>) {
         let mut found = self.plugins.state();
-        found.retain(|guard| guard.0.as_ref().is_ok_and(is_accepted));
+        found.retain(|guard| guard.0.is_ok());
         found
+            .into_iter()
+            .partition(|guard| guard.0.as_ref().is_ok_and(is_accepted))
     }
 }
 
@@ -105,11 +109,13 @@ pub fn world(installation: &PluginInstallation, caches: &Caches) -> Result<World
     };
     let slug = Caches::slug_of(&namespace).ok_or_else(unknown)?;
     let tenant = caches.tenant(&slug)?.ok_or_else(unknown)?;
+    let (releases, others) = caches.releases();
     Ok(World {
         tenant,
         slug,
         installations: caches.installations_in(&namespace),
-        releases: caches.releases(),
+        releases,
+        others,
     })
 }
 
@@ -145,6 +151,14 @@ impl World {
             }
         }
         registry
+    }
+
+    /// A release of the plugin that is not accepted, or not yet, and whose version would do.
+    pub fn not_accepted(&self, id: &PluginId, does: impl Fn(&Version) -> bool) -> Option<&Plugin> {
+        let mut others = self.others.iter().filter_map(|guard| guard.0.as_ref().ok());
+        others.find(|plugin| {
+            plugin.spec.id == *id && Version::parse(&plugin.spec.version).is_ok_and(|version| does(&version))
+        })
     }
 
     /// The other installation of this name.

@@ -1,23 +1,16 @@
 //! The route to a plugin, if the platform names a Gateway.
 
-use kube::{
-    Api, ResourceExt,
-    api::{DeleteParams, Preconditions},
-};
 use plexica_crds::{
-    LABEL_TENANT, condition,
+    condition,
     names::{PluginId, TenantSlug},
     plugin_installation::conditions::{Outcome, Reason},
 };
 
-use super::{
-    super::{Context, build, report, validate::Wanted},
-    workload,
-};
+use super::super::{Context, build, objects, validate::Wanted};
 use crate::{
     gateway_api::{HTTPRoute, ParentRef},
     platform::Gateway,
-    runtime::{apply::Applied, client::within},
+    runtime::apply::Applied,
 };
 
 /// What became of the route.
@@ -39,8 +32,8 @@ pub async fn lead(wanted: &Wanted, ctx: &Context) -> Routed {
     let Some(gateway) = &ctx.platform.gateway else {
         return without_gateway().into();
     };
-    let declared = build::route(wanted, &ctx.platform.base_domain, gateway);
-    let (applied, live) = match workload::ours(&declared, wanted, ctx).await {
+    let declared = build::route(wanted, &ctx.platform, gateway);
+    let (applied, live) = match objects::make(&declared, ctx).await {
         Ok(done) => done,
         Err(outcome) => return outcome.into(),
     };
@@ -70,34 +63,13 @@ fn without_gateway() -> Outcome {
     )
 }
 
-/// Takes the route away, if it is the plugin's.
+/// Takes the route away.
 pub async fn remove(slug: &TenantSlug, id: &PluginId, ctx: &Context) -> Result<(), Outcome> {
     if ctx.platform.gateway.is_none() {
         return Ok(());
     }
-    let api: Api<HTTPRoute> = Api::namespaced(ctx.objects.client.clone(), slug.namespace().as_str());
-    let name = build::route_name(id);
-    let live = within(api.get_opt(name))
-        .await
-        .map_err(|error| report::api_outcome(&error))?;
-    let bears = |route: &HTTPRoute, label: &str, value: &str| route.labels().get(label).is_some_and(|is| is == value);
-    let Some(live) = live
-        .filter(|route| bears(route, LABEL_TENANT, slug.as_str()) && bears(route, build::LABEL_PLUGIN, id.as_str()))
-    else {
-        return Ok(());
-    };
-    let params = DeleteParams {
-        preconditions: Some(Preconditions {
-            uid: live.uid(),
-            resource_version: None,
-        }),
-        ..DeleteParams::default()
-    };
-    match within(api.delete(name, &params)).await {
-        Ok(_) => Ok(()),
-        Err(error) if error.status().is_some_and(kube::core::Status::is_not_found) => Ok(()),
-        Err(error) => Err(report::api_outcome(&error)),
-    }
+    let selector = format!("{}={id}", build::LABEL_PLUGIN);
+    objects::remove::<HTTPRoute>(slug.namespace().as_str(), &selector, false, |_| false, ctx).await
 }
 
 fn pending(gateway: &Gateway) -> Outcome {

@@ -1,21 +1,19 @@
 //! The route by which a tenant's users reach a plugin.
 
-use plexica_crds::names::PluginId;
+use plexica_crds::{names::TenantSlug, plugin::Sharing};
 
-use super::{SERVICE_PORT, meta};
+use super::{
+    SERVICE_PORT, meta,
+    shared::{Member, Release},
+};
 use crate::{
     controllers::plugin_installation::validate::Wanted,
     gateway_api::{
-        BackendRef, Filter, GROUP, HTTPRoute, HTTPRouteSpec, Header, HeaderModifier, Match, ParentRef, PathMatch,
-        PathRewrite, Rule, UrlRewrite,
+        BackendRef, Filter, GROUP, GrantFrom, GrantTo, HTTPRoute, HTTPRouteSpec, Header, HeaderModifier, Match,
+        ParentRef, PathMatch, PathRewrite, ReferenceGrant, ReferenceGrantSpec, Rule, UrlRewrite,
     },
-    platform::Gateway,
+    platform::{Gateway, Platform},
 };
-
-/// Name of a plugin's route: the plugin's id.
-pub fn route_name(id: &PluginId) -> &str {
-    id.as_str()
-}
 
 /// Where the plugin's API is found from outside.
 pub fn url(wanted: &Wanted, base_domain: &str, gateway: &Gateway) -> String {
@@ -43,12 +41,12 @@ pub fn parent(gateway: &Gateway) -> ParentRef {
 ///
 /// What it cannot do is to remove `x_tenant_slug`, which some servers take for the same header: the Gateway API admits
 /// such a name, Contour 1.33 refuses the whole route over it. Plugins must not fold `_` and `-`; those of the kit do not.
-pub fn route(wanted: &Wanted, base_domain: &str, gateway: &Gateway) -> HTTPRoute {
+pub fn route(wanted: &Wanted, platform: &Platform, gateway: &Gateway) -> HTTPRoute {
     HTTPRoute {
-        metadata: meta(wanted, route_name(&wanted.id)),
+        metadata: meta(wanted, &wanted.id),
         spec: HTTPRouteSpec {
             parent_refs: vec![parent(gateway)],
-            hostnames: vec![host(wanted, base_domain)],
+            hostnames: vec![host(wanted, &platform.base_domain)],
             // The rule with a header match, which reaches YELLOW, will stand beside it: the more exact match wins.
             rules: vec![Rule {
                 matches: vec![Match {
@@ -59,16 +57,53 @@ pub fn route(wanted: &Wanted, base_domain: &str, gateway: &Gateway) -> HTTPRoute
                     headers: vec![],
                 }],
                 filters: vec![tenant_headers(wanted), without_prefix()],
-                backend_refs: vec![BackendRef {
-                    group: String::new(),
-                    kind: "Service".to_owned(),
-                    name: wanted.id.service().to_string(),
-                    port: SERVICE_PORT,
-                    weight: 1,
-                }],
+                backend_refs: vec![live(wanted, platform)],
             }],
         },
         status: None,
+    }
+}
+
+/// The Service that reaches GREEN. That of a release which runs once for all tenants is in its own namespace; the tenant's
+/// Service is but a name for it (ExternalName), which no Gateway follows.
+fn live(wanted: &Wanted, platform: &Platform) -> BackendRef {
+    let (namespace, name) = match (wanted.plugin.spec.runtime.sharing, &platform.shared_namespace) {
+        (Sharing::Shared, Some(namespace)) => {
+            let release = Release::new(namespace, &wanted.plugin);
+            (Some(namespace.clone()), release.name())
+        }
+        (Sharing::Dedicated | Sharing::Shared, _) => (None, wanted.id.service().to_string()),
+    };
+    BackendRef {
+        group: String::new(),
+        kind: "Service".to_owned(),
+        namespace,
+        name,
+        port: SERVICE_PORT,
+        weight: 1,
+    }
+}
+
+/// Lets the routes of its tenants lead to a release that runs once for all of them.
+pub fn grant(release: &Release<'_>, members: &[Member]) -> ReferenceGrant {
+    let from = members.iter().filter_map(|member| {
+        let slug = TenantSlug::parse(&member.slug).ok()?;
+        Some(GrantFrom {
+            group: GROUP.to_owned(),
+            kind: "HTTPRoute".to_owned(),
+            namespace: slug.namespace().to_string(),
+        })
+    });
+    ReferenceGrant {
+        metadata: release.meta(release.name()),
+        spec: ReferenceGrantSpec {
+            from: from.collect(),
+            to: vec![GrantTo {
+                group: String::new(),
+                kind: "Service".to_owned(),
+                name: release.name(),
+            }],
+        },
     }
 }
 

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use plexica_crds::{
     Plugin,
@@ -70,24 +70,55 @@ fn gateway() -> Gateway {
     }
 }
 
+fn platform() -> Platform {
+    Platform {
+        installation_id: "prod".to_owned(),
+        base_domain: "example.com".to_owned(),
+        registry: "main".to_owned(),
+        resync_interval: Duration::from_mins(1),
+        postgres: vec![],
+        keycloak: vec![],
+        s3: vec![],
+        gateway: Some(gateway()),
+        shared_namespace: Some("commons".to_owned()),
+        cluster_domain: "cluster.local".to_owned(),
+        plugins: BTreeMap::new(),
+    }
+}
+
 #[test]
 fn a_route_is_declared_like_this() {
-    let declared = serde_json::to_string_pretty(&route(&ledger(), "example.com", &gateway())).unwrap();
-    insta::assert_snapshot!(declared);
+    let declared = route(&ledger(), &platform(), &gateway());
+    insta::assert_snapshot!(serde_json::to_string_pretty(&declared).unwrap());
+}
+
+#[test]
+fn a_release_that_all_tenants_share_is_reached_where_it_is_and_lets_its_tenants_in() {
+    let mut wanted = ledger();
+    wanted.plugin.spec.runtime.sharing = Sharing::Shared;
+    let declared = route(&wanted, &platform(), &gateway());
+    let backend = &declared.spec.rules[0].backend_refs[0];
+    let release = Release::new("commons", &wanted.plugin);
+    assert_eq!(
+        (backend.namespace.as_deref(), &backend.name),
+        (Some("commons"), &release.name())
+    );
+    let part = serde_json::from_value(json!({
+        "name": "part", "labels": { "plexica.io/tenant": "blue-whale" },
+        "annotations": { "plexica.io/content-hash": "12ab", "plexica.io/variables": "DATABASE_URL" },
+    }));
+    let granted = grant(&release, &[Member::of(&part.unwrap()).unwrap()]);
+    assert_eq!(granted.metadata.namespace.as_deref(), Some("commons"));
+    assert_eq!(granted.spec.to[0].name, release.name());
+    assert_eq!(granted.spec.from[0].namespace, "tenant-blue-whale");
 }
 
 #[test]
 fn the_url_is_the_tenants_host_and_the_base_path() {
-    assert_eq!(
-        url(&ledger(), "example.com", &gateway()),
-        "https://blue-whale.example.com/books"
-    );
-    let plain = Gateway {
-        scheme: Scheme::Http,
-        ..gateway()
+    let url = |scheme| {
+        let gateway = Gateway { scheme, ..gateway() };
+        url(&ledger(), "example.com", &gateway)
     };
-    assert_eq!(
-        url(&ledger(), "example.com", &plain),
-        "http://blue-whale.example.com/books"
-    );
+    assert_eq!(url(Scheme::Https), "https://blue-whale.example.com/books");
+    assert_eq!(url(Scheme::Http), "http://blue-whale.example.com/books");
 }
