@@ -73,13 +73,11 @@ impl Caches {
         found
     }
 
-    /// All releases that decode: those that may be installed, accepted as they are, and the others.
-    pub fn releases(&self) -> (Vec<Arc<Root<Plugin>>>, Vec<Arc<Root<Plugin>>>) {
+    /// All releases that decode.
+    pub fn releases(&self) -> Vec<Arc<Root<Plugin>>> {
         let mut found = self.plugins.state();
         found.retain(|guard| guard.0.is_ok());
         found
-            .into_iter()
-            .partition(|guard| guard.0.as_ref().is_ok_and(is_accepted))
     }
 }
 
@@ -109,7 +107,8 @@ pub fn world(installation: &PluginInstallation, caches: &Caches) -> Result<World
     };
     let slug = Caches::slug_of(&namespace).ok_or_else(unknown)?;
     let tenant = caches.tenant(&slug)?.ok_or_else(unknown)?;
-    let (releases, others) = caches.releases();
+    let accepted = |guard: &Arc<Root<Plugin>>| guard.0.as_ref().is_ok_and(is_accepted);
+    let (releases, others) = caches.releases().into_iter().partition(accepted);
     Ok(World {
         tenant,
         slug,
