@@ -129,7 +129,7 @@ async fn run(platform: PathBuf, listen: SocketAddr) -> Result<(), AnyError> {
         objects: Objects::new(client.clone(), recorder.clone(), metrics.clone()),
         caches: Caches {
             tenants,
-            plugins,
+            plugins: plugins.clone(),
             installations: installations.clone(),
         },
         changed,
@@ -142,6 +142,7 @@ async fn run(platform: PathBuf, listen: SocketAddr) -> Result<(), AnyError> {
         objects: Objects::new(client, recorder, metrics),
         platform,
         backends: Arc::clone(&backends),
+        plugins,
         installations,
         installations_changed,
         account,

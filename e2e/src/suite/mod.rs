@@ -29,6 +29,7 @@ mod plugins_refused;
 mod realm;
 pub mod releases;
 mod retention;
+mod routes;
 mod runner;
 mod secrets;
 mod shared_releases;
@@ -106,6 +107,7 @@ fn all() -> Vec<Case> {
         installations::cases(),
         installations_bad_input::cases(),
         installations_refused::cases(),
+        routes::cases(),
         undecodable::cases(),
         converged::cases(),
         crashes::cases(),

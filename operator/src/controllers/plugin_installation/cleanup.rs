@@ -30,6 +30,7 @@ use super::{
 };
 use crate::{
     backends::postgres::plugin::PluginKey,
+    gateway_api::HTTPRoute,
     pools::Verb,
     resolution,
     runtime::objects::{Error, holds},
@@ -101,7 +102,10 @@ async fn close(key: &PluginKey, policy: DataPolicy, ctx: &Context) -> Result<(),
         Err(_) => false,
     };
     let none = |_: &str| false;
-    // Pods first: what is shut under them would only make them fail.
+    // First nobody is led to the pods, then they go: what is shut under them would only make them fail.
+    if ctx.platform.gateway.is_some() {
+        remove::<HTTPRoute>(namespace, &selector, given_up, none, ctx).await?;
+    }
     remove::<Service>(namespace, &selector, given_up, none, ctx).await?;
     remove::<Deployment>(namespace, &selector, given_up, none, ctx).await?;
     shared::leave(&key.slug, &key.plugin, None, ctx).await?;

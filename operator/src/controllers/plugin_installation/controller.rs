@@ -1,6 +1,9 @@
 //! When installations are looked at, and what of them is counted.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::{
+    fmt::Debug,
+    hash::{DefaultHasher, Hash, Hasher},
+};
 
 use futures::{StreamExt, stream};
 use k8s_openapi::{
@@ -18,6 +21,7 @@ use plexica_crds::{
     plugin_installation::{Phase, conditions::Type},
     tenant::conditions::Type as TenantCondition,
 };
+use serde::de::DeserializeOwned;
 use strum::IntoEnumIterator;
 
 use super::{
@@ -26,6 +30,7 @@ use super::{
     dereference::concerned,
     pass,
 };
+use crate::gateway_api::HTTPRoute;
 use crate::runtime::{
     controller::{Passed, Reconciler, Root, Triggers, touched_by_others},
     objects::{Error, Objects},
@@ -54,14 +59,20 @@ impl Reconciler for Context {
 
     fn triggers(&self) -> Vec<Triggers<PluginInstallation>> {
         let client = &self.objects.client;
-        vec![
+        let mut triggers = vec![
             touched_by_others::<Service, _>(client, LABEL_PLUGIN, owner),
             touched_by_others::<NetworkPolicy, _>(client, LABEL_PLUGIN, owner),
-            self.pods(),
+            // How its pods fare is in its status.
+            self.whatever_happens_to::<Deployment>(),
             self.tenants(),
             self.releases(),
             self.siblings(),
-        ]
+        ];
+        if self.platform.gateway.is_some() {
+            // So is what the Gateway says of it. Without a Gateway the cluster need not know the kind.
+            triggers.push(self.whatever_happens_to::<HTTPRoute>());
+        }
+        triggers
     }
 
     fn cache_changed(&self) {
@@ -85,10 +96,13 @@ fn fingerprint(of: impl Hash) -> u64 {
 }
 
 impl Context {
-    /// Everything that happens to a Deployment: how its pods fare is in its status.
-    fn pods(&self) -> Triggers<PluginInstallation> {
+    /// Everything that happens to objects of a kind, changes of their status included.
+    fn whatever_happens_to<K>(&self) -> Triggers<PluginInstallation>
+    where
+        K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+    {
         let caches = self.caches.clone();
-        let api: Api<PartialObjectMeta<Deployment>> = Api::all(self.objects.client.clone());
+        let api: Api<PartialObjectMeta<K>> = Api::all(self.objects.client.clone());
         watcher(api, watcher::Config::default().labels(LABEL_PLUGIN))
             .default_backoff()
             .touched_objects()

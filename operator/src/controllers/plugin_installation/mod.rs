@@ -1,7 +1,7 @@
 //! The PluginInstallation's reconciler.
 //!
 //! A pass reads like its description: dereference (what the caches know) → validate (which version, pure) → hold →
-//! apply, step by step: configuration, schema, migrations, permissions, pods → status; at its end, `cleanup`.
+//! apply, step by step: configuration, schema, migrations, permissions, pods, route → status; at its end, `cleanup`.
 //! A step that fails leaves what runs untouched. Traffic does not move yet: the one slot is `a`.
 
 mod apply;
@@ -34,7 +34,7 @@ use crate::{
     },
 };
 
-pub use dereference::Caches;
+pub use dereference::{Caches, running_version};
 
 /// Kind, as a metric label.
 const KIND: &str = "PluginInstallation";
@@ -132,10 +132,7 @@ async fn stop_without_tenant(
         return Ok(());
     }
     match (Caches::slug_of(&namespace), id_of(&installation.name_any())) {
-        (Some(slug), Ok(id)) => {
-            apply::workload::stop(&slug, &id, ctx).await?;
-            apply::shared::leave(&slug, &id, None, ctx).await
-        }
+        (Some(slug), Ok(id)) => apply::shut(&slug, &id, ctx).await,
         _ => Ok(()),
     }
 }

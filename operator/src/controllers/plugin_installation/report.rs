@@ -225,6 +225,8 @@ fn event(before: Option<&Condition>, now: &Condition) -> Option<Event> {
         "Provisioning",
         "Migrating",
         "PodsStarting",
+        "RoutePending",
+        "NoGateway",
         "NotRejected",
         "InSync",
     ];

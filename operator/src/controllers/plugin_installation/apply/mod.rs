@@ -5,11 +5,13 @@ mod credential;
 mod database;
 mod dependencies;
 mod rollout;
+mod route;
 pub mod shared;
-pub mod workload;
+mod workload;
 
 use plexica_crds::{
     PluginInstallation, condition,
+    names::{PluginId, TenantSlug},
     plugin::Sharing,
     plugin_installation::{
         conditions::{Outcome, Reason, Type},
@@ -99,8 +101,27 @@ async fn run(
     steps.done(Type::DatabaseReady, Reason::Provisioned, &place);
     let deployed = deploy(installation, wanted, &configuration, &access.credential, ctx).await;
     let deployed = steps.take(Type::Deployed, deployed)?;
+    let serves = match wanted.plugin.spec.runtime.sharing {
+        // While pods are replaced one by one, what is live goes on being reached.
+        Sharing::Dedicated => deployed.slot.ready > 0 || deployed.is_complete(),
+        // Pods that do not know the tenant yet are ready for others.
+        Sharing::Shared => deployed.is_complete(),
+    };
     steps.slot = Some(deployed.slot);
-    steps.end(Type::Deployed, deployed.outcome)
+    let ended = steps.end(Type::Deployed, deployed.outcome);
+    if serves {
+        let routed = route::lead(wanted, ctx).await;
+        steps.url = routed.url;
+        steps.say(Type::Routed, routed.outcome);
+    }
+    ended
+}
+
+/// Takes the route and the pods of a plugin away: first nobody is led there, then nobody is there.
+pub async fn shut(slug: &TenantSlug, id: &PluginId, ctx: &Context) -> Result<(), Outcome> {
+    route::remove(slug, id, ctx).await?;
+    workload::stop(slug, id, ctx).await?;
+    shared::leave(slug, id, None, ctx).await
 }
 
 /// Makes the pods, and ends those of the other way to run a plugin once they serve.
@@ -146,8 +167,7 @@ fn are_compared(installation: &PluginInstallation, wanted: &Wanted) -> bool {
 
 async fn stop(wanted: &Wanted, steps: &mut Steps, ctx: &Context) {
     let stopped = async {
-        workload::stop(&wanted.slug, &wanted.id, ctx).await?;
-        shared::leave(&wanted.slug, &wanted.id, None, ctx).await?;
+        shut(&wanted.slug, &wanted.id, ctx).await?;
         if wanted.runs == Running::Disabled {
             return Ok(Outcome::Done(
                 Reason::Disabled,
@@ -163,8 +183,10 @@ async fn stop(wanted: &Wanted, steps: &mut Steps, ctx: &Context) {
     };
     let outcome = stopped.await;
     steps.stopped = outcome.is_ok();
+    let outcome = outcome.unwrap_or_else(|outcome| outcome);
+    steps.say(Type::Routed, route::without(&outcome, ctx));
     // Either way it is told.
-    let _ = steps.end(Type::Deployed, outcome.unwrap_or_else(|outcome| outcome));
+    let _ = steps.end(Type::Deployed, outcome);
 }
 
 impl Steps {

@@ -33,7 +33,7 @@ use super::{
     rollout::Rollout,
     workload::{Deployed, slot_status},
 };
-use crate::{backends::Credential, runtime::client::within};
+use crate::{backends::Credential, gateway_api::ReferenceGrant, runtime::client::within};
 
 /// Brings the tenant into the release, and looks at how its pods fare. The tenant's Service moves to the release once
 /// they know the tenant.
@@ -93,6 +93,9 @@ async fn settle(release: &Release<'_>, ctx: &Context) -> Result<(), Outcome> {
         return roll(release, ctx).await.map(drop);
     }
     let (namespace, selector) = (release.namespace, release.selector());
+    if ctx.platform.gateway.is_some() {
+        remove::<ReferenceGrant>(namespace, &selector, false, |_| false, ctx).await?;
+    }
     remove::<Service>(namespace, &selector, false, |_| false, ctx).await?;
     remove::<Deployment>(namespace, &selector, false, |_| false, ctx).await?;
     remove::<NetworkPolicy>(namespace, &selector, false, |_| false, ctx).await
@@ -103,6 +106,9 @@ async fn roll<'a>(release: &Release<'a>, ctx: &Context) -> Result<Rollout<'a>, O
     let members = members(release, ctx).await?;
     make(&release.network_policy(&members, &ctx.platform), ctx).await?;
     make(&release.service(Slot::A), ctx).await?;
+    if ctx.platform.gateway.is_some() {
+        make(&build::grant(release, &members), ctx).await?;
+    }
     let declared = release.deployment(&members, Slot::A);
     let applied = make(&declared, ctx).await?;
     Ok(Rollout::of(release.namespace, release.selector(), &declared, applied))

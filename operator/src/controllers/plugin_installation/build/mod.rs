@@ -3,6 +3,7 @@
 mod config;
 mod network;
 mod pods;
+mod route;
 pub mod shared;
 pub mod variables;
 
@@ -23,6 +24,7 @@ use crate::backends::{Credential, postgres::DatabaseEndpoint};
 
 pub use config::Config;
 pub use network::{network_policy, service};
+pub use route::{grant, parent, route, url};
 
 /// Label: the plugin that an object belongs to.
 pub const LABEL_PLUGIN: &str = "plexica.io/plugin";
@@ -38,6 +40,8 @@ pub const ANNOTATION_CREDENTIAL: &str = "plexica.io/credential-id";
 pub const ANNOTATION_NEEDED_BY: &str = "plexica.io/needed-by";
 /// Name of the port of a container.
 const PORT: &str = "http";
+/// Port of every Service of a plugin.
+const SERVICE_PORT: i32 = 80;
 
 fn labels(wanted: &Wanted) -> BTreeMap<String, String> {
     BTreeMap::from([

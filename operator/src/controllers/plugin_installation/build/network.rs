@@ -15,8 +15,11 @@ use plexica_crds::{
     names::{PluginId, Slot},
 };
 
-use super::{LABEL_PLUGIN, PORT, meta, slot_labels};
+use super::{LABEL_PLUGIN, PORT, SERVICE_PORT, meta, slot_labels};
 use crate::{controllers::plugin_installation::validate::Wanted, platform::Platform};
+
+/// Label that Kubernetes itself gives to every namespace: its name.
+const LABEL_NAMESPACE: &str = "kubernetes.io/metadata.name";
 
 /// The Service that reaches GREEN.
 pub fn service(wanted: &Wanted, live: Slot) -> Service {
@@ -35,7 +38,7 @@ pub fn service(wanted: &Wanted, live: Slot) -> Service {
 pub(super) fn service_ports() -> Vec<ServicePort> {
     vec![ServicePort {
         name: Some(PORT.to_owned()),
-        port: 80,
+        port: SERVICE_PORT,
         target_port: Some(IntOrString::String(PORT.to_owned())),
         protocol: Some("TCP".to_owned()),
         ..ServicePort::default()
@@ -69,8 +72,14 @@ pub(super) fn backends(platform: &Platform) -> NetworkPolicyEgressRule {
     }
 }
 
+/// The pods that serve the Gateway, if the platform names one.
+pub(super) fn gateway(platform: &Platform) -> Option<NetworkPolicyPeer> {
+    platform.gateway.as_ref().map(|gateway| in_namespace(&gateway.pods_in))
+}
+
 /// What the plugin's pods may reach and who may reach them, whether or not the tenant has a policy of its own: DNS and the
-/// tenant's backends by their ports, the plugins that it depends on, plugins of the same tenant, and those that run once for all tenants.
+/// tenant's backends by their ports, the plugins that it depends on, plugins of the same tenant and those that run once for
+/// all tenants, and the Gateway.
 pub fn network_policy(wanted: &Wanted, platform: &Platform) -> NetworkPolicy {
     let of_plugin = |id: &PluginId| NetworkPolicyPeer {
         pod_selector: Some(LabelSelector {
@@ -94,13 +103,15 @@ pub fn network_policy(wanted: &Wanted, platform: &Platform) -> NetworkPolicy {
             to: Some(wanted.providers.iter().flat_map(of_provider).collect()),
         });
     }
-    let of_tenant = NetworkPolicyPeer {
+    let mut callers = vec![NetworkPolicyPeer {
         pod_selector: Some(LabelSelector {
             match_labels: Some([(LABEL_TENANT.to_owned(), wanted.slug.to_string())].into()),
             ..LabelSelector::default()
         }),
         ..NetworkPolicyPeer::default()
-    };
+    }];
+    callers.extend(platform.shared_namespace.as_deref().map(in_namespace));
+    callers.extend(gateway(platform));
     NetworkPolicy {
         metadata: meta(wanted, &format!("{}-plugin", wanted.id)),
         spec: Some(NetworkPolicySpec {
@@ -109,12 +120,7 @@ pub fn network_policy(wanted: &Wanted, platform: &Platform) -> NetworkPolicy {
             egress: Some(egress),
             ingress: Some(vec![NetworkPolicyIngressRule {
                 ports: Some(vec![http()]),
-                from: Some(
-                    [of_tenant]
-                        .into_iter()
-                        .chain(platform.shared_namespace.as_deref().map(in_namespace))
-                        .collect(),
-                ),
+                from: Some(callers),
             }]),
         }),
     }
@@ -124,7 +130,7 @@ pub fn network_policy(wanted: &Wanted, platform: &Platform) -> NetworkPolicy {
 pub(super) fn in_namespace(name: &str) -> NetworkPolicyPeer {
     NetworkPolicyPeer {
         namespace_selector: Some(LabelSelector {
-            match_labels: Some([("kubernetes.io/metadata.name".to_owned(), name.to_owned())].into()),
+            match_labels: Some([(LABEL_NAMESPACE.to_owned(), name.to_owned())].into()),
             ..LabelSelector::default()
         }),
         ..NetworkPolicyPeer::default()

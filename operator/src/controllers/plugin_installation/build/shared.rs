@@ -30,7 +30,7 @@ use super::{
     LABEL_PLUGIN, LABEL_SLOT, LABEL_VERSION,
     config::{CONFIG_FILE, keyed_hash},
     meta,
-    network::{backends, http, in_namespace, service_ports},
+    network::{backends, gateway, http, in_namespace, service_ports},
     pods::{Pods, deployment as deployment_of},
     variables::{self, Source, Variable},
 };
@@ -66,7 +66,7 @@ pub struct Release<'a> {
 /// What a release has of one tenant.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Member {
-    slug: String,
+    pub(super) slug: String,
     secret: String,
     hash: String,
     variables: Vec<String>,
@@ -132,7 +132,7 @@ impl<'a> Release<'a> {
         format!("{LABEL_PLUGIN}={},{LABEL_SHARED}={}", self.id(), self.key)
     }
 
-    fn meta(&self, name: String) -> ObjectMeta {
+    pub(super) fn meta(&self, name: String) -> ObjectMeta {
         let labels = [
             (LABEL_PLUGIN, self.id().to_string()),
             (LABEL_SHARED, self.key.clone()),
@@ -246,7 +246,7 @@ impl<'a> Release<'a> {
         }
     }
 
-    /// Who reaches the pods: namespaces of tenants that have the release. What they reach: the backends, and plugins of
+    /// Who reaches the pods: namespaces of tenants that have the release, and the Gateway. What they reach: the backends, and plugins of
     /// those tenants.
     pub fn network_policy(&self, members: &[Member], platform: &Platform) -> NetworkPolicy {
         let tenants = LabelSelector {
@@ -286,7 +286,7 @@ impl<'a> Release<'a> {
                 ]),
                 ingress: Some(vec![NetworkPolicyIngressRule {
                     ports: port(),
-                    from: Some(plugins),
+                    from: Some(plugins.into_iter().chain(gateway(platform)).collect()),
                 }]),
             }),
         }
