@@ -73,10 +73,14 @@ impl Caches {
 
     /// All releases that may be installed: accepted as they are.
     pub fn releases(&self) -> Vec<Arc<Root<Plugin>>> {
-        let mut found = self.plugins.state();
-        found.retain(|guard| guard.0.as_ref().is_ok_and(is_accepted));
-        found
+        accepted(self.plugins.state())
     }
+}
+
+/// Those of the releases that may be installed: accepted as they are.
+pub fn accepted(mut releases: Vec<Arc<Root<Plugin>>>) -> Vec<Arc<Root<Plugin>>> {
+    releases.retain(|guard| guard.0.as_ref().is_ok_and(is_accepted));
+    releases
 }
 
 fn is_accepted(plugin: &Plugin) -> bool {

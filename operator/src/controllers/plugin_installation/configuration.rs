@@ -1,0 +1,42 @@
+//! What admission and the pass say alike of a configuration.
+
+use std::sync::LazyLock;
+
+use plexica_crds::{
+    Plugin, PluginInstallation,
+    plugin_installation::{
+        conditions::{Outcome, Reason},
+        configuration::{InvalidConfiguration, Layers},
+    },
+};
+use serde_json::{Map, Value};
+
+/// The platform's own values come with a later release of the platform file.
+static OVERRIDES: LazyLock<Map<String, Value>> = LazyLock::new(Map::new);
+
+/// The values that stand in the clear, by where they come from.
+pub fn layers<'a>(installation: &'a PluginInstallation, plugin: &'a Plugin) -> Layers<'a> {
+    Layers {
+        defaults: &plugin.spec.configuration.defaults,
+        overrides: &OVERRIDES,
+        own: &installation.spec.config,
+    }
+}
+
+/// Why the release does not take a configuration: all problems, each with its JSON pointer.
+pub fn refused(invalid: &InvalidConfiguration, plugin: &Plugin) -> Outcome {
+    let reason = match invalid {
+        InvalidConfiguration::SecretInClear(_) => Reason::SecretInClear,
+        InvalidConfiguration::Refused(_) => Reason::ConfigurationInvalid,
+    };
+    let told: Vec<_> = invalid.problems().iter().map(ToString::to_string).collect();
+    Outcome::Blocked(
+        reason,
+        format!(
+            "{} {} does not take it: {}",
+            plugin.spec.id,
+            plugin.spec.version,
+            told.join("; ")
+        ),
+    )
+}
