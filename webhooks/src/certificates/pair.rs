@@ -74,7 +74,7 @@ impl Pair {
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         let authority = params.self_signed(&authority_key)?;
-        let issuer = Issuer::new(params, authority_key);
+        let signer = Issuer::new(params, authority_key);
 
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::new(vec![name.to_owned()])?;
@@ -83,7 +83,7 @@ impl Pair {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.use_authority_key_identifier_extension = true;
-        let certificate = params.signed_by(&key, &issuer)?;
+        let certificate = params.signed_by(&key, &signer)?;
         Ok(Self {
             authority: authority.pem(),
             certificate: certificate.pem(),

@@ -87,7 +87,6 @@ struct Secret {
     current: u32,
     other: Option<u32>,
     view: View,
-    version: u32,
 }
 
 impl Secret {
@@ -96,8 +95,9 @@ impl Secret {
     }
 }
 
-/// A replica that does one pass: reads, decides, writes if nobody else did in between.
-fn pass(seen: Secret, secret: &mut Secret, configuration: &mut BTreeSet<u32>, newest: &mut u32, now: i64) {
+/// A replica looks, and does what is to be done.
+fn look(secret: &mut Secret, configuration: &mut BTreeSet<u32>, newest: &mut u32, now: i64) {
+    let seen = *secret;
     let published = *configuration == seen.bundle();
     let step = next(Some(seen.view), published, at(now), lifetimes());
     let mut wanted = seen;
@@ -129,11 +129,6 @@ fn pass(seen: Secret, secret: &mut Secret, configuration: &mut BTreeSet<u32>, ne
             wanted.view.stage = Stage::Steady;
         }
     }
-    // A conflict ends the pass.
-    if secret.version != seen.version {
-        return;
-    }
-    wanted.version += 1;
     *secret = wanted;
     if step == Step::Publish {
         *configuration = wanted.bundle();
@@ -150,7 +145,7 @@ proptest! {
         setbacks in prop::collection::btree_set(600_i64..4_000, 0..8),
     ) {
         let view = view(Stage::Steady).unwrap();
-        let mut secret = Secret { current: 0, other: None, view, version: 0 };
+        let mut secret = Secret { current: 0, other: None, view };
         let (mut newest, mut now) = (0, 0);
         let mut configuration = secret.bundle();
         let mut history = vec![(now, configuration.clone())];
@@ -163,8 +158,9 @@ proptest! {
                 history.push((before, configuration.clone()));
             }
             for (replica, (serves, looked)) in replicas.iter_mut().enumerate() {
+                // The next moment is up to 9 s away.
                 if replica == who || now + 9 - *looked > 10 {
-                    pass(secret, &mut secret, &mut configuration, &mut newest, now);
+                    look(&mut secret, &mut configuration, &mut newest, now);
                     (*serves, *looked) = (secret.current, now);
                 }
             }
