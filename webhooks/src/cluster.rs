@@ -18,10 +18,13 @@ use plexica_crds::{
     Plugin, PluginInstallation, Tenant,
     names::{PluginId, TenantSlug},
 };
-use plexica_operator::runtime::{
-    client::{ApiError, within},
-    controller::Root,
-    server::{Gate, Readiness},
+use plexica_operator::{
+    platform::Overrides,
+    runtime::{
+        client::{ApiError, within},
+        controller::Root,
+        server::{Gate, Readiness},
+    },
 };
 use tracing::warn;
 
@@ -41,12 +44,22 @@ pub struct Unread {
 pub struct Cluster {
     client: Client,
     plugins: Store<Root<Plugin>>,
+    overrides: Arc<Overrides>,
 }
 
 impl Cluster {
-    /// The cluster; `plugins` is kept by [`watch_plugins`].
-    pub fn new(client: Client, plugins: Store<Root<Plugin>>) -> Self {
-        Self { client, plugins }
+    /// The cluster; `plugins` is kept by [`watch_plugins`], `overrides` are the platform file's.
+    pub fn new(client: Client, plugins: Store<Root<Plugin>>, overrides: Overrides) -> Self {
+        Self {
+            client,
+            plugins,
+            overrides: Arc::new(overrides),
+        }
+    }
+
+    /// What the platform says of plugins.
+    pub fn overrides(&self) -> &Overrides {
+        &self.overrides
     }
 
     /// All releases.

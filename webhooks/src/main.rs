@@ -1,13 +1,16 @@
 //! The webhook's process: keeps its certificate, caches the releases, answers the API server until it is told to stop.
 
-use std::{net::SocketAddr, process::ExitCode};
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::Parser;
 use kube::runtime::reflector;
 use plexica_crds::period::Period;
-use plexica_operator::runtime::{
-    client, logging,
-    server::{self as health, Gate, Readiness},
+use plexica_operator::{
+    platform,
+    runtime::{
+        client, logging,
+        server::{self as health, Gate, Readiness},
+    },
 };
 use plexica_webhooks::{
     admission,
@@ -25,6 +28,9 @@ use tracing::{error, info};
 #[derive(Parser)]
 #[command(version)]
 struct Cli {
+    /// The platform file. Only what it says of plugins is used.
+    #[arg(long, env = "PLEXICA_PLATFORM")]
+    platform: PathBuf,
     /// Where the API server's requests are answered, with TLS.
     #[arg(long, default_value = "0.0.0.0:8443")]
     listen: SocketAddr,
@@ -79,6 +85,7 @@ async fn run(cli: Cli) -> Result<(), AnyError> {
         info!("told to stop: what comes is answered until nothing comes any more");
     };
     let lifetimes = Lifetimes::new(cli.validity.value(), cli.overlap.value())?;
+    let overrides = platform::load_overrides(&cli.platform)?;
     let readiness = Readiness::waiting_for([Gate::Cache(cluster::CACHED), Gate::Certificate, Gate::Trust]);
     let (metrics, registry) = admission::Metrics::new();
     let health = tokio::spawn(health::serve(cli.health, readiness.clone(), registry));
@@ -95,7 +102,7 @@ async fn run(cli: Cli) -> Result<(), AnyError> {
     let (certificate, certificates) = watch::channel(None);
     let keeper = Keeper::new(client.clone(), place, lifetimes, readiness);
     tokio::spawn(keeper.run(certificate));
-    let router = admission::router(Cluster::new(client, plugins), metrics);
+    let router = admission::router(Cluster::new(client, plugins, overrides), metrics);
     tokio::select! {
         served = server::serve(cli.listen, router, certificates, shutdown) => Ok(served?),
         ended = health => Err(ended.map_err(AnyError::from).and_then(|result| result.map_err(AnyError::from)).err()

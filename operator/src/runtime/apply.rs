@@ -99,14 +99,14 @@ pub fn holds(live: &Value, wanted: &Value) -> bool {
     }
 }
 
-/// The API server leaves out what is empty, false or zero, where that says no more than nothing (`omitempty`).
+/// The API server leaves out empty objects and lists, and flags that are off (`omitempty`). An empty text is something: a
+/// label may have one.
 fn is_empty(value: &Value) -> bool {
     match value {
         Value::Object(map) => map.values().all(is_empty),
         Value::Array(list) => list.is_empty(),
-        Value::String(text) => text.is_empty(),
         Value::Bool(flag) => !flag,
-        Value::Number(number) => number.as_i64() == Some(0),
+        Value::String(_) | Value::Number(_) => false,
         Value::Null => true,
     }
 }
@@ -126,7 +126,8 @@ mod tests {
         ));
         assert!(!holds(&live, &json!({"metadata": {"labels": {"a": "2"}}})));
         assert!(!holds(&live, &json!({"metadata": {"labels": {"b": "1"}}})));
-        assert!(holds(&live, &json!({"spec": {"readOnly": false, "value": ""}})));
+        assert!(holds(&live, &json!({"spec": {"readOnly": false}})));
+        assert!(!holds(&live, &json!({"metadata": {"labels": {"empty": ""}}})));
         assert!(!holds(&live, &json!({"spec": {"readOnly": true}})));
     }
 

@@ -52,11 +52,13 @@ async fn store(request: &Request, slug: TenantSlug, cluster: &Cluster) -> Result
     world
         .installations
         .push(Arc::new(kube::core::DeserializeGuard(Ok(wanted.clone()))));
-    Ok(match judge(&wanted, &world, &unchecked(cluster.releases())) {
-        Judgement::Taken => Verdict::Allowed,
-        Judgement::Open(why) => Verdict::Warned(format!("stored, but nothing is installed yet: {why}")),
-        Judgement::Refused(outcome) => Verdict::refused(outcome),
-    })
+    Ok(
+        match judge(&wanted, &world, &unchecked(cluster.releases()), cluster.overrides()) {
+            Judgement::Taken => Verdict::Allowed,
+            Judgement::Open(why) => Verdict::Warned(format!("stored, but nothing is installed yet: {why}")),
+            Judgement::Refused(outcome) => Verdict::refused(outcome),
+        },
+    )
 }
 
 /// Whether a change leaves alone what the judgement depends on: then it makes nothing worse, and what is wrong already

@@ -18,7 +18,7 @@ use super::{
     id_of,
     validate::{release, step},
 };
-use crate::{resolution, runtime::controller::Root};
+use crate::{platform::Overrides, resolution, runtime::controller::Root};
 
 /// What is known of a configuration beforehand.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +34,12 @@ pub enum Judgement {
 /// Judges the configuration of an installation by the schema of the release that would be chosen for it now. The world
 /// has the installation as it is wanted among its others. `unchecked` are releases that the operator has neither
 /// accepted nor refused yet: while one could be chosen instead, nothing is refused.
-pub fn judge(installation: &PluginInstallation, world: &World, unchecked: &[Arc<Root<Plugin>>]) -> Judgement {
+pub fn judge(
+    installation: &PluginInstallation,
+    world: &World,
+    unchecked: &[Arc<Root<Plugin>>],
+    platform: &Overrides,
+) -> Judgement {
     let open = |outcome: Outcome| match outcome {
         Outcome::Done(_, message) | Outcome::Waiting(_, message) | Outcome::Blocked(_, message) => {
             Judgement::Open(message)
@@ -56,7 +61,7 @@ pub fn judge(installation: &PluginInstallation, world: &World, unchecked: &[Arc<
     };
     let checked = check(
         &manifest.configuration,
-        layers(installation, &plugin),
+        layers(installation, &plugin, platform),
         &installation.spec.config_from,
     );
     let Err(invalid) = checked else {

@@ -30,13 +30,10 @@ use tracing::info;
 use super::{
     Context, Pass, build,
     dereference::{Caches, World, world},
-    id_of, report,
+    id_of, record, report,
 };
 use crate::{
-    backends::postgres::{
-        plugin::PluginKey,
-        registry::{TenantPlugin, TenantPluginStatus},
-    },
+    backends::postgres::plugin::PluginKey,
     pools::Verb,
     resolution,
     runtime::{
@@ -142,31 +139,7 @@ async fn close_database(key: &PluginKey, policy: DataPolicy, ctx: &Context) -> R
         }
     }
     .map_err(failed)?;
-    let registry = &ctx.backends.registry;
-    let failed = |error| report::outcome(&error, registry);
-    let plugins = registry
-        .call(
-            Verb::Observe,
-            |registry| async move { registry.tenant_plugins(owner).await },
-        )
-        .await
-        .map_err(failed)?;
-    let Some(recorded) = plugins.into_iter().find(|recorded| recorded.plugin == key.plugin) else {
-        return Ok(());
-    };
-    let gone = TenantPlugin {
-        enabled: false,
-        status: TenantPluginStatus::Uninstalled,
-        ..recorded
-    };
-    let gone = &gone;
-    registry
-        .call(Verb::Record, |registry| async move {
-            registry.record_tenant_plugin(owner, gone).await
-        })
-        .await
-        .map(drop)
-        .map_err(failed)
+    record::uninstalled(owner, &key.plugin, ctx).await
 }
 
 fn place(tenant: &Tenant, ctx: &Context) -> Option<(Owner, String)> {

@@ -11,14 +11,15 @@ use plexica_crds::{
 };
 use serde_json::{Map, Value};
 
-/// The platform's own values come with a later release of the platform file.
-static OVERRIDES: LazyLock<Map<String, Value>> = LazyLock::new(Map::new);
+use crate::platform::Overrides;
 
 /// The values that stand in the clear, by where they come from.
-pub fn layers<'a>(installation: &'a PluginInstallation, plugin: &'a Plugin) -> Layers<'a> {
+pub fn layers<'a>(installation: &'a PluginInstallation, plugin: &'a Plugin, platform: &'a Overrides) -> Layers<'a> {
+    static UNSAID: LazyLock<Map<String, Value>> = LazyLock::new(Map::new);
+    let overrides = platform.get(&plugin.spec.id);
     Layers {
         defaults: &plugin.spec.configuration.defaults,
-        overrides: &OVERRIDES,
+        overrides: overrides.map_or(&UNSAID, |overrides| &overrides.configuration),
         own: &installation.spec.config,
     }
 }

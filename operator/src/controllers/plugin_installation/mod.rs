@@ -11,6 +11,7 @@ mod cleanup;
 mod configuration;
 mod controller;
 mod dereference;
+mod record;
 mod report;
 mod status;
 mod validate;
@@ -111,7 +112,7 @@ async fn live(installation: &PluginInstallation, ctx: &Context) -> Result<status
         Ok(wanted) => wanted,
         Err(outcome) => {
             let stopped = stop_without_tenant(installation, &outcome, ctx).await;
-            return Ok(status::Findings::unresolved(stopped.err().unwrap_or(outcome)));
+            return Ok(status::Findings::Unresolved(stopped.err().unwrap_or(outcome)));
         }
     };
     ctx.objects.hold(installation.meta()).await?;

@@ -6,7 +6,7 @@ use kube::{Resource, runtime::events::Event};
 use plexica_crds::{
     PluginInstallation, condition, outcome,
     plugin_installation::{
-        Phase,
+        Phase, PluginInstallationStatus,
         conditions::{Outcome, Reason, Type},
     },
 };
@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::{
     Context,
-    status::{self, Findings, Moment},
+    status::{self, Findings, Moment, Steps},
 };
 use crate::{
     backends::BackendError,
@@ -101,20 +101,40 @@ pub async fn findings(
     due: Option<Timestamp>,
     ctx: &Context,
 ) -> Result<(), Error> {
-    let before = installation.status.clone().unwrap_or_default();
+    let original = installation.status.clone().unwrap_or_default();
+    let before = match findings {
+        Findings::Applied(steps) => steps.written.clone(),
+        Findings::Deleting(_) | Findings::Unresolved(_) => None,
+    };
+    let before = before.unwrap_or_else(|| original.clone());
     let moment = moment(installation.meta(), due);
     let after = status::after(&before, findings, moment);
     ctx.objects.write_status(installation.meta(), &before, &after).await?;
     let ready = |conditions: &[Condition]| {
         condition::find(conditions, Type::Ready.into()).is_some_and(|ready| ready.status == "True")
     };
-    let first = before.live_slot.is_none() && after.phase == Some(Phase::Ready) && !ready(&before.conditions);
+    let first = original.live_slot.is_none() && after.phase == Some(Phase::Ready) && !ready(&original.conditions);
     if let Some(created) = installation.meta().creation_timestamp.as_ref().filter(|_| first) {
         let length = moment.now.duration_since(created.0).unsigned_abs();
         ctx.objects.metrics.became_ready(super::KIND, length);
     }
     tell(installation, &before.conditions, &after.conditions, ctx);
     Ok(())
+}
+
+/// Says how far a pass is before a step that may take long. Returns the status that the object has then; that it could
+/// not be written is told by the write at the end of the pass.
+pub async fn progress(
+    installation: &PluginInstallation,
+    steps: &Steps,
+    ctx: &Context,
+) -> Option<PluginInstallationStatus> {
+    let before = installation.status.clone().unwrap_or_default();
+    let so_far = status::so_far(&before, steps, moment(installation.meta(), None));
+    let written = ctx.objects.write_status(installation.meta(), &before, &so_far).await;
+    written.ok()?;
+    tell(installation, &before.conditions, &so_far.conditions, ctx);
+    Some(so_far)
 }
 
 /// Says on an object in deletion why it is still there.
@@ -126,7 +146,7 @@ pub async fn deletion(
 ) -> Result<(), Error> {
     let before = installation.status.clone().unwrap_or_default();
     let outcome = objects::with_due(outcome, Some(due));
-    let mut after = status::after(&before, &Findings::refused(outcome), moment(installation.meta(), None));
+    let mut after = status::after(&before, &Findings::Deleting(outcome), moment(installation.meta(), None));
     after.phase = Some(Phase::Uninstalling);
     ctx.objects.write_status(installation.meta(), &before, &after).await?;
     tell(installation, &before.conditions, &after.conditions, ctx);

@@ -17,8 +17,8 @@ use crate::runtime::objects::with_due;
 
 /// What a pass found.
 pub enum Findings {
-    /// The installation cannot be looked into: it is in no tenant.
-    Refused(Outcome),
+    /// The installation is in deletion, and has to wait.
+    Deleting(Outcome),
     /// No version could be chosen.
     Unresolved(Outcome),
     /// Steps were taken as far as they went.
@@ -43,6 +43,8 @@ pub struct Steps {
     pub stopped: bool,
     /// Why the registry could not be told; `None` if it was.
     pub registry: Option<Outcome>,
+    /// The status that the object was given on the way, if it was.
+    pub written: Option<PluginInstallationStatus>,
 }
 
 impl Steps {
@@ -63,6 +65,7 @@ impl Steps {
             slot: None,
             stopped: false,
             registry: None,
+            written: None,
         }
     }
 
@@ -85,25 +88,10 @@ impl Steps {
 }
 
 impl Findings {
-    /// The installation is in no tenant.
-    pub fn refused(outcome: Outcome) -> Self {
-        Self::Refused(outcome)
-    }
-
-    /// No version could be chosen.
-    pub fn unresolved(outcome: Outcome) -> Self {
-        Self::Unresolved(outcome)
-    }
-
-    /// Steps were taken.
-    pub fn applied(steps: Steps) -> Self {
-        Self::Applied(Box::new(steps))
-    }
-
     /// What explains that the plugin does not work.
     pub fn worst(&self) -> Option<&Outcome> {
         match self {
-            Self::Refused(outcome) | Self::Unresolved(outcome) => Some(outcome),
+            Self::Deleting(outcome) | Self::Unresolved(outcome) => Some(outcome),
             Self::Applied(steps) => steps.worst(),
         }
     }
@@ -120,23 +108,36 @@ pub struct Moment {
     pub due: Option<Timestamp>,
 }
 
+/// The status amid a pass, when a step may take long.
+pub fn so_far(before: &PluginInstallationStatus, steps: &Steps, moment: Moment) -> PluginInstallationStatus {
+    written(before, moment, |status| applied(status, steps, moment))
+}
+
 /// The status after a pass.
 pub fn after(before: &PluginInstallationStatus, findings: &Findings, moment: Moment) -> PluginInstallationStatus {
-    let mut status = before.clone();
-    status.observed_generation = Some(moment.generation);
-    let statements = match findings {
-        Findings::Refused(outcome) => whole(&mut status, [&with_due(outcome, moment.due)]),
+    written(before, moment, |status| match findings {
+        Findings::Deleting(outcome) => whole(status, [&with_due(outcome, moment.due)]),
         Findings::Unresolved(outcome) => {
             let outcome = with_due(outcome, moment.due);
-            let mut statements = whole(&mut status, [&outcome]);
+            let mut statements = whole(status, [&outcome]);
             let (Outcome::Done(reason, _) | Outcome::Waiting(reason, _) | Outcome::Blocked(reason, _)) = &outcome;
             if Type::DependenciesSatisfied.reasons().contains(reason) {
                 statements.push(outcome.statement(Type::DependenciesSatisfied));
             }
             statements
         }
-        Findings::Applied(steps) => applied(&mut status, steps, moment),
-    };
+        Findings::Applied(steps) => applied(status, steps, moment),
+    })
+}
+
+fn written(
+    before: &PluginInstallationStatus,
+    moment: Moment,
+    say: impl FnOnce(&mut PluginInstallationStatus) -> Vec<Statement>,
+) -> PluginInstallationStatus {
+    let mut status = before.clone();
+    status.observed_generation = Some(moment.generation);
+    let statements = say(&mut status);
     drop_absent(&mut status.conditions, &statements);
     for statement in statements {
         condition::set(&mut status.conditions, statement, moment.generation, moment.now);
@@ -159,6 +160,9 @@ fn whole<'a>(status: &mut PluginInstallationStatus, outcomes: impl IntoIterator<
 fn applied(status: &mut PluginInstallationStatus, steps: &Steps, moment: Moment) -> Vec<Statement> {
     let outcomes: Vec<_> = steps.outcomes().map(|outcome| with_due(outcome, moment.due)).collect();
     let mut statements = whole(status, &outcomes);
+    if status.phase == Some(Phase::Pending) {
+        status.phase = Some(Phase::Installing);
+    }
     status.resolved = Some(ResolutionStatus {
         version: steps.version.clone(),
         reason: steps.reason.clone(),

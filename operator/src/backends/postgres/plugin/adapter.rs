@@ -73,7 +73,7 @@ impl PostgresBackend {
         match &surroundings.tenant_comment {
             None => {
                 return Err(BackendError::Unavailable(format!(
-                    "the tenant's own schema {} is not there yet; retrying",
+                    "the tenant's own schema {} is not there yet",
                     tenant.schema
                 )));
             }

@@ -72,7 +72,7 @@ impl<'a> Desk<'a> {
         }
         if found.schema.is_none() || !found.roles.contains_key(holding.owner_role.as_str()) {
             return Err(BackendError::Unavailable(format!(
-                "schema {} or its owner is not there yet; retrying",
+                "schema {} or its owner is not there yet",
                 holding.schema
             )));
         }

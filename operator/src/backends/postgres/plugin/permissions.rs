@@ -92,7 +92,7 @@ pub(super) async fn seed(
         None if permissions.is_empty() => return Ok(SeededPermissions::default()),
         None => {
             return Err(BackendError::Unavailable(format!(
-                "the tenant's own schema {} is not there yet; retrying",
+                "the tenant's own schema {} is not there yet",
                 tenant.schema
             )));
         }

@@ -38,6 +38,10 @@ fn installation(spec: &Value) -> PluginInstallation {
 }
 
 fn judged(spec: &Value, releases: &[Arc<Root<Plugin>>]) -> Judgement {
+    judged_over(spec, releases, &Overrides::new())
+}
+
+fn judged_over(spec: &Value, releases: &[Arc<Root<Plugin>>], platform: &Overrides) -> Judgement {
     let installation = installation(spec);
     let tenant = json!({ "apiVersion": "plexica.io/v1alpha1", "kind": "Tenant", "metadata": { "name": "umbrella" },
         "spec": { "displayName": "Umbrella" } });
@@ -47,7 +51,7 @@ fn judged(spec: &Value, releases: &[Arc<Root<Plugin>>]) -> Judgement {
         installations: vec![Arc::new(DeserializeGuard(Ok(installation.clone())))],
         releases: super::super::accepted(releases.to_vec()),
     };
-    judge(&installation, &world, &unchecked(releases.to_vec()))
+    judge(&installation, &world, &unchecked(releases.to_vec()), platform)
 }
 
 fn refusal(judgement: Judgement) -> (Reason, String) {
@@ -81,6 +85,19 @@ fn a_secret_in_the_clear_is_refused_and_a_reference_to_one_is_not() {
     );
     let source = json!([{ "pointer": "/token", "secretKeyRef": { "name": "s", "key": "k" } }]);
     assert_eq!(judged(&json!({ "configFrom": source }), &known), Judgement::Taken);
+}
+
+#[test]
+fn what_the_platform_says_of_the_plugin_is_judged_along() {
+    let known = [notes("1.0.0", Some("True"))];
+    let platform: Overrides =
+        serde_json::from_value(json!({ "notes": { "configuration": { "depth": "deep" } } })).unwrap();
+    assert_eq!(
+        refusal(judged_over(&json!({}), &known, &platform)).0,
+        Reason::ConfigurationInvalid
+    );
+    let own = json!({ "config": { "depth": 3 } });
+    assert_eq!(judged_over(&own, &known, &platform), Judgement::Taken);
 }
 
 #[test]

@@ -26,7 +26,7 @@ pub async fn read(installation: &PluginInstallation, wanted: &Wanted, ctx: &Cont
             .map_err(|problem| Outcome::Blocked(Reason::ConfigurationInvalid, problem.to_string()))?;
         references.push(reference);
     }
-    let layers = configuration::layers(installation, &wanted.plugin);
+    let layers = configuration::layers(installation, &wanted.plugin, &ctx.platform.plugins);
     merge(&wanted.manifest.configuration, layers, &references)
         .map_err(|invalid| configuration::refused(&invalid, &wanted.plugin))
 }

@@ -30,8 +30,16 @@ fn pool<'a>(wanted: &Wanted, ctx: &'a Context) -> Result<&'a Pool<dyn PluginData
         .ok_or_else(|| report::no_pool(name))
 }
 
-/// Makes schema, roles and grants, and the Secret; gives the credential that the pods log in with.
-pub async fn provision(wanted: &Wanted, ctx: &Context) -> Result<Credential, Outcome> {
+/// What a plugin has of its database.
+pub struct Access {
+    /// What its pods log in with.
+    pub credential: Credential,
+    /// Names of the migrations that are applied.
+    applied: Vec<String>,
+}
+
+/// Makes schema, roles and grants, and the Secret.
+pub async fn provision(wanted: &Wanted, ctx: &Context) -> Result<Access, Outcome> {
     let pool = pool(wanted, ctx)?;
     let spec = &wanted.database;
     let failed = |error| report::outcome(&error, pool);
@@ -40,7 +48,7 @@ pub async fn provision(wanted: &Wanted, ctx: &Context) -> Result<Credential, Out
         .call(Verb::Observe, |backend| async move { backend.observe(spec).await })
         .await
         .map_err(failed)?;
-    let credential = match observed {
+    let (credential, applied) = match observed {
         Observed::Foreign(what) => return Err(report::not_owned(&what, Reason::NotOwned)),
         Observed::Absent => {
             let credential = Credential::generate();
@@ -48,7 +56,7 @@ pub async fn provision(wanted: &Wanted, ctx: &Context) -> Result<Credential, Out
             pool.call(Verb::Create, |backend| async move { backend.create(spec, new).await })
                 .await
                 .map_err(failed)?;
-            credential
+            (credential, vec![])
         }
         Observed::Present(state) => {
             let held = live.as_ref().and_then(credential::held);
@@ -61,7 +69,7 @@ pub async fn provision(wanted: &Wanted, ctx: &Context) -> Result<Credential, Out
                     .await
                     .map_err(failed)?;
             }
-            credential
+            (credential, state.applied)
         }
     };
     let endpoint = ctx
@@ -71,11 +79,38 @@ pub async fn provision(wanted: &Wanted, ctx: &Context) -> Result<Credential, Out
         .map(|pool| pool.backend.endpoint());
     let endpoint = endpoint.ok_or_else(|| report::no_pool(&wanted.postgres_pool))?;
     credential::write(wanted, live.as_ref(), &endpoint, &credential, ctx).await?;
-    Ok(credential)
+    Ok(Access { credential, applied })
 }
 
-/// Applies the migrations that the version needs before it starts.
-pub async fn migrate(wanted: &Wanted, ctx: &Context) -> Result<MigrationsStatus, Outcome> {
+/// The migrations that the version needs before it starts and that are not applied yet, in order.
+pub fn pending<'a>(wanted: &'a Wanted, access: &Access) -> Vec<&'a str> {
+    let names = of_phase(wanted, MigrationPhase::Expand).map(|migration| migration.name.as_str());
+    names
+        .filter(|name| !access.applied.iter().any(|applied| applied == name))
+        .collect()
+}
+
+/// How far the migrations are once those are applied that the version needs before it starts.
+pub fn migrated(wanted: &Wanted) -> MigrationsStatus {
+    let count = |phase| i32::try_from(of_phase(wanted, phase).count()).unwrap_or(i32::MAX);
+    MigrationsStatus {
+        applied: count(MigrationPhase::Expand),
+        pending: 0,
+        contract_pending: count(MigrationPhase::Contract),
+        last: of_phase(wanted, MigrationPhase::Expand)
+            .last()
+            .map(|migration| migration.name.clone()),
+        failed: None,
+    }
+}
+
+fn of_phase(wanted: &Wanted, phase: MigrationPhase) -> impl Iterator<Item = &Migration> {
+    let migrations = wanted.plugin.spec.migrations.iter();
+    migrations.filter(move |migration| migration.phase == phase)
+}
+
+/// Applies the migrations that the version needs before it starts, and compares those that are applied with its texts.
+pub async fn migrate(wanted: &Wanted, ctx: &Context) -> Result<(), Outcome> {
     let mut migrations = vec![];
     for migration in &wanted.plugin.spec.migrations {
         migrations.push(PluginMigration {
@@ -92,19 +127,17 @@ pub async fn migrate(wanted: &Wanted, ctx: &Context) -> Result<MigrationsStatus,
         backend.migrate(spec, all, MigrationPhase::Expand, limits).await
     })
     .await
-    .map_err(|error| failure(error, pool))?;
-    let count = |phase| i32::try_from(migrations.iter().filter(|migration| migration.phase == phase).count());
-    let expanding = migrations
-        .iter()
-        .rev()
-        .find(|migration| migration.phase == MigrationPhase::Expand);
-    Ok(MigrationsStatus {
-        applied: count(MigrationPhase::Expand).unwrap_or(i32::MAX),
-        pending: 0,
-        contract_pending: count(MigrationPhase::Contract).unwrap_or(i32::MAX),
-        last: expanding.map(|migration| migration.name.clone()),
-        failed: None,
-    })
+    .map(drop)
+    .map_err(|error| failure(error, pool))
+}
+
+/// Shuts the plugin out of its schema. Writes nothing if that is so already.
+pub async fn revoke(wanted: &Wanted, ctx: &Context) -> Result<(), Outcome> {
+    let pool = pool(wanted, ctx)?;
+    let (owner, key) = (&wanted.owner, &wanted.database.key);
+    pool.call(Verb::Revoke, |backend| async move { backend.revoke(owner, key).await })
+        .await
+        .map_err(|error| report::outcome(&error, pool))
 }
 
 /// The statements of a migration, from the manifest or from a ConfigMap of the operator's namespace.

@@ -7,18 +7,14 @@ mod dependencies;
 pub mod workload;
 
 use plexica_crds::{
-    PluginInstallation,
+    PluginInstallation, condition,
     plugin_installation::conditions::{Outcome, Reason, Type},
 };
 
 use super::{
-    Context, report,
+    Context, record, report,
     status::{Findings, Steps},
     validate::{Running, Wanted},
-};
-use crate::{
-    backends::postgres::registry::{TenantPlugin, TenantPluginStatus},
-    pools::Verb,
 };
 
 /// Makes or stops everything, and says how each step fares.
@@ -31,10 +27,10 @@ pub async fn apply(installation: &PluginInstallation, wanted: &Wanted, ctx: &Con
         }
         Running::Disabled | Running::Suspended => stop(wanted, &mut steps, ctx).await,
     }
-    if let Err(outcome) = record(installation, wanted, &steps, ctx).await {
+    if let Err(outcome) = record::write(installation, wanted, &steps, ctx).await {
         steps.registry = Some(outcome);
     }
-    Findings::applied(steps)
+    Findings::Applied(Box::new(steps))
 }
 
 /// A step failed, and said so.
@@ -58,8 +54,21 @@ async fn run(
     steps.configuration = Some(configuration.without_secrets());
     let access = database::provision(wanted, ctx).await;
     let access = steps.take(Type::DatabaseReady, access)?;
-    let migrated = database::migrate(wanted, ctx).await;
-    steps.migrations = steps.take(Type::MigrationsApplied, migrated)?;
+    let pending = database::pending(wanted, &access);
+    if !pending.is_empty() {
+        let outcome = Outcome::Waiting(Reason::Migrating, format!("applying {}", pending.join(", ")));
+        steps.say(Type::MigrationsApplied, outcome);
+        let (migrated, written) = tokio::join!(
+            database::migrate(wanted, ctx),
+            report::progress(installation, steps, ctx)
+        );
+        steps.written = written;
+        steps.take(Type::MigrationsApplied, migrated)?;
+    } else if !are_compared(installation, wanted) {
+        let migrated = database::migrate(wanted, ctx).await;
+        steps.take(Type::MigrationsApplied, migrated)?;
+    }
+    steps.migrations = database::migrated(wanted);
     steps.done(
         Type::MigrationsApplied,
         Reason::Applied,
@@ -77,22 +86,39 @@ async fn run(
         wanted.id.database_secret()
     );
     steps.done(Type::DatabaseReady, Reason::Provisioned, &place);
-    let deployed = workload::deploy(installation, wanted, &configuration, &access, ctx).await;
+    let deployed = workload::deploy(installation, wanted, &configuration, &access.credential, ctx).await;
     let deployed = steps.take(Type::Deployed, deployed)?;
     steps.slot = Some(deployed.slot);
     steps.end(Type::Deployed, deployed.outcome)
 }
 
+/// Whether an earlier pass compared the texts of this very version with what is applied. A release never changes.
+fn are_compared(installation: &PluginInstallation, wanted: &Wanted) -> bool {
+    installation.status.as_ref().is_some_and(|status| {
+        let resolved = status.resolved.as_ref();
+        resolved.is_some_and(|resolved| resolved.version == wanted.plugin.spec.version)
+            && condition::find(&status.conditions, Type::MigrationsApplied.into())
+                .is_some_and(|applied| applied.status == "True")
+    })
+}
+
 async fn stop(wanted: &Wanted, steps: &mut Steps, ctx: &Context) {
-    let outcome = workload::stop(&wanted.slug, &wanted.id, ctx)
-        .await
-        .map(|()| match wanted.runs {
-            Running::Disabled => Outcome::Done(Reason::Disabled, "spec.enabled is false; data is kept".to_owned()),
-            Running::Suspended | Running::Yes => Outcome::Done(
-                Reason::TenantSuspended,
-                format!("tenant {} is shut; data is kept", wanted.slug),
-            ),
-        });
+    let stopped = async {
+        workload::stop(&wanted.slug, &wanted.id, ctx).await?;
+        if wanted.runs == Running::Disabled {
+            return Ok(Outcome::Done(
+                Reason::Disabled,
+                "spec.enabled is false; data is kept".to_owned(),
+            ));
+        }
+        // The tenant's own pass has shut all plugins; a pass of this one that began before may have opened it again.
+        database::revoke(wanted, ctx).await?;
+        Ok(Outcome::Done(
+            Reason::TenantSuspended,
+            format!("tenant {} is shut; data is kept", wanted.slug),
+        ))
+    };
+    let outcome = stopped.await;
     steps.stopped = outcome.is_ok();
     // Either way it is told.
     let _ = steps.end(Type::Deployed, outcome.unwrap_or_else(|outcome| outcome));
@@ -117,36 +143,4 @@ impl Steps {
         self.say(type_, outcome);
         if done { Ok(()) } else { Err(Failed) }
     }
-}
-
-/// Keeps the registry in step, for services that know no Kubernetes.
-async fn record(
-    installation: &PluginInstallation,
-    wanted: &Wanted,
-    steps: &Steps,
-    ctx: &Context,
-) -> Result<(), Outcome> {
-    let Some(configuration) = steps.configuration.clone() else {
-        return Ok(());
-    };
-    let plugin = TenantPlugin {
-        plugin: wanted.id.clone(),
-        version: wanted.plugin.spec.version.clone(),
-        enabled: installation.spec.enabled,
-        configuration,
-        status: match steps.worst() {
-            None => TenantPluginStatus::Installed,
-            Some(Outcome::Blocked(..)) => TenantPluginStatus::Failed,
-            Some(_) => TenantPluginStatus::InProgress,
-        },
-        installed_by: None,
-    };
-    let registry = &ctx.backends.registry;
-    let (owner, plugin) = (&wanted.owner, &plugin);
-    let recorded = registry
-        .call(Verb::Record, |registry| async move {
-            registry.record_tenant_plugin(owner, plugin).await
-        })
-        .await;
-    recorded.map(drop).map_err(|error| report::outcome(&error, registry))
 }

@@ -1,160 +1,20 @@
-//! The platform file: which backends there are and how this installation is called.
-//!
-//! A wrong file stops the start with the line and the reason. Credentials are not in it: each pool names a
-//! folder (a mounted Secret) whose files hold them.
+//! From the text of the platform file to what is checked.
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::HashSet,
     fs,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use plexica_crds::period::Period;
-use secrecy::SecretString;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 use url::Url;
 
-/// What is wrong with the platform file.
-#[derive(Debug, thiserror::Error)]
-pub enum PlatformError {
-    /// The file cannot be read.
-    #[error("platform file {}: {source}", path.display())]
-    Read {
-        /// Its path.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The file is no YAML of the expected shape; the text holds line and column.
-    #[error("platform file {}: {reason}", path.display())]
-    Syntax {
-        /// Its path.
-        path: PathBuf,
-        /// Line, column and reason.
-        reason: String,
-    },
-    /// A value breaks a rule.
-    #[error("platform file {}, line {line}: {reason}", path.display())]
-    Value {
-        /// Its path.
-        path: PathBuf,
-        /// Line of the value.
-        line: u64,
-        /// The rule and what to do.
-        reason: String,
-    },
-}
-
-/// Whether tenants that name no pool may be placed here.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-pub enum PlacementPolicy {
-    /// They may.
-    #[default]
-    Open,
-    /// Only tenants that name this pool are placed here.
-    NamedOnly,
-}
-
-/// How `PostgreSQL` is spoken to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-pub enum Tls {
-    /// Without TLS: for development only.
-    Disable,
-    /// Encrypted, the server's certificate is not checked.
-    Require,
-    /// Encrypted, certificate and host name are checked.
-    VerifyFull,
-}
-
-/// S3 drivers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-pub enum S3Driver {
-    /// `MinIO`'s admin API.
-    Minio,
-}
-
-/// The platform file, checked.
-#[derive(Debug)]
-pub struct Platform {
-    /// Name of this installation: the mark on everything it owns. Never change it.
-    pub installation_id: String,
-    /// Hosts of tenants are `<slug>.<base domain>`.
-    pub base_domain: String,
-    /// Name of the `PostgreSQL` pool whose database holds schema `core`.
-    pub registry: String,
-    /// How often a converged tenant is looked at again (jittered).
-    pub resync_interval: Duration,
-    /// Databases.
-    pub postgres: Vec<PostgresPool>,
-    /// Keycloaks.
-    pub keycloak: Vec<KeycloakPool>,
-    /// Object stores.
-    pub s3: Vec<S3Pool>,
-}
-
-/// What all pools have in common.
-#[derive(Debug, Clone)]
-pub struct PoolCommon {
-    /// Its name.
-    pub name: String,
-    /// Tenants it may hold.
-    pub capacity: u32,
-    /// Who may be placed here.
-    pub placement: PlacementPolicy,
-}
-
-/// A database.
-#[derive(Debug)]
-pub struct PostgresPool {
-    /// Name, capacity, placement.
-    pub common: PoolCommon,
-    /// Host.
-    pub host: String,
-    /// Port.
-    pub port: u16,
-    /// Database.
-    pub database: String,
-    /// TLS.
-    pub tls: Tls,
-    /// The operator's role.
-    pub username: String,
-    /// Its password.
-    pub password: SecretString,
-}
-
-/// A Keycloak.
-#[derive(Debug)]
-pub struct KeycloakPool {
-    /// Name, capacity, placement.
-    pub common: PoolCommon,
-    /// Where the operator reaches it.
-    pub url: Url,
-    /// What its issuers begin with, if that differs.
-    pub issuer_url: Url,
-    /// The operator's client in the master realm.
-    pub client_id: String,
-    /// Its secret.
-    pub client_secret: SecretString,
-}
-
-/// An object store.
-#[derive(Debug)]
-pub struct S3Pool {
-    /// Name, capacity, placement.
-    pub common: PoolCommon,
-    /// Driver.
-    pub driver: S3Driver,
-    /// Base URL.
-    pub endpoint: Url,
-    /// Region to sign for.
-    pub region: String,
-    /// The operator's key.
-    pub access_key_id: String,
-    /// Its secret.
-    pub secret_access_key: SecretString,
-}
+use super::{
+    KeycloakPool, Overrides, PlacementPolicy, Platform, PlatformError, PoolCommon, PostgresPool, S3Driver, S3Pool, Tls,
+};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -167,6 +27,8 @@ struct File {
     postgres: Spanned<Vec<PostgresEntry>>,
     keycloak: Vec<KeycloakEntry>,
     s3: Spanned<Vec<S3Entry>>,
+    #[serde(default)]
+    plugins: Overrides,
 }
 
 #[derive(Deserialize)]
@@ -222,39 +84,13 @@ fn region() -> String {
 /// Ten minutes: a person's edit in a backend is set right soon, and 1,000 tenants cost two looks a second.
 const RESYNC_INTERVAL: Duration = Duration::from_mins(10);
 
-impl Platform {
-    /// Reads and checks the file and the credentials that it names.
-    pub fn load(path: &Path) -> Result<Self, PlatformError> {
-        let text = fs::read_to_string(path).map_err(|source| PlatformError::Read {
-            path: path.to_owned(),
-            source,
-        })?;
-        Reader { path }.parse(&text)
-    }
-
-    /// TCP ports of all backends as pods reach them, sorted: what a plugin's network policy opens.
-    pub fn backend_ports(&self) -> BTreeSet<u16> {
-        let postgres = self.postgres.iter().map(|pool| pool.port);
-        let keycloak = self
-            .keycloak
-            .iter()
-            .filter_map(|pool| pool.issuer_url.port_or_known_default());
-        let s3 = self.s3.iter().filter_map(|pool| pool.endpoint.port_or_known_default());
-        postgres.chain(keycloak).chain(s3).collect()
-    }
-}
-
 /// Reads one file; knows its path for errors.
-struct Reader<'a> {
-    path: &'a Path,
+pub(super) struct Reader<'a> {
+    pub(super) path: &'a Path,
 }
 
 impl Reader<'_> {
-    fn parse(&self, text: &str) -> Result<Platform, PlatformError> {
-        let file: File = serde_saphyr::from_str(text).map_err(|error| PlatformError::Syntax {
-            path: self.path.to_owned(),
-            reason: error.to_string(),
-        })?;
+    pub(super) fn parse(&self, text: &str) -> Result<Platform, PlatformError> {
         let File {
             installation_id,
             base_domain,
@@ -263,7 +99,8 @@ impl Reader<'_> {
             postgres,
             keycloak,
             s3,
-        } = file;
+            plugins,
+        } = self.file(text)?;
         self.check(
             &installation_id,
             !installation_id.value.is_empty()
@@ -312,6 +149,18 @@ impl Reader<'_> {
                 .into_iter()
                 .map(|pool| self.s3(pool))
                 .collect::<Result<_, _>>()?,
+            plugins,
+        })
+    }
+
+    pub(super) fn overrides(&self, text: &str) -> Result<Overrides, PlatformError> {
+        Ok(self.file(text)?.plugins)
+    }
+
+    fn file(&self, text: &str) -> Result<File, PlatformError> {
+        serde_saphyr::from_str(text).map_err(|error| PlatformError::Syntax {
+            path: self.path.to_owned(),
+            reason: error.to_string(),
         })
     }
 
@@ -433,7 +282,3 @@ impl Reader<'_> {
         }
     }
 }
-
-#[cfg(test)]
-#[path = "platform_tests.rs"]
-mod tests;

@@ -1,10 +1,10 @@
 use super::*;
 use secrecy::ExposeSecret;
+use tempfile::TempDir;
 
 /// A folder with credentials of all kinds, and the text of a valid file that names it.
-fn fixture() -> (PathBuf, String) {
-    let folder = std::env::temp_dir().join(format!("plexica-platform-{}", uuid::Uuid::new_v4()));
-    fs::create_dir_all(&folder).unwrap();
+fn fixture() -> (TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
     for key in [
         "username",
         "password",
@@ -13,9 +13,9 @@ fn fixture() -> (PathBuf, String) {
         "accessKeyId",
         "secretAccessKey",
     ] {
-        fs::write(folder.join(key), format!("the-{key}\n")).unwrap();
+        fs::write(folder.path().join(key), format!("the-{key}\n")).unwrap();
     }
-    let at = folder.display();
+    let at = folder.path().display();
     let text = format!(
         "installationId: prod-eu\nbaseDomain: plexica.example.com\nregistry: blue\npostgres:\n- name: blue\n  capacity: 10\n  credentials: {at}\n  host: db\n  database: plexica\n  tls: VerifyFull\nkeycloak:\n- name: green\n  capacity: 10\n  credentials: {at}\n  url: https://id.example.com\ns3:\n- name: red\n  capacity: 10\n  credentials: {at}\n  driver: Minio\n  endpoint: https://s3.example.com\n"
     );
@@ -66,6 +66,16 @@ fn a_wrong_file_is_refused_with_line_and_reason() {
             "line 2: baseDomain is a domain",
         ),
         ("capacity: 10", "capacity: many", "line 6"),
+        (
+            "registry: blue",
+            "registry: blue\nplugins:\n  Crm: {configuration: {}}",
+            "line 5",
+        ),
+        (
+            "registry: blue",
+            "registry: blue\nplugins:\n  crm: {config: {}}",
+            "line 5",
+        ),
     ] {
         let text = refusal(|file| file.replacen(from, to, 1));
         assert!(text.contains(expected), "{expected} is missing in: {text}");
@@ -85,7 +95,7 @@ fn a_pool_named_twice_is_refused_where_it_is_named_again() {
 #[test]
 fn a_missing_credential_is_named() {
     let (folder, text) = fixture();
-    fs::remove_file(folder.join("clientSecret")).unwrap();
+    fs::remove_file(folder.path().join("clientSecret")).unwrap();
     let error = Reader {
         path: Path::new("platform.yaml"),
     }
@@ -93,4 +103,29 @@ fn a_missing_credential_is_named() {
     .unwrap_err()
     .to_string();
     assert!(error.contains("line 14") && error.contains("clientSecret"), "{error}");
+}
+
+#[test]
+fn the_platform_may_say_something_over_a_plugins_defaults() {
+    let (_folder, text) = fixture();
+    let platform = Reader {
+        path: Path::new("platform.yaml"),
+    }
+    .parse(&format!(
+        "{text}plugins:\n  crm:\n    configuration:\n      pageSize: 50\n"
+    ))
+    .unwrap();
+    let overrides = &platform.plugins[&PluginId::parse("crm").unwrap()];
+    assert_eq!(overrides.configuration["pageSize"], 50);
+}
+
+#[test]
+fn what_the_file_says_of_plugins_is_read_without_credentials() {
+    let (folder, text) = fixture();
+    drop(folder);
+    let reader = Reader {
+        path: Path::new("platform.yaml"),
+    };
+    let overrides = reader.overrides(&format!("{text}plugins:\n  crm:\n    configuration: {{}}\n"));
+    assert_eq!(overrides.unwrap().len(), 1);
 }

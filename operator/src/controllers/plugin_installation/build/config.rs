@@ -1,0 +1,113 @@
+//! The configuration as the object that delivers it.
+
+use hmac::{Hmac, KeyInit, Mac};
+use k8s_openapi::{
+    ByteString,
+    api::core::v1::{ConfigMap, ConfigMapVolumeSource, Secret, SecretVolumeSource, Volume},
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
+use plexica_crds::plugin_installation::configuration::Configuration;
+use secrecy::ExposeSecret;
+use sha2::Sha256;
+
+use super::{LABEL_CONFIG, meta};
+use crate::{backends::Credential, controllers::plugin_installation::validate::Wanted};
+
+const CONFIG_FILE: &str = "config.json";
+/// Hexadecimal digits of a configuration's hash.
+const HASH_LEN: usize = 10;
+
+/// The configuration as the object that delivers it: immutable and named by its hash, so that pods keep the one that they
+/// were started with.
+pub enum Config {
+    /// Some of it is secret.
+    Secret(Secret),
+    /// None of it is.
+    ConfigMap(ConfigMap),
+}
+
+impl Config {
+    /// The object of a configuration. The hash is keyed with the plugin's own password: it tells nobody what is in it.
+    pub fn new(wanted: &Wanted, configuration: &Configuration, access: &Credential) -> Self {
+        let text = configuration.to_json();
+        let hash = hash(access.secret.expose_secret().as_bytes(), text.as_bytes());
+        let mut metadata = meta(wanted, &format!("{}-config-{hash}", wanted.id));
+        metadata
+            .labels
+            .get_or_insert_default()
+            .insert(LABEL_CONFIG.to_owned(), hash);
+        if configuration.has_secrets() {
+            Self::Secret(Secret {
+                metadata,
+                immutable: Some(true),
+                data: Some([(CONFIG_FILE.to_owned(), ByteString(text.into_bytes()))].into()),
+                ..Secret::default()
+            })
+        } else {
+            Self::ConfigMap(ConfigMap {
+                metadata,
+                immutable: Some(true),
+                data: Some([(CONFIG_FILE.to_owned(), text)].into()),
+                ..ConfigMap::default()
+            })
+        }
+    }
+
+    fn metadata(&self) -> &ObjectMeta {
+        match self {
+            Self::Secret(secret) => &secret.metadata,
+            Self::ConfigMap(map) => &map.metadata,
+        }
+    }
+
+    /// Name of the object.
+    pub fn name(&self) -> &str {
+        self.metadata().name.as_deref().unwrap_or_default()
+    }
+
+    /// Hash of the configuration.
+    pub fn hash(&self) -> &str {
+        let hash = self
+            .metadata()
+            .labels
+            .as_ref()
+            .and_then(|labels| labels.get(LABEL_CONFIG));
+        hash.map_or("", String::as_str)
+    }
+
+    pub(super) fn volume(&self) -> Volume {
+        let mut volume = Volume {
+            name: "config".to_owned(),
+            ..Volume::default()
+        };
+        match self {
+            Self::Secret(_) => {
+                volume.secret = Some(SecretVolumeSource {
+                    secret_name: Some(self.name().to_owned()),
+                    default_mode: Some(0o440),
+                    ..SecretVolumeSource::default()
+                });
+            }
+            Self::ConfigMap(_) => {
+                volume.config_map = Some(ConfigMapVolumeSource {
+                    name: self.name().to_owned(),
+                    default_mode: Some(0o440),
+                    ..ConfigMapVolumeSource::default()
+                });
+            }
+        }
+        volume
+    }
+}
+
+fn hash(key: &[u8], text: &[u8]) -> String {
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else {
+        return String::new();
+    };
+    mac.update(text);
+    let digest = mac.finalize().into_bytes();
+    let number = u64::from_be_bytes(digest.first_chunk().copied().unwrap_or_default());
+    let mut hash = format!("{number:016x}");
+    hash.truncate(HASH_LEN);
+    hash
+}

@@ -1,0 +1,90 @@
+//! The Kubernetes objects of an installation. Pure.
+
+mod config;
+mod network;
+mod pods;
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::{ByteString, api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+use plexica_crds::{LABEL_TENANT, LABEL_TENANT_ID, names::Slot};
+use secrecy::ExposeSecret;
+
+use super::validate::Wanted;
+use crate::backends::{Credential, postgres::DatabaseEndpoint};
+
+pub use config::Config;
+pub use network::{network_policy, service};
+pub use pods::deployment;
+
+/// Label: the plugin that an object belongs to.
+pub const LABEL_PLUGIN: &str = "plexica.io/plugin";
+/// Label of a pod: its slot, which never changes.
+const LABEL_SLOT: &str = "plexica.io/slot";
+/// Label of a configuration: its hash.
+pub const LABEL_CONFIG: &str = "plexica.io/config";
+/// Annotation on a Secret: the id under which the backend knows the credential.
+pub const ANNOTATION_CREDENTIAL: &str = "plexica.io/credential-id";
+/// Annotation on an installation that the operator made: the plugin that needs it.
+pub const ANNOTATION_NEEDED_BY: &str = "plexica.io/needed-by";
+/// Name of the port of a container.
+const PORT: &str = "http";
+
+fn labels(wanted: &Wanted) -> BTreeMap<String, String> {
+    BTreeMap::from([
+        (LABEL_TENANT.to_owned(), wanted.slug.to_string()),
+        (LABEL_TENANT_ID.to_owned(), wanted.owner.tenant_id.to_string()),
+        (LABEL_PLUGIN.to_owned(), wanted.id.to_string()),
+        ("app.kubernetes.io/name".to_owned(), wanted.id.to_string()),
+        ("app.kubernetes.io/managed-by".to_owned(), "plexica-operator".to_owned()),
+    ])
+}
+
+fn meta(wanted: &Wanted, name: &(impl ToString + ?Sized)) -> ObjectMeta {
+    ObjectMeta {
+        name: Some(name.to_string()),
+        namespace: Some(wanted.slug.namespace().to_string()),
+        labels: Some(labels(wanted)),
+        ..ObjectMeta::default()
+    }
+}
+
+/// What selects the pods of a slot. It never changes: a Deployment's selector is immutable.
+fn slot_labels(wanted: &Wanted, slot: Slot) -> BTreeMap<String, String> {
+    BTreeMap::from([
+        (LABEL_PLUGIN.to_owned(), wanted.id.to_string()),
+        (LABEL_SLOT.to_owned(), slot.as_ref().to_owned()),
+    ])
+}
+
+/// Secret `<plugin>-database`. Its keys are stable API: design.md, "Names".
+pub fn database_secret(wanted: &Wanted, endpoint: &DatabaseEndpoint, credential: &Credential) -> Secret {
+    let [username, _] = wanted.slug.plugin_login_roles(&wanted.id);
+    let schema = wanted.slug.plugin_schema(&wanted.id);
+    let DatabaseEndpoint { host, port, database } = endpoint;
+    let password = credential.secret.expose_secret();
+    let data = [
+        ("host", host.clone()),
+        ("port", port.to_string()),
+        ("database", database.clone()),
+        ("schema", schema.to_string()),
+        ("username", username.to_string()),
+        ("password", password.to_owned()),
+        (
+            "uri",
+            format!("postgresql://{username}:{password}@{host}:{port}/{database}"),
+        ),
+    ];
+    let mut metadata = meta(wanted, &wanted.id.database_secret());
+    metadata.annotations = Some([(ANNOTATION_CREDENTIAL.to_owned(), credential.id.clone())].into());
+    Secret {
+        metadata,
+        type_: Some("Opaque".to_owned()),
+        data: Some(
+            data.into_iter()
+                .map(|(key, value)| (key.to_owned(), ByteString(value.into_bytes())))
+                .collect(),
+        ),
+        ..Secret::default()
+    }
+}

@@ -1,0 +1,77 @@
+//! What the registry is told of an installation (`core.tenant_plugins`), for services that know no Kubernetes.
+
+use plexica_crds::{PluginInstallation, names::PluginId, ownership::Owner, plugin_installation::conditions::Outcome};
+
+use super::{Context, dereference::running_version, report, status::Steps, validate::Wanted};
+use crate::{
+    backends::postgres::registry::{TenantPlugin, TenantPluginStatus},
+    pools::Verb,
+};
+
+/// Records how the steps fare.
+pub async fn write(
+    installation: &PluginInstallation,
+    wanted: &Wanted,
+    steps: &Steps,
+    ctx: &Context,
+) -> Result<(), Outcome> {
+    let configuration = match &steps.configuration {
+        Some(configuration) => configuration.clone(),
+        None => match recorded(&wanted.owner, &wanted.id, ctx).await? {
+            Some(recorded) => recorded.configuration,
+            // It never came as far as a configuration: there is nothing that a service could use.
+            None => return Ok(()),
+        },
+    };
+    let chosen = &wanted.plugin.spec.version;
+    let (status, version) = match steps.worst() {
+        None => (TenantPluginStatus::Installed, None),
+        Some(Outcome::Blocked(..)) => (TenantPluginStatus::Failed, running_version(installation)),
+        Some(_) => (TenantPluginStatus::InProgress, running_version(installation)),
+    };
+    let plugin = TenantPlugin {
+        plugin: wanted.id.clone(),
+        version: version.map_or_else(|| chosen.clone(), |running| running.to_string()),
+        enabled: installation.spec.enabled,
+        configuration,
+        status,
+        installed_by: None,
+    };
+    tell(&wanted.owner, &plugin, ctx).await
+}
+
+/// Records that the plugin is gone, if it was ever there.
+pub async fn uninstalled(owner: &Owner, id: &PluginId, ctx: &Context) -> Result<(), Outcome> {
+    let Some(recorded) = recorded(owner, id, ctx).await? else {
+        return Ok(());
+    };
+    let gone = TenantPlugin {
+        enabled: false,
+        status: TenantPluginStatus::Uninstalled,
+        ..recorded
+    };
+    tell(owner, &gone, ctx).await
+}
+
+async fn recorded(owner: &Owner, id: &PluginId, ctx: &Context) -> Result<Option<TenantPlugin>, Outcome> {
+    let registry = &ctx.backends.registry;
+    let plugins = registry
+        .call(
+            Verb::Observe,
+            |registry| async move { registry.tenant_plugins(owner).await },
+        )
+        .await
+        .map_err(|error| report::outcome(&error, registry))?;
+    Ok(plugins.into_iter().find(|recorded| recorded.plugin == *id))
+}
+
+async fn tell(owner: &Owner, plugin: &TenantPlugin, ctx: &Context) -> Result<(), Outcome> {
+    let registry = &ctx.backends.registry;
+    registry
+        .call(Verb::Record, |registry| async move {
+            registry.record_tenant_plugin(owner, plugin).await
+        })
+        .await
+        .map(drop)
+        .map_err(|error| report::outcome(&error, registry))
+}
