@@ -229,14 +229,14 @@ mod tests {
         let at = Duration::from_secs(u64::try_from(made.issued.as_second()).unwrap());
         for (name, trusted) in [(NAME, true), ("hooks.hooli.svc", false)] {
             use rustls::client::danger::ServerCertVerifier as _;
-            let verified = verifier.verify_server_cert(
+            let outcome = verifier.verify_server_cert(
                 &der(&made.certificate).unwrap(),
                 &[],
                 &name.try_into().unwrap(),
                 &[],
                 rustls::pki_types::UnixTime::since_unix_epoch(at),
             );
-            assert_eq!(verified.is_ok(), trusted, "{verified:?}");
+            assert_eq!(outcome.is_ok(), trusted, "{outcome:?}");
         }
     }
 }

@@ -191,7 +191,7 @@ mod tests {
     }
 
     fn pair(seconds: i64) -> Pair {
-        Pair::make(NAME, at(seconds), Duration::from_secs(900)).unwrap()
+        Pair::make(NAME, at(seconds), Duration::from_mins(15)).unwrap()
     }
 
     fn kept(state: &State) -> State {

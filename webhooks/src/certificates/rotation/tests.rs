@@ -9,17 +9,17 @@ fn at(seconds: i64) -> Timestamp {
 }
 
 fn lifetimes() -> Lifetimes {
-    Lifetimes::new(Duration::from_secs(900), Duration::from_secs(100)).unwrap()
+    Lifetimes::new(Duration::from_mins(15), Duration::from_secs(100)).unwrap()
 }
 
 /// Made at 0, valid until 900, due at 600.
-fn view(stage: Stage) -> Option<View> {
-    Some(View {
+fn view(stage: Stage) -> View {
+    View {
         issued: at(0),
         expires: at(900),
         stage,
         asked: false,
-    })
+    }
 }
 
 #[test]
@@ -37,7 +37,7 @@ fn each_stage_has_its_step_at_its_time() {
         (Switched(at(0)), true, 100, Step::Retire),
     ] {
         assert_eq!(
-            next(view(stage), published, at(now), lifetimes()),
+            next(Some(view(stage)), published, at(now), lifetimes()),
             step,
             "{stage:?} {published} {now}"
         );
@@ -48,7 +48,7 @@ fn each_stage_has_its_step_at_its_time() {
 fn without_a_certificate_that_somebody_trusts_one_is_made_at_once() {
     assert_eq!(next(None, true, at(0), lifetimes()), Step::Make);
     for published in [true, false] {
-        let step = |stage| next(view(stage), published, at(900), lifetimes());
+        let step = |stage| next(Some(view(stage)), published, at(900), lifetimes());
         assert_eq!(step(Stage::Steady), Step::Make);
         assert_eq!(step(Stage::Switched(at(899))), Step::Make);
         // The next one is there already.
@@ -58,13 +58,16 @@ fn without_a_certificate_that_somebody_trusts_one_is_made_at_once() {
 
 #[test]
 fn a_certificate_is_replaced_earlier_if_somebody_asks_or_the_validity_is_shortened() {
-    let asked = view(Stage::Steady).map(|view| View { asked: true, ..view });
-    assert_eq!(next(asked, true, at(1), lifetimes()), Step::Announce);
+    let asked = View {
+        asked: true,
+        ..view(Stage::Steady)
+    };
+    assert_eq!(next(Some(asked), true, at(1), lifetimes()), Step::Announce);
     let shorter = Lifetimes::new(Duration::from_secs(90), Duration::from_secs(10)).unwrap();
-    assert_eq!(next(view(Stage::Steady), true, at(60), shorter), Step::Announce);
-    let longer = Lifetimes::new(Duration::from_secs(9_000), Duration::from_secs(10)).unwrap();
-    assert_eq!(next(view(Stage::Steady), true, at(599), longer), Step::Wait);
-    assert_eq!(next(view(Stage::Steady), true, at(600), longer), Step::Announce);
+    assert_eq!(next(Some(view(Stage::Steady)), true, at(60), shorter), Step::Announce);
+    let longer = Lifetimes::new(Duration::from_mins(150), Duration::from_secs(10)).unwrap();
+    assert_eq!(next(Some(view(Stage::Steady)), true, at(599), longer), Step::Wait);
+    assert_eq!(next(Some(view(Stage::Steady)), true, at(600), longer), Step::Announce);
 }
 
 #[test]
@@ -144,7 +147,7 @@ proptest! {
         lags in prop::collection::vec(0_i64..30, 3),
         setbacks in prop::collection::btree_set(600_i64..4_000, 0..8),
     ) {
-        let view = view(Stage::Steady).unwrap();
+        let view = view(Stage::Steady);
         let mut secret = Secret { current: 0, other: None, view };
         let (mut newest, mut now) = (0, 0);
         let mut configuration = secret.bundle();
