@@ -93,7 +93,7 @@ async fn what_nobody_knows_yet_is_admitted_with_a_warning(env: &Env) -> Result<(
     let told = apply(env, &installation(&plugins, "nobodys", &anything)).await?;
     contains(
         &told,
-        "Warning: stored, but nothing is installed yet: no plugin nobodys is registered",
+        "Warning: stored, but not carried out yet: no plugin nobodys is registered",
     )?;
     contains(&told, "nobodys created")
 }

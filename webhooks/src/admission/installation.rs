@@ -55,7 +55,7 @@ async fn store(request: &Request, slug: TenantSlug, cluster: &Cluster) -> Result
     Ok(
         match judge(&wanted, &world, &unchecked(cluster.releases()), cluster.overrides()) {
             Judgement::Taken => Verdict::Allowed,
-            Judgement::Open(why) => Verdict::Warned(format!("stored, but nothing is installed yet: {why}")),
+            Judgement::Open(why) => Verdict::Warned(format!("stored, but not carried out yet: {why}")),
             Judgement::Refused(outcome) => Verdict::refused(outcome),
         },
     )
