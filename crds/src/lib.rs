@@ -32,6 +32,8 @@ pub const LABEL_TENANT: &str = "plexica.io/tenant";
 pub const LABEL_TENANT_ID: &str = "plexica.io/tenant-id";
 /// Annotation by which a person confirms that a tenant's data may be dropped; its value is the slug.
 pub const ANNOTATION_CONFIRM_DELETE: &str = "plexica.io/confirm-delete";
+/// Annotation that names the id of the deleted tenant whose retained data a new Tenant is to have.
+pub const ANNOTATION_RESTORE: &str = "plexica.io/restore";
 /// Label on a namespace that outlives its tenant because the data was retained.
 pub const LABEL_RETAINED: &str = "plexica.io/retained";
 /// Finalizer that holds a Tenant until its backends are revoked or dropped.

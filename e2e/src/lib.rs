@@ -9,7 +9,7 @@
 //! | getting and building what is missing | [`tools`] |
 //! | what the parts need of the machine: network, mounts, cgroups, processes | [`host`] |
 //! | one file for each part: its flags, its configuration, when it is ready | [`parts`] |
-//! | the operator on that cluster, its tenants, and the way to their plugins | [`platform`], [`tenants`], [`gateway`] |
+//! | the operator on that cluster, its webhook, its tenants, and the way to their plugins | [`platform`], [`webhook`], [`tenants`], [`gateway`] |
 //! | the order of it all | [`up`], [`down`], [`status`] |
 //! | what tests and benchmarks ask of a running stack | [`stack`] |
 
@@ -37,3 +37,4 @@ pub mod ui;
 pub mod up;
 pub mod versions;
 pub mod wait;
+pub mod webhook;

@@ -12,6 +12,7 @@ use crate::parts::postgres;
 use crate::platform::{self, NAMESPACE, RELEASE};
 use crate::tools::Tools;
 use crate::ui::Ui;
+use crate::webhook;
 
 /// kubectl, as the cluster's administrator.
 pub async fn kubectl(layout: Layout, args: &[String]) -> Result<()> {
@@ -36,14 +37,20 @@ pub fn psql(layout: &Layout, args: &[String]) -> Result<()> {
     )
 }
 
-/// The end of a log, then what is added to it if `follow`. `operator` is the log of the operator's pod.
+/// The end of a log, then what is added to it if `follow`. `operator` is the log of the operator's pod, `webhooks` that
+/// of its webhook.
 pub async fn logs(layout: Layout, name: &str, follow: bool) -> Result<()> {
     require_stack(&layout)?;
-    if name == "operator" {
+    let deployment = match name {
+        "operator" => Some(RELEASE),
+        "webhooks" => Some(webhook::NAME),
+        _ => None,
+    };
+    if let Some(deployment) = deployment {
         let mut args = vec![
             "logs".to_owned(),
             format!("--namespace={NAMESPACE}"),
-            format!("deployment/{RELEASE}"),
+            format!("deployment/{deployment}"),
         ];
         args.push("--tail=200".to_owned());
         args.extend(follow.then(|| "--follow".to_owned()));
@@ -59,7 +66,7 @@ pub async fn logs(layout: Layout, name: &str, follow: bool) -> Result<()> {
             .filter_map(|file| Some(file.path().file_stem()?.to_string_lossy().into_owned()))
             .collect();
         names.sort();
-        let advice = format!("there are: operator {}", names.join(" "));
+        let advice = format!("there are: operator webhooks {}", names.join(" "));
         return Err(Failure::new(format!("there is no log of `{name}`"), advice).into());
     }
     let mut tail = Command::new("tail");

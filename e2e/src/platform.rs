@@ -17,9 +17,10 @@ use crate::failure::Failure;
 use crate::host::command;
 use crate::layout::{self, Layout, key};
 use crate::parts::{Context, kubernetes, node};
-use crate::tools::{Tools, go, operator};
+use crate::tools::operator::{self, OperatorBinaries};
+use crate::tools::{Tools, go};
 use crate::ui::Step;
-use crate::wait;
+use crate::{wait, webhook};
 
 /// Namespace of the operator.
 pub const NAMESPACE: &str = "plexica-system";
@@ -27,8 +28,8 @@ pub const NAMESPACE: &str = "plexica-system";
 pub const RELEASE: &str = "plexica-operator";
 /// Release of the custom resource definitions.
 const CRD_RELEASE: &str = "plexica-crds";
-/// The operator's image, without its tag.
-const IMAGE: &str = "plexica.io/operator";
+/// The image of the operator and that of its webhook, without their tags.
+const IMAGES: [&str; 2] = ["plexica.io/operator", "plexica.io/webhooks"];
 /// Values of the operator's chart on this stack.
 const VALUES: &str = "e2e/stack-values.yaml";
 /// Longest time for the operator's pod to become ready.
@@ -73,47 +74,53 @@ fn secrets(context: &Context) -> [Value; 3] {
     ]
 }
 
-/// What the operator's pod will need: its image in containerd, the custom resource definitions in the cluster. Returns the
-/// image's tag.
-pub async fn prepare_operator(context: &Context, binary: &Path) -> Result<String> {
+/// What the chart's pods will need: their images in containerd, the custom resource definitions in the cluster. Returns
+/// the options that name the images.
+pub async fn prepare_operator(context: &Context, binaries: &OperatorBinaries) -> Result<[String; 2]> {
     context
         .ui
         .step("image and definitions", async |step| {
             let layout = &context.layout;
-            let tag = operator::tag(binary)?;
-            let image = format!("{IMAGE}:{tag}");
-            if !node::has_image(layout, &image).await? {
-                step.says("importing the image");
-                node::import(layout, &image, binary).await?;
+            let OperatorBinaries { operator, webhooks } = binaries;
+            let tags = [operator::tag(operator)?, operator::tag(webhooks)?];
+            for ((name, tag), binary) in IMAGES.iter().zip(&tags).zip([operator, webhooks]) {
+                let image = format!("{name}:{tag}");
+                if !node::has_image(layout, &image).await? {
+                    step.says(&format!("importing {image}"));
+                    node::import(layout, &image, binary).await?;
+                }
             }
             install(context, step, CRD_RELEASE, &[]).await?;
-            step.result(image);
-            Ok(tag)
+            step.result(format!("{}:{}", IMAGES[0], tags[0]));
+            let [operator, webhooks] = tags;
+            Ok([
+                format!("--set=image.tag={operator}"),
+                format!("--set=webhook.image.tag={webhooks}"),
+            ])
         })
         .await
 }
 
-/// The operator's chart with that image, and its pod ready.
-pub async fn deploy(context: &Context, tag: &str) -> Result<()> {
+/// The operator's chart with those images, and its pods ready.
+pub async fn deploy(context: &Context, images: &[String; 2]) -> Result<()> {
     context
         .ui
         .step("operator", async |step| {
             let values = context.layout.repository.join(VALUES);
-            let options = [
-                format!("--values={}", values.display()),
-                format!("--set=image.tag={tag}"),
-            ];
+            let [operator, webhooks] = images.clone();
+            let options = [format!("--values={}", values.display()), operator, webhooks];
             install(context, step, RELEASE, &options).await?;
-            step.says("waiting for the pod");
+            step.says("waiting for the pods");
             step.result("ready");
-            wait_ready(context).await
+            wait_ready(context).await?;
+            webhook::wait_ready(&context.layout).await
         })
         .await
 }
 
 /// Installs or upgrades a chart, unless it is deployed with these options and these files.
 async fn install(context: &Context, step: &Step, release: &str, options: &[String]) -> Result<()> {
-    let deployed = context.layout.state.join("deployed").join(release);
+    let deployed = deployed(&context.layout, release);
     let wanted = fingerprint(&context.layout, release, options)?;
     if std::fs::read_to_string(&deployed).ok().as_ref() == Some(&wanted) {
         return Ok(());
@@ -123,7 +130,13 @@ async fn install(context: &Context, step: &Step, release: &str, options: &[Strin
     layout::write(&deployed, wanted.as_bytes())
 }
 
-async fn helm(context: &Context, release: &str, options: &[String]) -> Result<()> {
+/// Where it is noted what a release was made of.
+pub fn deployed(layout: &Layout, release: &str) -> PathBuf {
+    layout.state.join("deployed").join(release)
+}
+
+/// Installs or upgrades a chart.
+pub async fn helm(context: &Context, release: &str, options: &[String]) -> Result<()> {
     let mut helm = command::inside_cgroup(context.tools.go(go::HELM).await?.join("helm"))?;
     helm.args([
         "upgrade",
@@ -178,7 +191,7 @@ pub async fn operator_is_ready(layout: &Layout) -> Result<()> {
 }
 
 /// Whether the pods of a Deployment are all of its present template, and ready.
-fn rolled_out(deployment: &Deployment) -> Result<()> {
+pub fn rolled_out(deployment: &Deployment) -> Result<()> {
     let wanted = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
     let status = deployment.status.as_ref().context("no status yet")?;
     anyhow::ensure!(

@@ -17,6 +17,7 @@ use crate::parts::{self, Context, Part, keycloak, minio, postgres};
 use crate::platform;
 use crate::tools::Tools;
 use crate::ui::Ui;
+use crate::webhook;
 
 /// The running stack.
 #[derive(Clone)]
@@ -158,6 +159,21 @@ impl Stack {
     /// Log of the operator's newest pod.
     pub fn operator_log(&self) -> Option<PathBuf> {
         platform::operator_log(&self.context.layout)
+    }
+
+    /// Switches the admission webhook off, as the chart's user does.
+    pub async fn switch_webhook_off(&self) -> Result<()> {
+        webhook::switch_off(&self.context).await
+    }
+
+    /// Changes values of the operator's chart that concern the webhook.
+    pub async fn reconfigure_webhook(&self, values: &[&str]) -> Result<()> {
+        webhook::reconfigure(&self.context, values).await
+    }
+
+    /// Undoes both, by the values that it had.
+    pub async fn restore_webhook(&self, values: &[&str]) -> Result<()> {
+        webhook::restore(&self.context, values).await
     }
 
     /// Ends a part the friendly way and waits until it is gone.

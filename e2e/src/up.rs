@@ -41,11 +41,11 @@ pub async fn up(layout: Layout, ui: Ui) -> Result<()> {
     // The operator comes last: the snapshot of the database must hold nothing of its own, and a pod that meets a backend
     // which is not there yet only waits longer for it afterwards.
     let operator = async {
-        let ((), binary, _) = try_join!(cluster(&context), context.tools.operator(), context.tools.go(go::HELM))?;
-        platform::prepare_operator(&context, &binary).await
+        let ((), binaries, _) = try_join!(cluster(&context), context.tools.operator(), context.tools.go(go::HELM))?;
+        platform::prepare_operator(&context, &binaries).await
     };
-    let (image, ()) = try_join!(operator, backends(&context))?;
-    platform::deploy(&context, &image).await?;
+    let (tags, ()) = try_join!(operator, backends(&context))?;
+    platform::deploy(&context, &tags).await?;
     try_join!(tenants::apply_examples(&context), plugins::prepare(&context))?;
     plugins::install(&context).await?;
     context

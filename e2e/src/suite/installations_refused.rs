@@ -14,17 +14,21 @@ use super::{
     clients::database,
     env::{Env, contains, eventually, post, unique},
     tenant_plugins::{PATIENCE, TenantPlugins, install, says},
+    without_webhook,
 };
 
 /// See the file's description.
 pub fn cases() -> Vec<Case> {
-    crate::cases![false;
-        a_configuration_that_breaks_the_schema_is_told_with_its_place,
-        a_secret_of_the_configuration_comes_from_a_secret_only,
+    let mut all = crate::cases![false;
         a_migration_that_fails_is_told_with_its_statement_and_leaves_what_runs,
         what_cannot_be_chosen_is_explained,
         an_installation_in_a_namespace_of_no_tenant_says_so,
-    ]
+    ];
+    all.extend(without_webhook(crate::cases![false;
+        a_configuration_that_breaks_the_schema_is_told_with_its_place,
+        a_secret_of_the_configuration_comes_from_a_secret_only,
+    ]));
+    all
 }
 
 async fn a_configuration_that_breaks_the_schema_is_told_with_its_place(env: &Env) -> Result<()> {

@@ -2,7 +2,8 @@
 //!
 //! A test is a [`Case`]: a name that reads as a rule, and an async function over [`Env`]. Files are named by
 //! their subject. Cases run a few at a time; those that disturb others (they kill the operator, count its
-//! writes, change the CRDs) are `alone`.
+//! writes, change the CRDs) are `alone`. Those that look at what the operator does about objects that its webhook would
+//! refuse run in a phase of their own, in which the webhook is switched off.
 
 mod backends_down;
 mod bad_input;
@@ -37,6 +38,7 @@ mod suspension;
 mod tables;
 pub mod tenant_plugins;
 mod undecodable;
+mod webhook;
 
 use anyhow::Result;
 use futures::future::BoxFuture;
@@ -52,6 +54,8 @@ pub struct Case {
     pub file: &'static str,
     /// Whether it must run while no other does.
     pub alone: bool,
+    /// Whether the admission webhook is on. Off are those which prove that the operator is safe without it.
+    pub webhook: bool,
     /// The test.
     pub run: for<'a> fn(&'a Env) -> BoxFuture<'a, Result<()>>,
 }
@@ -64,9 +68,16 @@ macro_rules! cases {
             name: stringify!($function),
             file: module_path!(),
             alone: $alone,
+            webhook: true,
             run: |env| Box::pin($function(env)),
         }),+]
     };
+}
+
+/// The same cases with the webhook switched off: what it would refuse is told later, by a condition.
+fn without_webhook(cases: Vec<Case>) -> Vec<Case> {
+    let off = |case| Case { webhook: false, ..case };
+    cases.into_iter().map(off).collect()
 }
 
 /// How many tests ended how.
@@ -109,6 +120,7 @@ fn all() -> Vec<Case> {
         installations_refused::cases(),
         routes::cases(),
         undecodable::cases(),
+        webhook::cases(),
         converged::cases(),
         crashes::cases(),
         installation_crashes::cases(),

@@ -1,4 +1,4 @@
-//! The operator may do what it does, and nothing else: in Kubernetes and in every backend.
+//! The operator and its webhook may do what they do, and nothing else: in Kubernetes and in every backend.
 
 mod rules;
 
@@ -27,11 +27,13 @@ use super::{
     installations,
     observe::audit,
     releases::VERSION,
+    tenant_plugins::TenantPlugins,
 };
 use crate::{
     cases,
     credentials::{OPERATOR, OPERATOR_ROLE},
     platform::{NAMESPACE, RELEASE},
+    webhook,
 };
 use rules::{BOUND_IN_TENANTS, Granted};
 
@@ -42,6 +44,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub fn cases() -> Vec<Case> {
     cases![true;
         what_the_operator_is_granted_is_what_it_uses,
+        what_its_webhook_is_granted_is_what_it_uses,
         the_operators_token_opens_no_other_namespace,
         the_operator_is_no_superuser_of_postgresql,
         the_operator_may_only_create_realms_in_keycloak,
@@ -55,10 +58,27 @@ async fn what_the_operator_is_granted_is_what_it_uses(env: &Env) -> Result<()> {
     use_everything(env).await?;
     eventually("grants and use agree", PATIENCE, || async {
         let used = audit::of_user(&env.stack.audit_log(), audit::OPERATOR)?;
-        granted.compare(&used, granted_since(env).await?)
+        granted.compare(&used, granted_since(env, RELEASE).await?)
     })
     .await?;
     prove_bindings(env).await
+}
+
+async fn what_its_webhook_is_granted_is_what_it_uses(env: &Env) -> Result<()> {
+    let granted = Granted::read_webhook(env).await?;
+    let secrets: Api<Secret> = Api::namespaced(env.client.clone(), NAMESPACE);
+    let certificates = format!("{}-certificates", webhook::NAME);
+    let asked = json!({ "metadata": { "annotations": { "plexica.io/rotate": "the test says so" } } });
+    secrets
+        .patch(&certificates, &PatchParams::default(), &Patch::Merge(asked))
+        .await?;
+    let plugins = TenantPlugins::of_new_tenant(env).await?;
+    plugins.install("contacts", json!({ "enabled": false })).await?;
+    eventually("grants and use agree", PATIENCE, || async {
+        let used = audit::of_user(&env.stack.audit_log(), audit::WEBHOOKS)?;
+        granted.compare(&used, granted_since(env, webhook::NAME).await?)
+    })
+    .await
 }
 
 /// What an ordinary life does not show: drift, twice; the end of a tenant whose namespace is its own, and of one whose
@@ -117,17 +137,17 @@ async fn use_a_release(env: &Env) -> Result<()> {
     env.withdraw(&release).await
 }
 
-/// When the roles and the operator of now came to be: what was used before tells nothing about them.
-async fn granted_since(env: &Env) -> Result<jiff::Timestamp> {
+/// When the roles and the process of now came to be: what was used before tells nothing about them.
+async fn granted_since(env: &Env, name: &str) -> Result<jiff::Timestamp> {
     let sets: Api<k8s_openapi::api::apps::v1::ReplicaSet> = Api::namespaced(env.client.clone(), NAMESPACE);
-    let labels = ListParams::default().labels(&format!("app.kubernetes.io/name={RELEASE}"));
+    let labels = ListParams::default().labels(&format!("app.kubernetes.io/name={name}"));
     let sets = sets.list(&labels).await?;
     let newest = sets
         .iter()
         .filter_map(ResourceExt::creation_timestamp)
         .map(|time| time.0)
         .max();
-    newest.context("the operator's Deployment has no ReplicaSet")
+    newest.with_context(|| format!("Deployment {name} has no ReplicaSet"))
 }
 
 /// The bindings that name the operator are those of the chart and one in each tenant's namespace.

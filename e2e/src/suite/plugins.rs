@@ -22,6 +22,7 @@ use super::{
     },
     env::{Env, contains, eventually, post, unique},
     releases::{VERSION, said},
+    without_webhook,
 };
 use crate::platform::NAMESPACE;
 
@@ -30,17 +31,20 @@ const PATIENCE: Duration = Duration::from_secs(15);
 
 /// See the file's description.
 pub fn cases() -> Vec<Case> {
-    crate::cases![false;
+    let mut all = crate::cases![false;
         a_release_is_accepted_and_has_its_row_in_the_registry,
         kubectl_get_shows_id_version_state_and_installations_of_a_release,
         kubectl_describe_tells_what_became_of_a_release,
         a_deprecated_release_says_what_to_use_instead_and_can_be_recommended_again,
         installations_are_counted_for_the_version_that_they_run,
-        a_release_that_is_used_is_deleted_when_its_last_user_is_gone,
         a_deleted_release_takes_its_row_with_it,
         a_row_that_somebody_changed_is_set_right,
         migrations_in_a_config_map_are_awaited_checked_and_part_of_the_release,
-    ]
+    ];
+    all.extend(without_webhook(crate::cases![false;
+        a_release_that_is_used_is_deleted_when_its_last_user_is_gone,
+    ]));
+    all
 }
 
 async fn a_release_is_accepted_and_has_its_row_in_the_registry(env: &Env) -> Result<()> {

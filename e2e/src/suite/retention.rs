@@ -16,17 +16,21 @@ use super::{
     Case,
     clients::{database, identity::Admin, storage},
     env::{Env, condition_of, contains, eventually, unique},
+    without_webhook,
 };
 
 /// See the file's description.
 pub fn cases() -> Vec<Case> {
-    crate::cases![false;
+    let mut all = crate::cases![false;
         retained_data_outlives_its_tenant_and_nobody_can_reach_it,
         sessions_of_a_retained_tenant_are_ended,
-        nobody_inherits_retained_data_by_the_same_name,
         a_deletion_that_was_not_confirmed_keeps_the_data_and_says_so,
         a_confirmation_of_another_name_is_none,
-    ]
+    ];
+    all.extend(without_webhook(crate::cases![false;
+        nobody_inherits_retained_data_by_the_same_name,
+    ]));
+    all
 }
 
 /// What a tenant has that must outlive it, and the credentials that must not.

@@ -13,7 +13,8 @@ const CONCURRENCY: usize = 4;
 /// Longest time for one case.
 const DEADLINE: Duration = Duration::from_mins(8);
 
-/// Runs the cases whose name or file contains `filter`: first those that may share the stack, then the others.
+/// Runs the cases whose name or file contains `filter`: those that may share the stack, then those without the webhook,
+/// then those that want to be alone.
 pub async fn run(stack: &Stack, cases: Vec<Case>, filter: Option<&str>) -> Result<Tally> {
     let wanted = |case: &Case| {
         filter.is_none_or(|filter| {
@@ -21,22 +22,39 @@ pub async fn run(stack: &Stack, cases: Vec<Case>, filter: Option<&str>) -> Resul
             case.name.contains(&words) || case.file.contains(&words)
         })
     };
-    let (alone, shared): (Vec<_>, Vec<_>) = cases.into_iter().filter(wanted).partition(|case| case.alone);
+    let (admitted, unguarded): (Vec<_>, Vec<_>) = cases.into_iter().filter(wanted).partition(|case| case.webhook);
     ensure!(
-        !(alone.is_empty() && shared.is_empty()),
+        !(admitted.is_empty() && unguarded.is_empty()),
         "there is no test of the name or file `{}`",
         filter.unwrap_or_default()
     );
     let env = Env::new(stack).await?;
     let mut tally = Tally::default();
-    let mut results = stream::iter(shared.into_iter().map(|case| one(env.clone(), case))).buffer_unordered(CONCURRENCY);
+    let (alone, shared): (Vec<_>, Vec<_>) = admitted.into_iter().partition(|case| case.alone);
+    together(&env, shared, &mut tally).await;
+    if !unguarded.is_empty() {
+        stack.switch_webhook_off().await?;
+        let (alone, shared): (Vec<_>, Vec<_>) = unguarded.into_iter().partition(|case| case.alone);
+        together(&env, shared, &mut tally).await;
+        one_by_one(&env, alone, &mut tally).await;
+        stack.restore_webhook(&["webhook.enabled=true"]).await?;
+    }
+    // Last: some look at all that was done before.
+    one_by_one(&env, alone, &mut tally).await;
+    Ok(tally)
+}
+
+async fn together(env: &Env, cases: Vec<Case>, tally: &mut Tally) {
+    let mut results = stream::iter(cases.into_iter().map(|case| one(env.clone(), case))).buffer_unordered(CONCURRENCY);
     while let Some(result) = results.next().await {
         tally.add(result);
     }
-    for case in alone {
+}
+
+async fn one_by_one(env: &Env, cases: Vec<Case>, tally: &mut Tally) {
+    for case in cases {
         tally.add(one(env.clone(), case).await);
     }
-    Ok(tally)
 }
 
 impl Tally {

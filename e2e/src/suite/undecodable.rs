@@ -22,6 +22,7 @@ use super::{
     env::{Env, contains, eventually, unique},
     releases::VERSION,
     tenant_plugins::TenantPlugins,
+    without_webhook,
 };
 
 /// A field of a spec, by the definition that it is in.
@@ -46,12 +47,15 @@ const PATIENCE: Duration = Duration::from_mins(1);
 
 /// See the file's description.
 pub fn cases() -> Vec<Case> {
-    crate::cases![true;
+    let mut all = crate::cases![true;
         an_object_that_does_not_decode_is_stalled_and_stops_nobody,
         an_object_that_does_not_decode_can_be_deleted_and_its_data_is_kept,
-        a_release_that_does_not_decode_is_told_stops_nobody_and_can_be_deleted,
         plugins_of_a_tenant_that_does_not_decode_go_on,
-    ]
+    ];
+    all.extend(without_webhook(crate::cases![true;
+        a_release_that_does_not_decode_is_told_stops_nobody_and_can_be_deleted,
+    ]));
+    all
 }
 
 async fn an_object_that_does_not_decode_is_stalled_and_stops_nobody(env: &Env) -> Result<()> {

@@ -13,11 +13,23 @@ use crate::tools::Tools;
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 const STATIC: &str = "-C target-feature=+crt-static";
 
+/// What the operator's chart runs.
+pub struct OperatorBinaries {
+    /// The operator.
+    pub operator: PathBuf,
+    /// The admission webhook.
+    pub webhooks: PathBuf,
+}
+
 impl Tools {
-    /// The operator's binary, built from the working tree.
-    pub async fn operator(&self) -> Result<PathBuf> {
-        let folder = self.release("operator", &["plexica-operator"]).await?;
-        Ok(folder.join("plexica-operator"))
+    /// The binaries of the operator and of its webhook, built from the working tree.
+    pub async fn operator(&self) -> Result<OperatorBinaries> {
+        let [operator, webhooks] = ["plexica-operator", "plexica-webhooks"];
+        let folder = self.release("operator", &[operator, webhooks]).await?;
+        Ok(OperatorBinaries {
+            operator: folder.join(operator),
+            webhooks: folder.join(webhooks),
+        })
     }
 
     /// The folder with the release binaries of some packages, built together from the working tree; cargo decides

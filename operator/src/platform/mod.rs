@@ -104,7 +104,7 @@ pub struct Platform {
     /// Domain of the cluster's Services.
     pub cluster_domain: String,
     /// What the platform says over the defaults of plugins' configurations.
-    pub plugins: BTreeMap<PluginId, PluginOverrides>,
+    pub plugins: Overrides,
 }
 
 /// A Gateway of the Gateway API, which somebody else makes and serves.
@@ -133,6 +133,9 @@ pub enum Scheme {
     #[strum(serialize = "http")]
     Http,
 }
+
+/// What the platform says of plugins, by their ids.
+pub type Overrides = BTreeMap<PluginId, PluginOverrides>;
 
 /// What the platform says of one plugin, for all tenants.
 #[derive(Debug, Default, Deserialize)]
@@ -208,11 +211,7 @@ pub struct S3Pool {
 impl Platform {
     /// Reads and checks the file and the credentials that it names.
     pub fn load(path: &Path) -> Result<Self, PlatformError> {
-        let text = fs::read_to_string(path).map_err(|source| PlatformError::Read {
-            path: path.to_owned(),
-            source,
-        })?;
-        Reader { path }.parse(&text)
+        Reader { path }.parse(&text(path)?)
     }
 
     /// TCP ports of all backends as pods reach them, sorted: what a plugin's network policy opens.
@@ -225,6 +224,21 @@ impl Platform {
         let s3 = self.s3.iter().filter_map(|pool| pool.endpoint.port_or_known_default());
         postgres.chain(keycloak).chain(s3).collect()
     }
+}
+
+/// What the file says of plugins. Reads no credentials: for the webhook, which has none.
+///
+/// # Errors
+/// The file cannot be read, or is of another shape.
+pub fn load_overrides(path: &Path) -> Result<Overrides, PlatformError> {
+    Reader { path }.overrides(&text(path)?)
+}
+
+fn text(path: &Path) -> Result<String, PlatformError> {
+    fs::read_to_string(path).map_err(|source| PlatformError::Read {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 #[cfg(test)]

@@ -1,20 +1,20 @@
 //! From the text of the platform file to what is checked.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::HashSet,
     fs,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use plexica_crds::{names::PluginId, period::Period};
+use plexica_crds::period::Period;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 use url::Url;
 
 use super::{
-    Gateway, KeycloakPool, PlacementPolicy, Platform, PlatformError, PluginOverrides, PoolCommon, PostgresPool,
-    S3Driver, S3Pool, Scheme, Tls,
+    Gateway, KeycloakPool, Overrides, PlacementPolicy, Platform, PlatformError, PoolCommon, PostgresPool, S3Driver,
+    S3Pool, Scheme, Tls,
 };
 
 #[derive(Deserialize)]
@@ -34,7 +34,7 @@ struct File {
     #[serde(default = "cluster_domain")]
     cluster_domain: String,
     #[serde(default)]
-    plugins: BTreeMap<PluginId, PluginOverrides>,
+    plugins: Overrides,
 }
 
 #[derive(Deserialize)]
@@ -114,10 +114,6 @@ pub(super) struct Reader<'a> {
 
 impl Reader<'_> {
     pub(super) fn parse(&self, text: &str) -> Result<Platform, PlatformError> {
-        let file: File = serde_saphyr::from_str(text).map_err(|error| PlatformError::Syntax {
-            path: self.path.to_owned(),
-            reason: error.to_string(),
-        })?;
         let File {
             installation_id,
             base_domain,
@@ -130,7 +126,7 @@ impl Reader<'_> {
             shared_namespace,
             cluster_domain,
             plugins,
-        } = file;
+        } = self.file(text)?;
         self.check(
             &installation_id,
             !installation_id.value.is_empty()
@@ -202,6 +198,17 @@ impl Reader<'_> {
             name: name.value,
             section_name,
             scheme,
+        })
+    }
+
+    pub(super) fn overrides(&self, text: &str) -> Result<Overrides, PlatformError> {
+        Ok(self.file(text)?.plugins)
+    }
+
+    fn file(&self, text: &str) -> Result<File, PlatformError> {
+        serde_saphyr::from_str(text).map_err(|error| PlatformError::Syntax {
+            path: self.path.to_owned(),
+            reason: error.to_string(),
         })
     }
 

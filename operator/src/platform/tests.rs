@@ -161,3 +161,14 @@ fn the_platform_may_say_something_over_a_plugins_defaults() {
     let overrides = &platform.plugins[&PluginId::parse("crm").unwrap()];
     assert_eq!(overrides.configuration["pageSize"], 50);
 }
+
+#[test]
+fn what_the_file_says_of_plugins_is_read_without_credentials() {
+    let (folder, text) = fixture();
+    drop(folder);
+    let reader = Reader {
+        path: Path::new("platform.yaml"),
+    };
+    let overrides = reader.overrides(&format!("{text}plugins:\n  crm:\n    configuration: {{}}\n"));
+    assert_eq!(overrides.unwrap().len(), 1);
+}

@@ -29,6 +29,14 @@ pub enum Gate {
     /// All objects of this kind are in the cache.
     #[strum(to_string = "the cache of kind {0} is not filled yet")]
     Cache(&'static str),
+    /// The webhook has a certificate.
+    #[strum(serialize = "there is no serving certificate yet: is its Secret there (chart plexica-operator)?")]
+    Certificate,
+    /// The API servers are told to trust it.
+    #[strum(
+        serialize = "the ValidatingWebhookConfiguration does not name the certificate's authority yet: is it there (chart plexica-operator)?"
+    )]
+    Trust,
 }
 
 /// The gates that are still closed; ready when there is none.

@@ -8,6 +8,9 @@ use serde::Deserialize;
 /// The operator's service account, as the API server names it.
 pub const OPERATOR: &str = "system:serviceaccount:plexica-system:plexica-operator";
 
+/// Its webhook's.
+pub const WEBHOOKS: &str = "system:serviceaccount:plexica-system:plexica-webhooks";
+
 /// A request that the API server answered (or, for a watch, began to answer).
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]

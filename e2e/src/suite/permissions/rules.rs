@@ -11,6 +11,7 @@ use kube::Api;
 use crate::{
     platform::NAMESPACE,
     suite::{env::Env, observe::audit},
+    webhook,
 };
 
 /// Cluster role that is bound everywhere.
@@ -85,6 +86,28 @@ impl Granted {
             (Scope::Own, migrations.rules),
         ] {
             for rule in rules.iter().flatten() {
+                granted.extend(permissions(rule).into_iter().map(|permission| (scope, permission)));
+            }
+        }
+        Ok(Self(granted))
+    }
+
+    /// The roles of the webhook, which are as narrow as names can make them.
+    pub async fn read_webhook(env: &Env) -> Result<Self> {
+        let everywhere = Api::<ClusterRole>::all(env.client.clone()).get(webhook::NAME).await?;
+        let own = Api::<Role>::namespaced(env.client.clone(), NAMESPACE)
+            .get(webhook::NAME)
+            .await?;
+        let mut granted = BTreeSet::new();
+        for (scope, rules) in [(Scope::Everywhere, everywhere.rules), (Scope::Own, own.rules)] {
+            for rule in rules.iter().flatten() {
+                let resources = rule.resources.iter().flatten().map(String::as_str);
+                let named = ["secrets", "validatingwebhookconfigurations"];
+                ensure!(
+                    rule.resource_names.is_some() || !resources.clone().any(|resource| named.contains(&resource)),
+                    "it is granted {:?} of any name",
+                    resources.collect::<Vec<_>>()
+                );
                 granted.extend(permissions(rule).into_iter().map(|permission| (scope, permission)));
             }
         }

@@ -38,9 +38,9 @@ use crate::{
 };
 
 use status::Findings;
-use uses::Uses;
 
 pub use base_path::BasePaths;
+pub use uses::{Uses, parse_release};
 
 /// Kind, as a metric label.
 const KIND: &str = "Plugin";

@@ -87,8 +87,24 @@ impl Uses {
         }
     }
 
-    /// Why the release cannot go.
+    /// Why the release cannot go now.
     pub fn in_use(&self) -> Outcome {
+        Outcome::Waiting(
+            Reason::InUse,
+            format!(
+                "{}: move them to another version or delete them, then the release goes by itself",
+                self.told()
+            ),
+        )
+    }
+
+    /// Why the release is not even to be marked for deletion, if so.
+    pub fn refusal(&self) -> Option<Outcome> {
+        let message = || format!("{}: move them to another version or delete them first", self.told());
+        (!self.are_none()).then(|| Outcome::Blocked(Reason::InUse, message()))
+    }
+
+    fn told(&self) -> String {
         let all: Vec<_> = self.users.union(&self.unreadable).map(String::as_str).collect();
         let (named, more) = all.split_at(all.len().min(NAMED));
         let more = if more.is_empty() {
@@ -96,13 +112,7 @@ impl Uses {
         } else {
             format!(" and {} more", more.len())
         };
-        Outcome::Waiting(
-            Reason::InUse,
-            format!(
-                "used by {}{more}: move them to another version or delete them, then the release goes by itself",
-                named.join(", ")
-            ),
-        )
+        format!("used by {}{more}", named.join(", "))
     }
 }
 

@@ -23,7 +23,7 @@ use super::{
     Context, Pass,
     apply::shared,
     build,
-    dereference::{Caches, world},
+    dereference::{Caches, World, world},
     id_of,
     objects::remove,
     record, report,
@@ -38,7 +38,10 @@ use crate::{
 
 /// Brings an installation in deletion to its end.
 pub async fn finalize(installation: &PluginInstallation, ctx: &Context) -> Result<Pass, Error> {
-    if let Some(outcome) = needed(installation, ctx) {
+    let needed = world(installation, &ctx.caches)
+        .ok()
+        .and_then(|world| needed(installation, &world));
+    if let Some(outcome) = needed {
         return Ok(Pass::Deleting(outcome));
     }
     end(installation.meta(), installation.spec.data_policy, ctx).await
@@ -50,8 +53,7 @@ pub async fn keep(meta: &ObjectMeta, ctx: &Context) -> Result<Pass, Error> {
 }
 
 /// Who needs the plugin; nobody does if all of the tenant goes.
-fn needed(installation: &PluginInstallation, ctx: &Context) -> Option<Outcome> {
-    let world = world(installation, &ctx.caches).ok()?;
+pub fn needed(installation: &PluginInstallation, world: &World) -> Option<Outcome> {
     if world.tenant.meta().deletion_timestamp.is_some() {
         return None;
     }

@@ -39,7 +39,7 @@ pub struct World {
     /// All releases that were accepted.
     pub releases: Vec<Arc<Root<Plugin>>>,
     /// All others that decode: who looks for them is told why they are not found.
-    others: Vec<Arc<Root<Plugin>>>,
+    pub others: Vec<Arc<Root<Plugin>>>,
 }
 
 impl Caches {
@@ -107,18 +107,29 @@ pub fn world(installation: &PluginInstallation, caches: &Caches) -> Result<World
     };
     let slug = Caches::slug_of(&namespace).ok_or_else(unknown)?;
     let tenant = caches.tenant(&slug)?.ok_or_else(unknown)?;
-    let accepted = |guard: &Arc<Root<Plugin>>| guard.0.as_ref().is_ok_and(is_accepted);
-    let (releases, others) = caches.releases().into_iter().partition(accepted);
-    Ok(World {
-        tenant,
-        slug,
-        installations: caches.installations_in(&namespace),
-        releases,
-        others,
-    })
+    let installations = caches.installations_in(&namespace);
+    Ok(World::new(tenant, slug, installations, caches.releases()))
 }
 
 impl World {
+    /// What concerns an installation of this tenant, from its installations and all releases that decode.
+    pub fn new(
+        tenant: Tenant,
+        slug: TenantSlug,
+        installations: Vec<Arc<Root<PluginInstallation>>>,
+        releases: Vec<Arc<Root<Plugin>>>,
+    ) -> Self {
+        let accepted = |guard: &Arc<Root<Plugin>>| guard.0.as_ref().is_ok_and(is_accepted);
+        let (releases, others) = releases.into_iter().partition(accepted);
+        Self {
+            tenant,
+            slug,
+            installations,
+            releases,
+            others,
+        }
+    }
+
     /// The tenant's installations, as resolution sees them. One in deletion counts while it runs.
     pub fn tenant_plugins(&self) -> resolution::Tenant {
         tenant_plugins(&self.installations)

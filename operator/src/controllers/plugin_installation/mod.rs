@@ -4,9 +4,11 @@
 //! apply, step by step: configuration, schema, migrations, permissions, pods, route → status; at its end, `cleanup`.
 //! A step that fails leaves what runs untouched. Traffic does not move yet: the one slot is `a`.
 
+pub mod admission;
 mod apply;
 mod build;
 mod cleanup;
+mod configuration;
 mod controller;
 mod dereference;
 mod objects;
@@ -34,7 +36,7 @@ use crate::{
     },
 };
 
-pub use dereference::{Caches, running_version};
+pub use dereference::{Caches, World, running_version};
 
 /// Kind, as a metric label.
 const KIND: &str = "PluginInstallation";

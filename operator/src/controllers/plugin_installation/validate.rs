@@ -20,7 +20,7 @@ use super::{
 use crate::{
     backends::postgres::plugin::{PluginDatabaseSpec, PluginKey, PluginPermission, TenantTables},
     platform::Platform,
-    resolution::{self, Action, DependencyKind, Explanation},
+    resolution::{self, Action, DependencyKind, Explanation, Resolution, Step},
 };
 
 /// An installation whose version is chosen, with everything derived that others must not derive again.
@@ -75,16 +75,7 @@ pub fn validate(installation: &PluginInstallation, world: &World, platform: &Pla
     let tenant = TenantFacts::of(world, platform, running_version(installation).is_some())?;
     let (plugins, registry) = (world.tenant_plugins(), world.registry());
     let resolution = resolution::resolve(&plugins, &registry);
-    let step = match resolution.of(&id) {
-        Some(Ok(step)) => step,
-        Some(Err(explanation)) => return Err(refused(explanation, world)),
-        None => {
-            return Err(Outcome::Waiting(
-                Reason::Installing,
-                "the caches do not show it yet".to_owned(),
-            ));
-        }
-    };
+    let step = step(&resolution, &id, world)?;
     let plugin = release(world, &id, &step.to)?;
     let manifest = manifest(&plugin)?;
     let runs = match (tenant.suspended, installation.spec.enabled) {
@@ -213,7 +204,20 @@ impl TenantFacts {
     }
 }
 
-fn release(world: &World, id: &PluginId, version: &Version) -> Result<Plugin, Outcome> {
+/// What the resolution says of one installation.
+pub fn step<'a>(resolution: &'a Resolution, id: &PluginId, world: &World) -> Result<&'a Step, Outcome> {
+    match resolution.of(id) {
+        Some(Ok(step)) => Ok(step),
+        Some(Err(explanation)) => Err(refused(explanation, world)),
+        None => Err(Outcome::Waiting(
+            Reason::Installing,
+            "the caches do not show it yet".to_owned(),
+        )),
+    }
+}
+
+/// The release of this version.
+pub fn release(world: &World, id: &PluginId, version: &Version) -> Result<Plugin, Outcome> {
     let mut releases = world.releases.iter().filter_map(|guard| guard.0.as_ref().ok());
     releases
         .find(|plugin| plugin.spec.id == *id && plugin.spec.version == version.to_string())

@@ -40,6 +40,7 @@ use crate::{
 };
 
 pub use build::ServiceAccount;
+pub use placement::retained_data;
 
 /// Kind, as a metric label.
 const KIND: &str = "Tenant";

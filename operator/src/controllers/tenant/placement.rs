@@ -1,6 +1,11 @@
 //! Where a tenant lives: asked of the registry once, and sticky from then on.
 
-use plexica_crds::tenant::conditions::{Outcome, Reason};
+use jiff::Timestamp;
+use plexica_crds::{
+    ANNOTATION_RESTORE,
+    names::TenantSlug,
+    tenant::conditions::{Outcome, Reason},
+};
 
 use super::{Context, report, validate::ValidatedTenant};
 use crate::{
@@ -27,15 +32,7 @@ pub async fn place(tenant: &ValidatedTenant, ctx: &Context) -> Result<Placement,
         })
         .await;
     placed.map_err(|error| match error {
-        PlacementError::RetainedData { id, since: _, purge_at } => Outcome::Blocked(
-            Reason::RetainedDataExists,
-            format!(
-                "data of a deleted tenant `{}` with id {id} is retained{}; nobody inherits it by accident: delete that data or \
-                 choose another name (restoring by annotation plexica.io/restore: {id} comes with a later release)",
-                tenant.slug,
-                purge_at.map_or_else(String::new, |at| format!(" until {at:.0}")),
-            ),
-        ),
+        PlacementError::RetainedData { id, since: _, purge_at } => retained_data(&tenant.slug, &id.to_string(), purge_at),
         PlacementError::UnknownPool { kind, wanted, known } => Outcome::Blocked(
             Reason::PoolUnknown,
             format!("the platform has no {kind} pool `{wanted}`; it has: {}", known.join(", ")),
@@ -54,4 +51,16 @@ pub async fn place(tenant: &ValidatedTenant, ctx: &Context) -> Result<Placement,
         ),
         PlacementError::Backend(error) => report::outcome(&error, registry),
     })
+}
+
+/// The name is a deleted tenant's whose data is kept.
+pub fn retained_data(slug: &TenantSlug, id: &str, purge_at: Option<Timestamp>) -> Outcome {
+    Outcome::Blocked(
+        Reason::RetainedDataExists,
+        format!(
+            "data of a deleted tenant `{slug}` with id {id} is retained{}; nobody inherits it by accident: delete that data or \
+             choose another name (restoring by annotation {ANNOTATION_RESTORE}: {id} comes with a later release)",
+            purge_at.map_or_else(String::new, |at| format!(" until {at:.0}")),
+        ),
+    )
 }

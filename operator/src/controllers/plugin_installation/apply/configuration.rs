@@ -9,13 +9,12 @@ use plexica_crds::{
     plugin_installation::{
         ConfigSource, KeyRef,
         conditions::{Outcome, Reason},
-        configuration::{Configuration, InvalidConfiguration, Layers, Reference, merge},
+        configuration::{Configuration, Reference, merge},
     },
 };
 use serde::de::DeserializeOwned;
-use serde_json::Map;
 
-use super::super::{Context, report, validate::Wanted};
+use super::super::{Context, configuration, report, validate::Wanted};
 use crate::runtime::client::within;
 
 /// Reads Secrets and ConfigMaps, merges everything and holds it against the plugin's schema.
@@ -27,32 +26,9 @@ pub async fn read(installation: &PluginInstallation, wanted: &Wanted, ctx: &Cont
             .map_err(|problem| Outcome::Blocked(Reason::ConfigurationInvalid, problem.to_string()))?;
         references.push(reference);
     }
-    let unsaid = Map::new();
-    let overrides = ctx.platform.plugins.get(&wanted.id);
-    let layers = Layers {
-        defaults: &wanted.plugin.spec.configuration.defaults,
-        overrides: overrides.map_or(&unsaid, |overrides| &overrides.configuration),
-        own: &installation.spec.config,
-    };
-    merge(&wanted.manifest.configuration, layers, &references).map_err(|invalid| {
-        let (reason, advice) = match invalid {
-            InvalidConfiguration::SecretInClear(_) => (Reason::SecretInClear, ""),
-            InvalidConfiguration::Refused(_) => (
-                Reason::ConfigurationInvalid,
-                "; correct spec.config, or what spec.configFrom names",
-            ),
-        };
-        let told: Vec<_> = invalid.problems().iter().map(ToString::to_string).collect();
-        Outcome::Blocked(
-            reason,
-            format!(
-                "{} {} does not admit the configuration: {}{advice}",
-                wanted.id,
-                wanted.plugin.spec.version,
-                told.join("; ")
-            ),
-        )
-    })
+    let layers = configuration::layers(installation, &wanted.plugin, &ctx.platform.plugins);
+    merge(&wanted.manifest.configuration, layers, &references)
+        .map_err(|invalid| configuration::refused(&invalid, &wanted.plugin))
 }
 
 async fn text(source: &ConfigSource, wanted: &Wanted, ctx: &Context) -> Result<String, Outcome> {
