@@ -28,7 +28,7 @@ use plexica_operator::{
 };
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::watch,
+    sync::{Mutex, watch},
 };
 use tracing::{error, info, warn};
 
@@ -133,6 +133,7 @@ async fn run(platform: PathBuf, listen: SocketAddr) -> Result<(), AnyError> {
             installations: installations.clone(),
         },
         changed,
+        shared_releases: Mutex::default(),
         platform: Arc::clone(&platform),
         backends: Arc::clone(&backends),
         namespace: account.namespace.clone(),

@@ -30,6 +30,7 @@ mod releases;
 mod retention;
 mod runner;
 mod secrets;
+mod shared_releases;
 mod suspension;
 mod tables;
 mod tenant_plugins;
@@ -90,6 +91,7 @@ fn all() -> Vec<Case> {
         ownership::cases(),
         contracts::cases(),
         secrets::cases(),
+        shared_releases::cases(),
         isolation::cases(),
         tables::cases(),
         realm::cases(),

@@ -96,6 +96,10 @@ pub struct Platform {
     pub keycloak: Vec<KeycloakPool>,
     /// Object stores.
     pub s3: Vec<S3Pool>,
+    /// Namespace for plugins that run once for all tenants; `None` refuses them.
+    pub shared_namespace: Option<String>,
+    /// Domain of the cluster's Services.
+    pub cluster_domain: String,
     /// What the platform says over the defaults of plugins' configurations.
     pub plugins: BTreeMap<PluginId, PluginOverrides>,
 }

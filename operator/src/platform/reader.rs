@@ -29,6 +29,10 @@ struct File {
     keycloak: Vec<KeycloakEntry>,
     s3: Spanned<Vec<S3Entry>>,
     #[serde(default)]
+    shared_namespace: Option<String>,
+    #[serde(default = "cluster_domain")]
+    cluster_domain: String,
+    #[serde(default)]
     plugins: BTreeMap<PluginId, PluginOverrides>,
 }
 
@@ -78,6 +82,10 @@ fn postgres_port() -> u16 {
     5432
 }
 
+fn cluster_domain() -> String {
+    "cluster.local".to_owned()
+}
+
 fn region() -> String {
     "us-east-1".to_owned()
 }
@@ -104,6 +112,8 @@ impl Reader<'_> {
             postgres,
             keycloak,
             s3,
+            shared_namespace,
+            cluster_domain,
             plugins,
         } = file;
         self.check(
@@ -154,6 +164,8 @@ impl Reader<'_> {
                 .into_iter()
                 .map(|pool| self.s3(pool))
                 .collect::<Result<_, _>>()?,
+            shared_namespace,
+            cluster_domain,
             plugins,
         })
     }

@@ -2,7 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use futures::{StreamExt, future, stream};
+use futures::{StreamExt, stream};
 use k8s_openapi::{
     api::{apps::v1::Deployment, core::v1::Service, networking::v1::NetworkPolicy},
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
@@ -20,7 +20,11 @@ use plexica_crds::{
 };
 use strum::IntoEnumIterator;
 
-use super::{Caches, Context, KIND, build::LABEL_PLUGIN, pass};
+use super::{
+    Caches, Context, KIND,
+    build::{LABEL_PLUGIN, shared::LABEL_SHARED},
+    pass,
+};
 use crate::runtime::{
     controller::{Passed, Reconciler, Root, Triggers, touched_by_others},
     objects::{Error, Objects},
@@ -82,11 +86,18 @@ fn fingerprint(of: impl Hash) -> u64 {
 impl Context {
     /// Everything that happens to a Deployment: how its pods fare is in its status.
     fn pods(&self) -> Triggers<PluginInstallation> {
+        let caches = self.caches.clone();
         let api: Api<PartialObjectMeta<Deployment>> = Api::all(self.objects.client.clone());
         watcher(api, watcher::Config::default().labels(LABEL_PLUGIN))
             .default_backoff()
             .touched_objects()
-            .filter_map(|event| future::ready(event.map(|object| owner(&object).map(Into::into)).transpose()))
+            .flat_map(move |event| {
+                let found = event.map(|object| match object.metadata.labels.as_ref() {
+                    Some(labels) if labels.contains_key(LABEL_SHARED) => all_of(&caches, labels.get(LABEL_PLUGIN)),
+                    _ => owner(&object).into_iter().collect(),
+                });
+                stream::iter(requests(found))
+            })
             .boxed()
     }
 
@@ -170,6 +181,13 @@ fn all_in(caches: &Caches, namespace: &str, but: Option<&str>) -> Vec<ObjectRef<
     let found = caches.installations_in(namespace);
     let others = found.iter().filter(|object| Some(object.name_any().as_str()) != but);
     others.map(|object| ObjectRef::from_obj(&**object)).collect()
+}
+
+/// All installations of a plugin, whose pods may be the ones of a shared release.
+fn all_of(caches: &Caches, id: Option<&String>) -> Vec<ObjectRef<Root<PluginInstallation>>> {
+    let found = caches.installations.state();
+    let of_plugin = found.iter().filter(|object| Some(&object.name_any()) == id);
+    of_plugin.map(|object| ObjectRef::from_obj(&**object)).collect()
 }
 
 fn concerned(caches: &Caches, id: &str) -> Vec<ObjectRef<Root<PluginInstallation>>> {

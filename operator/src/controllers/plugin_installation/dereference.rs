@@ -73,13 +73,11 @@ impl Caches {
         found
     }
 
-    /// All releases that decode: those that may be installed, accepted as they are, and the others.
-    pub fn releases(&self) -> (Vec<Arc<Root<Plugin>>>, Vec<Arc<Root<Plugin>>>) {
+    /// All releases that decode and are accepted as they are, so that they may be installed; or all others.
+    pub fn releases(&self, accepted: bool) -> Vec<Arc<Root<Plugin>>> {
         let mut found = self.plugins.state();
-        found.retain(|guard| guard.0.is_ok());
+        found.retain(|guard| guard.0.as_ref().is_ok_and(|plugin| is_accepted(plugin) == accepted));
         found
-            .into_iter()
-            .partition(|guard| guard.0.as_ref().is_ok_and(is_accepted))
     }
 }
 
@@ -109,13 +107,12 @@ pub fn world(installation: &PluginInstallation, caches: &Caches) -> Result<World
     };
     let slug = Caches::slug_of(&namespace).ok_or_else(unknown)?;
     let tenant = caches.tenant(&slug)?.ok_or_else(unknown)?;
-    let (releases, others) = caches.releases();
     Ok(World {
         tenant,
         slug,
         installations: caches.installations_in(&namespace),
-        releases,
-        others,
+        releases: caches.releases(true),
+        others: caches.releases(false),
     })
 }
 

@@ -6,7 +6,7 @@ use plexica_crds::{
     Plugin, PluginInstallation, condition,
     names::{PluginId, TenantSlug},
     ownership::Owner,
-    plugin::{Sharing, validation::ValidatedManifest},
+    plugin::validation::ValidatedManifest,
     plugin_installation::conditions::{Outcome, Reason, Type},
     tenant::conditions::Type as TenantCondition,
     version_range::VersionRange,
@@ -87,15 +87,6 @@ pub fn validate(installation: &PluginInstallation, world: &World, platform: &Pla
     };
     let plugin = release(world, &id, &step.to)?;
     let manifest = manifest(&plugin)?;
-    if plugin.spec.runtime.sharing == Sharing::Shared {
-        return Err(Outcome::Blocked(
-            Reason::PluginInvalid,
-            format!(
-                "{id} {} wants runtime.sharing Shared, which this operator does not run yet: publish a version with Dedicated",
-                step.to
-            ),
-        ));
-    }
     let runs = match (tenant.suspended, installation.spec.enabled) {
         (true, _) => Running::Suspended,
         (false, false) => Running::Disabled,
@@ -115,13 +106,13 @@ pub fn validate(installation: &PluginInstallation, world: &World, platform: &Pla
         .unwrap_or_default();
     // Of plugins that need each other one has to begin: the plan says which. It does not wait for those after it.
     let place = |plugin: &PluginId| resolution.plan.steps.iter().position(|step| step.plugin == *plugin);
-    let begins_before = |provider: &PluginId| place(provider) > place(&id);
+    let comes_after = |provider: &PluginId| place(provider) > place(&id);
     let mut providers = vec![];
     for dependency in needed {
         let provider = world.installation(&dependency.plugin);
         match (dependency.kind, provider) {
             (DependencyKind::Required, Some(provider)) => {
-                if starts && !begins_before(&dependency.plugin) {
+                if starts && !comes_after(&dependency.plugin) {
                     serves(provider, &dependency.range, &id)?;
                 }
                 providers.push(dependency.plugin.clone());

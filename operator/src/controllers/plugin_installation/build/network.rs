@@ -24,23 +24,51 @@ pub fn service(wanted: &Wanted, live: Slot) -> Service {
         metadata: meta(wanted, &wanted.id.service()),
         spec: Some(ServiceSpec {
             selector: Some(slot_labels(wanted, live)),
-            ports: Some(vec![ServicePort {
-                name: Some(PORT.to_owned()),
-                port: 80,
-                target_port: Some(IntOrString::String(PORT.to_owned())),
-                protocol: Some("TCP".to_owned()),
-                ..ServicePort::default()
-            }]),
+            ports: Some(service_ports()),
             ..ServiceSpec::default()
         }),
         status: None,
     }
 }
 
+/// Port 80, wherever the container listens.
+pub(super) fn service_ports() -> Vec<ServicePort> {
+    vec![ServicePort {
+        name: Some(PORT.to_owned()),
+        port: 80,
+        target_port: Some(IntOrString::String(PORT.to_owned())),
+        protocol: Some("TCP".to_owned()),
+        ..ServicePort::default()
+    }]
+}
+
 /// Port of DNS.
 const DNS: i32 = 53;
 
-/// What the plugin's pods may reach and who may reach them, whether or not the tenant has a policy of its own: DNS and the
+fn port(protocol: &str, port: IntOrString) -> NetworkPolicyPort {
+    NetworkPolicyPort {
+        port: Some(port),
+        protocol: Some(protocol.to_owned()),
+        end_port: None,
+    }
+}
+
+fn tcp(number: IntOrString) -> NetworkPolicyPort {
+    port("TCP", number)
+}
+
+/// The ports of all backends, and of DNS, which knows where they are.
+pub(super) fn backends(platform: &Platform) -> NetworkPolicyEgressRule {
+    let dns = ["UDP", "TCP"].map(|protocol| port(protocol, IntOrString::Int(DNS)));
+    let backends = platform.backend_ports().into_iter();
+    let backends = backends.map(|number| tcp(IntOrString::Int(number.into())));
+    NetworkPolicyEgressRule {
+        ports: Some(dns.into_iter().chain(backends).collect()),
+        to: None,
+    }
+}
+
+/// What the plugin's pods may reach and who may reach them, whether or not the tenant has a policy of its own: the
 /// tenant's backends by their ports, the plugins that it depends on, and plugins of the same tenant.
 pub fn network_policy(wanted: &Wanted, platform: &Platform) -> NetworkPolicy {
     let of_plugin = |id: &PluginId| NetworkPolicyPeer {
@@ -50,25 +78,22 @@ pub fn network_policy(wanted: &Wanted, platform: &Platform) -> NetworkPolicy {
         }),
         ..NetworkPolicyPeer::default()
     };
-    let on = |protocol: &str, port: IntOrString| NetworkPolicyPort {
-        port: Some(port),
-        protocol: Some(protocol.to_owned()),
-        end_port: None,
+    // A provider may run once for all tenants.
+    let of_provider = |id: &PluginId| {
+        let shared = platform.shared_namespace.as_ref().map(|namespace| NetworkPolicyPeer {
+            namespace_selector: Some(LabelSelector {
+                match_labels: Some([("kubernetes.io/metadata.name".to_owned(), namespace.clone())].into()),
+                ..LabelSelector::default()
+            }),
+            ..of_plugin(id)
+        });
+        [of_plugin(id)].into_iter().chain(shared)
     };
-    let tcp = |port: IntOrString| on("TCP", port);
-    let dns = ["UDP", "TCP"].map(|protocol| on(protocol, IntOrString::Int(DNS)));
-    let backends = platform
-        .backend_ports()
-        .into_iter()
-        .map(|port| tcp(IntOrString::Int(port.into())));
-    let mut egress = vec![NetworkPolicyEgressRule {
-        ports: Some(dns.into_iter().chain(backends).collect()),
-        to: None,
-    }];
+    let mut egress = vec![backends(platform)];
     if !wanted.providers.is_empty() {
         egress.push(NetworkPolicyEgressRule {
-            ports: Some(vec![tcp(IntOrString::String(PORT.to_owned()))]),
-            to: Some(wanted.providers.iter().map(of_plugin).collect()),
+            ports: Some(vec![http()]),
+            to: Some(wanted.providers.iter().flat_map(of_provider).collect()),
         });
     }
     NetworkPolicy {
@@ -78,7 +103,7 @@ pub fn network_policy(wanted: &Wanted, platform: &Platform) -> NetworkPolicy {
             policy_types: Some(vec!["Ingress".to_owned(), "Egress".to_owned()]),
             egress: Some(egress),
             ingress: Some(vec![NetworkPolicyIngressRule {
-                ports: Some(vec![tcp(IntOrString::String(PORT.to_owned()))]),
+                ports: Some(vec![http()]),
                 from: Some(vec![NetworkPolicyPeer {
                     pod_selector: Some(LabelSelector {
                         match_labels: Some([(LABEL_TENANT.to_owned(), wanted.slug.to_string())].into()),
@@ -89,4 +114,9 @@ pub fn network_policy(wanted: &Wanted, platform: &Platform) -> NetworkPolicy {
             }]),
         }),
     }
+}
+
+/// The port that plugins are reached at.
+pub(super) fn http() -> NetworkPolicyPort {
+    tcp(IntOrString::String(PORT.to_owned()))
 }
