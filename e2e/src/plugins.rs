@@ -98,7 +98,8 @@ pub async fn install(context: &Context) -> Result<()> {
         .await
 }
 
-fn is_ready(installation: &PluginInstallation) -> bool {
+/// Whether the installation is Ready in its present generation.
+pub fn is_ready(installation: &PluginInstallation) -> bool {
     let conditions = installation.status.as_ref().map(|status| status.conditions.as_slice());
     let generation = installation.metadata.generation.unwrap_or_default();
     condition::is_true(conditions.unwrap_or_default(), Type::Ready.into(), generation)

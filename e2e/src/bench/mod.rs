@@ -4,10 +4,13 @@
 //! that their result says something about the operator and not about the machine. Each ends with one line:
 //! `NAME: … p50 … p95 … ratio N.NN … failed N`.
 
+mod bar;
+mod install;
 mod raw;
 mod ready;
 mod resolution;
 mod stats;
+mod table;
 mod tenant_ready;
 
 use anyhow::Result;
@@ -34,7 +37,7 @@ enum Run {
     Alone(fn(&'static str)),
 }
 
-const BENCHMARKS: [Benchmark; 3] = [
+const BENCHMARKS: [Benchmark; 5] = [
     Benchmark {
         name: "tenant-ready",
         about: "from the POST of a Tenant to Ready, against the raw calls, with 0 and 50 tenants present (about 5 min)",
@@ -44,6 +47,16 @@ const BENCHMARKS: [Benchmark; 3] = [
         name: "tenant-ready-300",
         about: "the same with 300 tenants present (about 10 min)",
         run: Run::OnStack(|env, name| Box::pin(tenant_ready::run(env, name, &[300]))),
+    },
+    Benchmark {
+        name: "install",
+        about: "from the POST of a PluginInstallation to Ready, against the same migrations by hand and a bare Deployment (about 3 min)",
+        run: Run::OnStack(|env, name| Box::pin(install::in_turn(env, name))),
+    },
+    Benchmark {
+        name: "installs",
+        about: "100 installations over 10 tenants at once, against as many by hand (about 5 min)",
+        run: Run::OnStack(|env, name| Box::pin(install::at_once(env, name))),
     },
     Benchmark {
         name: "resolution",

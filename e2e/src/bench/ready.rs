@@ -1,48 +1,60 @@
-//! Tenants made through the operator, and when a watch shows them Ready.
+//! When a watch first shows objects, and when it first shows them ready.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, fmt::Debug, time::Duration};
 
 use anyhow::{Context as _, Result, anyhow};
 use futures::TryStreamExt;
 use kube::{
-    ResourceExt,
+    Api, Resource, ResourceExt,
     runtime::{
         WatchStreamExt,
         watcher::{self, Event},
     },
 };
-use plexica_crds::Tenant;
-use serde_json::json;
+use serde::de::DeserializeOwned;
 use tokio::{
     sync::watch,
     task::JoinHandle,
     time::{Instant, timeout},
 };
 
-use crate::suite::env::{Env, is_ready};
-
-/// A tenant that takes longer counts as failed. 50 at once take half a minute.
+/// An object that takes longer counts as failed. 50 tenants at once take half a minute.
 const PATIENCE: Duration = Duration::from_mins(3);
 
-/// A watch of all tenants. It notes when each was first seen Ready in its present generation.
+/// A watch of all objects of a kind. It notes when each was first seen, and first seen ready.
 pub struct Watch {
-    ready: watch::Receiver<BTreeMap<String, Instant>>,
+    seen: watch::Receiver<All>,
     task: JoinHandle<()>,
 }
 
+/// When an object was seen.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen {
+    /// The first time.
+    pub first: Instant,
+    /// The first time that it was ready.
+    pub ready: Instant,
+}
+
+/// By key: when it was first seen, and first seen ready.
+type All = BTreeMap<String, (Instant, Option<Instant>)>;
+
 impl Watch {
     /// Begins to watch.
-    pub async fn begin(env: &Env) -> Result<Self> {
-        let (sender, mut ready) = watch::channel(BTreeMap::new());
+    pub async fn begin<K>(api: Api<K>, is_ready: fn(&K) -> bool) -> Result<Self>
+    where
+        K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
+    {
+        let (sender, mut seen) = watch::channel(All::new());
         let (begun, has_begun) = tokio::sync::oneshot::channel();
         let mut begun = Some(begun);
-        let events = kube::runtime::watcher(env.tenants(), watcher::Config::default()).default_backoff();
+        let events = kube::runtime::watcher(api, watcher::Config::default()).default_backoff();
         let task = tokio::spawn(async move {
             let mut events = std::pin::pin!(events);
             // Errors of the watch are retried inside; what was missed comes with the next list.
             loop {
                 match events.try_next().await {
-                    Ok(Some(event)) => note(&sender, &event),
+                    Ok(Some(event)) => note(&sender, &event, is_ready),
                     Ok(None) => return,
                     Err(_) => continue,
                 }
@@ -51,20 +63,21 @@ impl Watch {
                 }
             }
         });
-        has_begun.await.context("the watch of tenants ended")?;
-        ready.mark_unchanged();
-        Ok(Self { ready, task })
+        has_begun.await.context("the watch ended")?;
+        seen.mark_unchanged();
+        Ok(Self { seen, task })
     }
 
-    /// Makes a tenant, and waits until it is Ready: the time from sending the POST to seeing it.
-    pub async fn create(&self, env: &Env, name: &str) -> Result<Duration> {
-        let begun = Instant::now();
-        env.create(name, json!({})).await?;
-        let mut ready = self.ready.clone();
-        let seen = timeout(PATIENCE, ready.wait_for(|ready| ready.contains_key(name)));
-        let seen = seen.await.map_err(|_| anyhow!("{name} is not Ready"))??;
-        let at = seen.get(name).context("not seen")?;
-        Ok(at.duration_since(begun))
+    /// Waits until the object of this key ([`key`]) is ready.
+    pub async fn ready(&self, key: &str) -> Result<Seen> {
+        let mut seen = self.seen.clone();
+        let when = |all: &All| {
+            let (first, ready) = *all.get(key)?;
+            Some(Seen { first, ready: ready? })
+        };
+        let found = timeout(PATIENCE, seen.wait_for(|all| when(all).is_some())).await;
+        let found = found.map_err(|_| anyhow!("{key} is not ready within {} s", PATIENCE.as_secs()))??;
+        when(&found).context("not seen")
     }
 }
 
@@ -74,22 +87,30 @@ impl Drop for Watch {
     }
 }
 
-fn note(sender: &watch::Sender<BTreeMap<String, Instant>>, event: &Event<Tenant>) {
+/// The name of an object, with its namespace if it has one: `tenant-acme/crm`.
+pub fn key(object: &impl Resource) -> String {
+    let name = object.name_any();
+    match object.namespace() {
+        Some(namespace) => format!("{namespace}/{name}"),
+        None => name,
+    }
+}
+
+fn note<K: Resource>(sender: &watch::Sender<All>, event: &Event<K>, is_ready: fn(&K) -> bool) {
     let now = Instant::now();
     match event {
-        Event::Apply(tenant) | Event::InitApply(tenant) => {
-            if is_ready(tenant) {
-                sender.send_if_modified(|ready| match ready.entry(tenant.name_any()) {
-                    std::collections::btree_map::Entry::Vacant(entry) => {
-                        entry.insert(now);
-                        true
-                    }
-                    std::collections::btree_map::Entry::Occupied(_) => false,
-                });
-            }
+        Event::Apply(object) | Event::InitApply(object) => {
+            sender.send_if_modified(|all| {
+                let (_, ready) = all.entry(key(object)).or_insert((now, None));
+                let newly = ready.is_none() && is_ready(object);
+                if newly {
+                    *ready = Some(now);
+                }
+                newly
+            });
         }
-        Event::Delete(tenant) => {
-            sender.send_if_modified(|ready| ready.remove(&tenant.name_any()).is_some());
+        Event::Delete(object) => {
+            sender.send_if_modified(|all| all.remove(&key(object)).is_some());
         }
         Event::Init | Event::InitDone => {}
     }

@@ -75,6 +75,15 @@ pub fn text(time: Duration) -> String {
     }
 }
 
+/// How many of so many a second that all took this long.
+pub fn per_second(count: usize, time: Duration) -> String {
+    let count = u32::try_from(count).unwrap_or(u32::MAX);
+    if time.is_zero() {
+        return String::new();
+    }
+    format!("{:.1}", f64::from(count) / time.as_secs_f64())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,15 +11,20 @@ use std::time::Duration;
 use anyhow::Result;
 use futures::{StreamExt, TryStreamExt, future::join_all, stream};
 use kube::{ResourceExt, api::ListParams};
+use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use super::{
+    bar::Bar,
     raw::{Raw, Times},
     ready::Watch,
     stats::Sample,
 };
 use crate::{
-    suite::{env::Env, env::unique, observe::operator},
+    suite::{
+        env::{Env, is_ready, unique},
+        observe::operator,
+    },
     ui::Ui,
 };
 
@@ -79,7 +84,7 @@ struct Memory {
 pub async fn run(env: &Env, name: &'static str, levels: &[usize]) -> Result<()> {
     let raw = Raw::connect(env).await?;
     let bench = Bench {
-        watch: Watch::begin(env).await?,
+        watch: Watch::begin(env.tenants(), is_ready).await?,
         ui: Ui::new(),
         run: unique("x")[2..].to_owned(),
         env,
@@ -132,13 +137,21 @@ impl Bench<'_> {
         (0..count).map(|index| Raw::name(&self.run, index)).collect()
     }
 
+    /// Makes a tenant, and waits until it is Ready: the time from sending the POST to seeing it.
+    async fn create(&self, name: &str) -> Result<Duration> {
+        let begun = Instant::now();
+        self.env.create(name, json!({})).await?;
+        let seen = self.watch.ready(name).await?;
+        Ok(seen.ready.duration_since(begun))
+    }
+
     /// Makes the tenants that are only there.
     async fn fill(&self, names: &[String]) -> Result<()> {
         let bar = self.bar("filling", names.len());
         stream::iter(names)
             .map(Ok)
             .try_for_each_concurrent(AT_ONCE, |name| async {
-                self.watch.create(self.env, name).await?;
+                self.create(name).await?;
                 bar.advance();
                 anyhow::Ok(())
             })
@@ -165,7 +178,7 @@ impl Bench<'_> {
             self.told(raw, &made);
             bar.advance();
             sleep(PAUSE).await;
-            let time = self.watch.create(self.env, tenant).await;
+            let time = self.create(tenant).await;
             measured.tenants.add(&time);
             self.told(tenant, &time);
             bar.advance();
@@ -193,7 +206,7 @@ impl Bench<'_> {
 
         let names = self.names("o", TENANTS);
         let bar = self.bar("tenants at once", TENANTS);
-        let tenants = self.all(&names, &bar, |name| self.watch.create(self.env, name)).await;
+        let tenants = self.all(&names, &bar, |name| self.create(name)).await;
         drop(bar);
         self.remove(&names, "removing them").await?;
         Ok(AtOnce {
@@ -262,26 +275,6 @@ impl Bench<'_> {
     }
 
     fn bar(&self, what: &str, length: usize) -> Bar {
-        Bar(self.ui.gauge(what, length.try_into().unwrap_or(u64::MAX)))
-    }
-}
-
-/// A progress bar that goes when it is dropped; nothing where stdout is no terminal.
-struct Bar(Option<indicatif::ProgressBar>);
-
-impl Bar {
-    fn advance(&self) {
-        if let Some(bar) = &self.0 {
-            bar.inc(1);
-            bar.set_message(format!("{}/{}", bar.position(), bar.length().unwrap_or_default()));
-        }
-    }
-}
-
-impl Drop for Bar {
-    fn drop(&mut self) {
-        if let Some(bar) = &self.0 {
-            bar.finish_and_clear();
-        }
+        Bar::new(&self.ui, what, length)
     }
 }

@@ -5,7 +5,9 @@ use std::{collections::BTreeMap, time::Duration};
 use anyhow::{Context as _, Result, bail, ensure};
 use futures::future::try_join_all;
 use kube::{ResourceExt, api::ListParams};
-use plexica_crds::{plugin::conditions::Type::Registered, tenant::conditions::Type};
+use plexica_crds::{
+    plugin::conditions::Type::Registered, plugin_installation::conditions::Type as Installed, tenant::conditions::Type,
+};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
@@ -14,6 +16,7 @@ use super::{
     env::{Env, condition_of, is_ready, unique},
     observe::{Mark, audit, minio},
     releases::VERSION,
+    tenant_plugins::TenantPlugins,
 };
 use crate::{cases, parts::Part};
 
@@ -30,10 +33,10 @@ const SHOWN: usize = 5;
 
 /// Cases of this file.
 pub fn cases() -> Vec<Case> {
-    cases![true; nothing_is_written_for_three_minutes_while_tenants_and_releases_are_converged]
+    cases![true; nothing_is_written_for_three_minutes_while_all_objects_are_converged]
 }
 
-async fn nothing_is_written_for_three_minutes_while_tenants_and_releases_are_converged(env: &Env) -> Result<()> {
+async fn nothing_is_written_for_three_minutes_while_all_objects_are_converged(env: &Env) -> Result<()> {
     let present = env.tenants().list(&ListParams::default()).await?.items;
     let unready: Vec<_> = present
         .iter()
@@ -44,11 +47,11 @@ async fn nothing_is_written_for_three_minutes_while_tenants_and_releases_are_con
         unready.is_empty(),
         "not Ready, left by another test or by hand: {unready:?}"
     );
-    let mut names: Vec<String> = present.iter().map(ResourceExt::name_any).collect();
-    let made: Vec<String> = (names.len()..TENANTS).map(|_| unique("still")).collect();
+    let made: Vec<String> = (present.len()..TENANTS).map(|_| unique("still")).collect();
     try_join_all(made.iter().map(|name| env.create(name, json!({})))).await?;
     try_join_all(made.iter().map(|name| env.ready(name))).await?;
-    names.extend(made.iter().cloned());
+    let tenants = present.iter().map(ResourceExt::name_any).chain(made.iter().cloned());
+    let mut names: Vec<String> = tenants.map(|name| format!("Tenant {name}")).collect();
     // One that is shut is at rest, too.
     let shut = unique("shut");
     env.create(&shut, json!({ "suspended": true })).await?;
@@ -56,7 +59,7 @@ async fn nothing_is_written_for_three_minutes_while_tenants_and_releases_are_con
         condition_of(tenant, Type::Suspended).is_some_and(|said| said.status == "True")
     })
     .await?;
-    names.push(shut);
+    names.push(format!("Tenant {shut}"));
     let id = unique("still");
     for (version, spec) in [
         (VERSION, json!({})),
@@ -64,8 +67,9 @@ async fn nothing_is_written_for_three_minutes_while_tenants_and_releases_are_con
     ] {
         let release = env.publish(&id, version, spec).await?;
         env.plugin_says(&release, Registered, "True", "Registered").await?;
-        names.push(release);
+        names.push(format!("Plugin {release}"));
     }
+    names.extend(install(env, &made).await?);
 
     let begun = Instant::now();
     wait_until_quiet(env).await?;
@@ -77,6 +81,30 @@ async fn nothing_is_written_for_three_minutes_while_tenants_and_releases_are_con
     ensure!(begun.elapsed() >= WINDOW, "the window was too short");
     try_join_all(made.iter().map(|name| env.delete(name))).await?;
     Ok(())
+}
+
+/// Installs plugins: one, one that needs it, and one that is switched off.
+async fn install(env: &Env, tenants: &[String]) -> Result<Vec<String>> {
+    let [first, second, ..] = tenants else {
+        bail!("no two tenants were made: too many are there already");
+    };
+    let mut names = vec![];
+    for (tenant, id, enabled) in [
+        (first, "contacts", true),
+        (first, "crm", true),
+        (second, "contacts", false),
+    ] {
+        let plugins = TenantPlugins::of(env, tenant)?;
+        plugins.install(id, json!({ "enabled": enabled })).await?;
+        let (status, reason) = if enabled {
+            ("True", "Installed")
+        } else {
+            ("False", "Disabled")
+        };
+        plugins.says(id, Installed::Ready, status, reason).await?;
+        names.push(format!("PluginInstallation {tenant}/{id}"));
+    }
+    Ok(names)
 }
 
 async fn wait_until_quiet(env: &Env) -> Result<()> {
@@ -213,12 +241,22 @@ fn passes(log: &[String]) -> BTreeMap<String, Vec<String>> {
             .and_then(|start| serde_json::from_str(&line[start..]).ok())
             .unwrap_or_default();
         if event["message"] == "reconciled"
-            && let (Some(object), Some(result)) = (event["span"]["object"].as_str(), event["result"].as_str())
+            && let Some(object) = object_of(&event["span"])
+            && let Some(result) = event["result"].as_str()
         {
-            found.entry(object.to_owned()).or_default().push(result.to_owned());
+            found.entry(object).or_default().push(result.to_owned());
         }
     }
     found
+}
+
+/// `Tenant acme`, `Plugin crm-1.0.0`, `PluginInstallation acme/crm`.
+fn object_of(span: &Value) -> Option<String> {
+    let (kind, object) = (span["kind"].as_str()?, span["object"].as_str()?);
+    Some(match span["tenant"].as_str() {
+        Some(tenant) if tenant != object => format!("{kind} {tenant}/{object}"),
+        _ => format!("{kind} {object}"),
+    })
 }
 
 /// `log_statement = mod` logs what writes, and nothing else; Keycloak's database logs none (e2e/src/parts/postgres.rs).
@@ -258,8 +296,22 @@ mod tests {
         )));
         let write = "2026-11-21 10:40:18.010 UTC [30236] plexica_operator@plexica plexica-operator LOG:  statement: DROP ROLE x";
         assert!(is_logged_statement(write));
-        let pass = r#"2026-11-21T10:40:18.01Z stdout F {"timestamp":"…","level":"INFO","message":"reconciled","result":"ok","milliseconds":7,"span":{"object":"acme","generation":1,"name":"reconcile"}}"#;
-        assert_eq!(passes(&[pass.to_owned()])["acme"], ["ok"]);
+        let pass = |tenant: &str, kind: &str, object: &str| {
+            format!(
+                r#"2026-11-21T10:40:18.01Z stdout F {{"message":"reconciled","result":"ok","span":{{"kind":"{kind}","object":"{object}"{tenant}}}}}"#
+            )
+        };
+        let log = [
+            pass(r#","tenant":"acme""#, "Tenant", "acme"),
+            pass(r#","tenant":"acme""#, "PluginInstallation", "crm"),
+            pass("", "Plugin", "crm-1.0.0"),
+        ];
+        let found = passes(&log);
+        assert_eq!(
+            found.keys().collect::<Vec<_>>(),
+            ["Plugin crm-1.0.0", "PluginInstallation acme/crm", "Tenant acme"]
+        );
+        assert_eq!(found["Tenant acme"], ["ok"]);
     }
 
     #[test]

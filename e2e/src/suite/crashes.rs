@@ -13,10 +13,10 @@ use tokio::time::sleep;
 use super::{
     Case,
     clients::{database, identity, storage},
-    env::{Env, eventually, is_ready, unique},
+    env::{Env, eventually, is_ready, seed, unique},
     observe::{inventory::Inventory, operator},
 };
-use crate::{cases, ui};
+use crate::cases;
 
 /// How many tenants are made.
 const TENANTS: usize = 10;
@@ -34,13 +34,11 @@ pub fn cases() -> Vec<Case> {
 }
 
 async fn a_killed_operator_makes_every_tenant_once_and_leaves_nothing_over(env: &Env) -> Result<()> {
-    let seed = rand::random();
-    ui::print(&format!("        the seed of the moments of death is {seed}"));
     let before = Inventory::take(env).await?;
     let run = unique("crash");
     // None of them begins with another.
     let names: Vec<_> = (0..TENANTS).map(|index| format!("{run}-{index}")).collect();
-    let hits = kill_while_creating(env, &names, seed).await?;
+    let hits = kill_while_creating(env, &names, seed()).await?;
     ensure!(
         hits >= KILLS / 2,
         "only {hits} of {KILLS} kills met a tenant that was not Ready: nothing is proven"

@@ -20,7 +20,7 @@ use sqlx::PgPool;
 use tokio::time::{sleep, timeout};
 
 use super::leftovers;
-use crate::stack::Stack;
+use crate::{stack::Stack, ui};
 
 /// Longest wait for a tenant to become Ready or to be gone.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -321,6 +321,15 @@ pub fn http_request(method: &str, path: &str, body: &Value) -> Result<http::Requ
 /// A name for a tenant that no other test uses: the prefix and six random characters.
 pub fn unique(prefix: &str) -> String {
     format!("{prefix}-{}", &uuid::Uuid::new_v4().simple().to_string()[..6])
+}
+
+/// The seed of a test's random moments: a new one, or that of environment variable `PLEXICA_SEED`, by which a failure
+/// is repeated. It is told.
+pub fn seed() -> u64 {
+    let given = std::env::var("PLEXICA_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = given.unwrap_or_else(rand::random);
+    ui::print(&format!("        the moments of death follow from PLEXICA_SEED={seed}"));
+    seed
 }
 
 /// Repeats an observation until it yields something or time is up; what it last said becomes the error.

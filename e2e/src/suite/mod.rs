@@ -13,6 +13,7 @@ mod crashes;
 mod deletion;
 pub mod env;
 mod fault_proxy;
+mod installation_crashes;
 mod installations;
 mod installations_bad_input;
 mod installations_refused;
@@ -26,14 +27,14 @@ mod permissions;
 mod plugins;
 mod plugins_refused;
 mod realm;
-mod releases;
+pub mod releases;
 mod retention;
 mod runner;
 mod secrets;
 mod shared_releases;
 mod suspension;
 mod tables;
-mod tenant_plugins;
+pub mod tenant_plugins;
 mod undecodable;
 
 use anyhow::Result;
@@ -108,6 +109,7 @@ fn all() -> Vec<Case> {
         undecodable::cases(),
         converged::cases(),
         crashes::cases(),
+        installation_crashes::cases(),
         permissions::cases(),
     ]
     .into_iter()

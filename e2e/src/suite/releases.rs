@@ -20,6 +20,8 @@ use super::env::{Env, http_request, post, unique};
 const PATIENCE: Duration = Duration::from_mins(1);
 /// The version of releases in tests that need only one.
 pub const VERSION: &str = "1.0.0";
+/// The release of example plugin `contacts`, which `cargo dev up` publishes.
+pub const CONTACTS: &str = "contacts-1.0.0";
 
 impl Env {
     /// Plugins.
@@ -49,6 +51,18 @@ impl Env {
         let (env, owned) = (self.clone(), name.to_owned());
         self.afterwards(async move { env.withdraw(&owned).await });
         Ok(name.to_owned())
+    }
+
+    /// The manifest of example plugin `contacts` for another id: the node has its image, so it can be installed.
+    pub async fn manifest_of_contacts_as(&self, id: &str) -> Result<Value> {
+        let mut spec = serde_json::to_value(self.plugins().get(CONTACTS).await?.spec)?;
+        spec["id"] = json!(id);
+        spec["api"]["basePath"] = json!(format!("/api/plugins/{id}"));
+        for permission in spec["permissions"].as_array_mut().into_iter().flatten() {
+            let key = permission["key"].as_str().unwrap_or_default();
+            permission["key"] = json!(key.replacen("contacts", id, 1));
+        }
+        Ok(spec)
     }
 
     /// Deletes the release and waits until it is gone.

@@ -37,7 +37,12 @@ impl<'a> TenantPlugins<'a> {
         let name = unique("plug");
         env.create(&name, json!({})).await?;
         env.ready(&name).await?;
-        let slug = TenantSlug::parse(&name)?;
+        Self::of(env, &name)
+    }
+
+    /// A tenant that is there.
+    pub fn of(env: &'a Env, tenant: &str) -> Result<Self> {
+        let slug = TenantSlug::parse(tenant)?;
         Ok(Self {
             env,
             api: Api::namespaced(env.client.clone(), slug.namespace().as_str()),

@@ -1,14 +1,13 @@
 //! Tables for people, and one line each for machines.
 
-use std::time::Duration;
-
-use comfy_table::{Cell, CellAlignment, Table, presets};
+use comfy_table::Table;
 
 use super::{AtOnce, InTurn, Level, Memory, TENANTS};
 use crate::{
     bench::{
         raw::REALMS_AT_ONCE,
-        stats::{Sample, ratio, text},
+        stats::{Sample, per_second, ratio, text},
+        table,
     },
     ui,
 };
@@ -105,7 +104,7 @@ fn at_once_line(name: &str, measured: &AtOnce) -> String {
 }
 
 fn times(levels: &[Level]) -> Table {
-    let mut table = new_table(&[
+    let mut table = table::new(&[
         "ONE AFTER THE OTHER",
         "PRESENT",
         "COUNT",
@@ -137,7 +136,7 @@ fn times(levels: &[Level]) -> Table {
 
 fn throughput(levels: &[Level]) -> Table {
     let at_once = format!("{TENANTS} AT ONCE");
-    let mut table = new_table(&[
+    let mut table = table::new(&[
         &at_once, "PRESENT", "COUNT", "P50", "P95", "ALL IN", "A SECOND", "RATIO", "FAILED",
     ]);
     for Level { present, at_once, .. } in levels {
@@ -156,36 +155,22 @@ fn throughput(levels: &[Level]) -> Table {
                 format!("{:.2}", ratio(*all, raw.1)),
                 format!("{}", sample.failed),
             ];
-            let cells = cells.map(|cell| Cell::new(cell).set_alignment(CellAlignment::Right));
-            let first = [Cell::new(what), Cell::new(present).set_alignment(CellAlignment::Right)];
-            table.add_row(first.into_iter().chain(cells));
+            table::row(&mut table, &what, std::iter::once(present.to_string()).chain(cells));
         }
     }
     table
 }
 
 fn resident(memory: &[Memory]) -> Table {
-    let mut table = new_table(&["RESIDENT MEMORY OF THE OPERATOR", "TENANTS", "MIB"]);
+    let mut table = table::new(&["RESIDENT MEMORY OF THE OPERATOR", "TENANTS", "MIB"]);
     for (index, Memory { tenants, kib }) in memory.iter().enumerate() {
         let what = if index == 0 {
             "just started"
         } else {
             "after measuring one after the other"
         };
-        let right = |text: String| Cell::new(text).set_alignment(CellAlignment::Right);
-        table.add_row([
-            Cell::new(what),
-            right(tenants.to_string()),
-            right((kib / 1024).to_string()),
-        ]);
+        table::row(&mut table, what, [tenants.to_string(), (kib / 1024).to_string()]);
     }
-    table
-}
-
-fn new_table(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_header(header.iter().copied());
     table
 }
 
@@ -198,14 +183,5 @@ fn row(table: &mut Table, what: &str, present: usize, sample: &Sample, ratio: &s
         ratio.to_owned(),
         sample.failed.to_string(),
     ];
-    let cells = cells.map(|cell| Cell::new(cell).set_alignment(CellAlignment::Right));
-    table.add_row(std::iter::once(Cell::new(what)).chain(cells));
-}
-
-fn per_second(count: usize, time: Duration) -> String {
-    let count = u32::try_from(count).unwrap_or(u32::MAX);
-    if time.is_zero() {
-        return String::new();
-    }
-    format!("{:.1}", f64::from(count) / time.as_secs_f64())
+    table::row(table, what, cells);
 }

@@ -53,12 +53,18 @@ pub async fn deploy(
     ctx: &Context,
 ) -> Result<Deployed, Outcome> {
     let config = build::Config::new(wanted, configuration, access);
-    match &config {
-        build::Config::Secret(secret) => make(secret, ctx).await.map(drop)?,
-        build::Config::ConfigMap(map) => make(map, ctx).await.map(drop)?,
-    }
-    make(&build::network_policy(wanted, &ctx.platform), ctx).await?;
-    make(&build::service(wanted, Slot::A), ctx).await?;
+    let configured = async {
+        match &config {
+            build::Config::Secret(secret) => make(secret, ctx).await.map(drop),
+            build::Config::ConfigMap(map) => make(map, ctx).await.map(drop),
+        }
+    };
+    let (policy, service) = (
+        build::network_policy(wanted, &ctx.platform),
+        build::service(wanted, Slot::A),
+    );
+    // Pods need all of these, and none of these needs another.
+    tokio::try_join!(configured, make(&policy, ctx), make(&service, ctx))?;
     let declared = build::deployment(installation, wanted, &config, access, Slot::A);
     let applied = make(&declared, ctx).await?;
     let namespace = wanted.slug.namespace();

@@ -53,22 +53,23 @@ fn port(protocol: &str, port: IntOrString) -> NetworkPolicyPort {
     }
 }
 
-fn tcp(number: IntOrString) -> NetworkPolicyPort {
-    port("TCP", number)
+/// The port that plugins are reached at.
+pub(super) fn http() -> NetworkPolicyPort {
+    port("TCP", IntOrString::String(PORT.to_owned()))
 }
 
-/// The ports of all backends, and of DNS, which knows where they are.
+/// DNS, and the ports of all backends.
 pub(super) fn backends(platform: &Platform) -> NetworkPolicyEgressRule {
     let dns = ["UDP", "TCP"].map(|protocol| port(protocol, IntOrString::Int(DNS)));
     let backends = platform.backend_ports().into_iter();
-    let backends = backends.map(|number| tcp(IntOrString::Int(number.into())));
+    let backends = backends.map(|number| port("TCP", IntOrString::Int(number.into())));
     NetworkPolicyEgressRule {
         ports: Some(dns.into_iter().chain(backends).collect()),
         to: None,
     }
 }
 
-/// What the plugin's pods may reach and who may reach them, whether or not the tenant has a policy of its own: the
+/// What the plugin's pods may reach and who may reach them, whether or not the tenant has a policy of its own: DNS and the
 /// tenant's backends by their ports, the plugins that it depends on, and plugins of the same tenant.
 pub fn network_policy(wanted: &Wanted, platform: &Platform) -> NetworkPolicy {
     let of_plugin = |id: &PluginId| NetworkPolicyPeer {
@@ -114,9 +115,4 @@ pub fn network_policy(wanted: &Wanted, platform: &Platform) -> NetworkPolicy {
             }]),
         }),
     }
-}
-
-/// The port that plugins are reached at.
-pub(super) fn http() -> NetworkPolicyPort {
-    tcp(IntOrString::String(PORT.to_owned()))
 }
