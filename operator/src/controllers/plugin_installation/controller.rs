@@ -23,6 +23,7 @@ use strum::IntoEnumIterator;
 use super::{
     Caches, Context, KIND,
     build::{LABEL_PLUGIN, shared::LABEL_SHARED},
+    dereference::concerned,
     pass,
 };
 use crate::runtime::{
@@ -119,7 +120,7 @@ impl Context {
             .boxed()
     }
 
-    /// Installations of a plugin of which a release comes, goes or is accepted, and those that wait for something.
+    /// Installations that a release concerns when it comes, goes or is accepted.
     fn releases(&self) -> Triggers<PluginInstallation> {
         let caches = self.caches.clone();
         let api: Api<Root<Plugin>> = Api::all(self.objects.client.clone());
@@ -132,12 +133,9 @@ impl Context {
             )
             .flat_map(move |event| {
                 let found = event.map(|plugin| {
-                    let id = plugin
-                        .0
-                        .as_ref()
-                        .map(|plugin| plugin.spec.id.to_string())
-                        .unwrap_or_default();
-                    concerned(&caches, &id)
+                    let plugin = plugin.0.as_ref().ok();
+                    let concerned = plugin.map_or_else(Vec::new, |plugin| concerned(plugin, &caches));
+                    concerned.iter().map(|object| ObjectRef::from_obj(&**object)).collect()
                 });
                 stream::iter(requests(found))
             })
@@ -188,23 +186,6 @@ fn all_of(caches: &Caches, id: Option<&String>) -> Vec<ObjectRef<Root<PluginInst
     let found = caches.installations.state();
     let of_plugin = found.iter().filter(|object| Some(&object.name_any()) == id);
     of_plugin.map(|object| ObjectRef::from_obj(&**object)).collect()
-}
-
-fn concerned(caches: &Caches, id: &str) -> Vec<ObjectRef<Root<PluginInstallation>>> {
-    let installations = caches.installations.state();
-    let concerned = installations.iter().filter(|guard| {
-        let waits = || {
-            let status = guard
-                .0
-                .as_ref()
-                .ok()
-                .and_then(|installation| installation.status.as_ref());
-            let conditions = status.map(|status| status.conditions.as_slice()).unwrap_or_default();
-            condition::find(conditions, Type::DependenciesSatisfied.into()).is_none_or(|found| found.status != "True")
-        };
-        guard.name_any() == id || waits()
-    });
-    concerned.map(|object| ObjectRef::from_obj(&**object)).collect()
 }
 
 fn of_tenant(tenant: &Root<Tenant>) -> u64 {
