@@ -35,8 +35,8 @@ pub struct Steps {
     secret: String,
     /// The configuration for the registry, without secrets; `None` if it was not reached.
     pub configuration: Option<Value>,
-    /// How far the migrations are; untouched if they were not reached.
-    pub migrations: MigrationsStatus,
+    /// How far the migrations are; `None` if they were not reached.
+    pub migrations: Option<MigrationsStatus>,
     /// What the slot holds once all of it runs.
     pub slot: Option<SlotStatus>,
     /// Where the plugin's API is found, once the Gateway leads there.
@@ -63,7 +63,7 @@ impl Steps {
             schema: wanted.slug.plugin_schema(&wanted.id).to_string(),
             secret: wanted.id.database_secret().to_string(),
             configuration: None,
-            migrations: MigrationsStatus::default(),
+            migrations: None,
             slot: None,
             url: None,
             stopped: false,
@@ -179,11 +179,13 @@ fn applied(status: &mut PluginInstallationStatus, steps: &Steps, moment: Moment)
                     secret_name: steps.secret.clone(),
                 });
             }
-            Type::MigrationsApplied if done => status.migrations = Some(steps.migrations.clone()),
             Type::Routed => status.url.clone_from(&steps.url),
             _ => {}
         }
         statements.push(statement(*type_, &with_due(outcome, moment.due)));
+    }
+    if let Some(migrations) = &steps.migrations {
+        status.migrations = Some(migrations.clone());
     }
     if let Some(slot) = &steps.slot {
         let complete = steps.worst().is_none();

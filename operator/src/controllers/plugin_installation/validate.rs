@@ -97,13 +97,13 @@ pub fn validate(installation: &PluginInstallation, world: &World, platform: &Pla
         .unwrap_or_default();
     // Of plugins that need each other one has to begin: the plan says which. It does not wait for those after it.
     let place = |plugin: &PluginId| resolution.plan.steps.iter().position(|step| step.plugin == *plugin);
-    let begins_before = |provider: &PluginId| place(provider) > place(&id);
+    let comes_after = |provider: &PluginId| place(provider) > place(&id);
     let mut providers = vec![];
     for dependency in needed {
         let provider = world.installation(&dependency.plugin);
         match (dependency.kind, provider) {
             (DependencyKind::Required, Some(provider)) => {
-                if starts && !begins_before(&dependency.plugin) {
+                if starts && !comes_after(&dependency.plugin) {
                     serves(provider, &dependency.range, &id)?;
                 }
                 providers.push(dependency.plugin.clone());

@@ -5,7 +5,7 @@ use kube::Api;
 use plexica_crds::{
     plugin::{Migration, MigrationPhase},
     plugin_installation::{
-        MigrationsStatus,
+        FailedMigration, MigrationsStatus,
         conditions::{Outcome, Reason},
     },
 };
@@ -90,16 +90,18 @@ pub fn pending<'a>(wanted: &'a Wanted, access: &Access) -> Vec<&'a str> {
         .collect()
 }
 
-/// How far the migrations are once those are applied that the version needs before it starts.
-pub fn migrated(wanted: &Wanted) -> MigrationsStatus {
-    let count = |phase| i32::try_from(of_phase(wanted, phase).count()).unwrap_or(i32::MAX);
+/// How far the migrations are when those of these names are applied.
+pub fn progress(wanted: &Wanted, is_applied: impl Fn(&str) -> bool) -> MigrationsStatus {
+    let count = |number: usize| i32::try_from(number).unwrap_or(i32::MAX);
+    let all = of_phase(wanted, MigrationPhase::Expand).count();
+    let applied: Vec<_> = of_phase(wanted, MigrationPhase::Expand)
+        .filter(|migration| is_applied(&migration.name))
+        .collect();
     MigrationsStatus {
-        applied: count(MigrationPhase::Expand),
-        pending: 0,
-        contract_pending: count(MigrationPhase::Contract),
-        last: of_phase(wanted, MigrationPhase::Expand)
-            .last()
-            .map(|migration| migration.name.clone()),
+        applied: count(applied.len()),
+        pending: count(all - applied.len()),
+        contract_pending: count(of_phase(wanted, MigrationPhase::Contract).count()),
+        last: applied.last().map(|migration| migration.name.clone()),
         failed: None,
     }
 }
@@ -110,7 +112,7 @@ fn of_phase(wanted: &Wanted, phase: MigrationPhase) -> impl Iterator<Item = &Mig
 }
 
 /// Applies the migrations that the version needs before it starts, and compares those that are applied with its texts.
-pub async fn migrate(wanted: &Wanted, ctx: &Context) -> Result<(), Outcome> {
+pub async fn migrate(wanted: &Wanted, access: &Access, ctx: &Context) -> Result<MigrationsStatus, Unmigrated> {
     let mut migrations = vec![];
     for migration in &wanted.plugin.spec.migrations {
         migrations.push(PluginMigration {
@@ -127,8 +129,44 @@ pub async fn migrate(wanted: &Wanted, ctx: &Context) -> Result<(), Outcome> {
         backend.migrate(spec, all, MigrationPhase::Expand, limits).await
     })
     .await
-    .map(drop)
-    .map_err(|error| failure(error, pool))
+    .map_err(|error| Unmigrated {
+        status: failed(wanted, access, &error),
+        outcome: failure(error, pool),
+    })?;
+    Ok(progress(wanted, |_| true))
+}
+
+/// Why the migrations are not applied, and how far they are, if that is known.
+pub struct Unmigrated {
+    /// Why.
+    pub outcome: Outcome,
+    /// How far.
+    pub status: Option<MigrationsStatus>,
+}
+
+impl From<Outcome> for Unmigrated {
+    fn from(outcome: Outcome) -> Self {
+        Self { outcome, status: None }
+    }
+}
+
+fn failed(wanted: &Wanted, access: &Access, error: &MigrationError) -> Option<MigrationsStatus> {
+    let MigrationError::Failed(failure) = error else {
+        return None;
+    };
+    let is_applied = |name: &str| {
+        access.applied.iter().any(|applied| applied == name)
+            || failure.applied.iter().any(|applied| applied.name == name)
+    };
+    Some(MigrationsStatus {
+        failed: Some(FailedMigration {
+            name: failure.migration.clone(),
+            statement: failure.statement.and_then(|statement| i32::try_from(statement).ok()),
+            sqlstate: failure.sqlstate.clone(),
+            message: failure.message.clone(),
+        }),
+        ..progress(wanted, is_applied)
+    })
 }
 
 /// Shuts the plugin out of its schema. Writes nothing if that is so already.

@@ -9,6 +9,7 @@ mod route;
 pub mod shared;
 mod workload;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use plexica_crds::{
     PluginInstallation, condition,
     names::{PluginId, TenantSlug},
@@ -28,6 +29,7 @@ use super::{
     validate::{Running, Wanted},
 };
 use crate::backends::Credential;
+use database::{Access, Unmigrated};
 use workload::Deployed;
 
 /// Makes or stops everything, and says how each step fares.
@@ -67,29 +69,7 @@ async fn run(
     steps.configuration = Some(configuration.without_secrets());
     let access = database::provision(wanted, ctx).await;
     let access = steps.take(Type::DatabaseReady, access)?;
-    let pending = database::pending(wanted, &access);
-    if !pending.is_empty() {
-        let outcome = Outcome::Waiting(Reason::Migrating, format!("applying {}", pending.join(", ")));
-        steps.say(Type::MigrationsApplied, outcome);
-        let (migrated, written) = tokio::join!(
-            database::migrate(wanted, ctx),
-            report::progress(installation, steps, ctx)
-        );
-        steps.written = written;
-        steps.take(Type::MigrationsApplied, migrated)?;
-    } else if !are_compared(installation, wanted) {
-        let migrated = database::migrate(wanted, ctx).await;
-        steps.take(Type::MigrationsApplied, migrated)?;
-    }
-    steps.migrations = database::migrated(wanted);
-    steps.done(
-        Type::MigrationsApplied,
-        Reason::Applied,
-        &match &steps.migrations.last {
-            Some(last) => format!("up to {last}"),
-            None => "the version has none".to_owned(),
-        },
-    );
+    migrate(installation, wanted, &access, steps, ctx).await?;
     let seeded = database::seed(wanted, ctx).await;
     steps.take(Type::DatabaseReady, seeded)?;
     let schema = wanted.slug.plugin_schema(&wanted.id);
@@ -155,14 +135,57 @@ async fn deploy(
     }
 }
 
-/// Whether an earlier pass compared the texts of this very version with what is applied. A release never changes.
-fn are_compared(installation: &PluginInstallation, wanted: &Wanted) -> bool {
-    installation.status.as_ref().is_some_and(|status| {
-        let resolved = status.resolved.as_ref();
-        resolved.is_some_and(|resolved| resolved.version == wanted.plugin.spec.version)
-            && condition::find(&status.conditions, Type::MigrationsApplied.into())
-                .is_some_and(|applied| applied.status == "True")
-    })
+/// Applies what is not applied yet. A release never changes: what an earlier pass found of this very version holds.
+async fn migrate(
+    installation: &PluginInstallation,
+    wanted: &Wanted,
+    access: &Access,
+    steps: &mut Steps,
+    ctx: &Context,
+) -> Result<(), Failed> {
+    let pending = database::pending(wanted, access);
+    let before = said_of_migrations(installation, wanted);
+    let migrated = if !pending.is_empty() {
+        let outcome = Outcome::Waiting(Reason::Migrating, format!("applying {}", pending.join(", ")));
+        steps.say(Type::MigrationsApplied, outcome);
+        // It may take long. That one which failed is tried again is no news.
+        let told = async {
+            match before {
+                Some(said) if said.status == "False" && said.reason != Reason::Migrating.as_ref() => None,
+                _ => report::progress(installation, steps, ctx).await,
+            }
+        };
+        let (migrated, written) = tokio::join!(database::migrate(wanted, access, ctx), told);
+        steps.written = written;
+        migrated
+    } else if before.is_some_and(|said| said.status == "True") {
+        Ok(database::progress(wanted, |_| true))
+    } else {
+        // Their texts are compared with those of the version.
+        database::migrate(wanted, access, ctx).await
+    };
+    let status = match migrated {
+        Ok(status) => status,
+        Err(Unmigrated { outcome, status }) => {
+            steps.migrations = status;
+            return steps.end(Type::MigrationsApplied, outcome);
+        }
+    };
+    let message = match &status.last {
+        Some(last) => format!("up to {last}"),
+        None => "the version has none".to_owned(),
+    };
+    steps.migrations = Some(status);
+    steps.done(Type::MigrationsApplied, Reason::Applied, &message);
+    Ok(())
+}
+
+/// What an earlier pass said of the migrations of this version.
+fn said_of_migrations<'a>(installation: &'a PluginInstallation, wanted: &Wanted) -> Option<&'a Condition> {
+    let status = installation.status.as_ref()?;
+    let resolved = status.resolved.as_ref()?;
+    let said = condition::find(&status.conditions, Type::MigrationsApplied.into());
+    said.filter(|_| resolved.version == wanted.plugin.spec.version)
 }
 
 async fn stop(wanted: &Wanted, steps: &mut Steps, ctx: &Context) {
