@@ -27,6 +27,7 @@ use super::{
     installations,
     observe::audit,
     releases::VERSION,
+    shared_releases,
     tenant_plugins::TenantPlugins,
 };
 use crate::{
@@ -113,6 +114,7 @@ async fn use_everything(env: &Env) -> Result<()> {
         env.delete(name).await?;
     }
     use_a_release(env).await?;
+    shared_releases::live(env).await?;
     installations::live(env).await
 }
 
@@ -183,6 +185,7 @@ async fn prove_bindings(env: &Env) -> Result<()> {
         let role = (binding.role_ref.kind.as_str(), binding.role_ref.name.as_str());
         match role {
             ("ClusterRole", BOUND_IN_TENANTS) if namespace.starts_with("tenant-") => in_tenants += 1,
+            ("ClusterRole", BOUND_IN_TENANTS) if namespace == rules::SHARED => {}
             ("Role", rules::EVENTS) if namespace == "default" => {}
             ("Role", rules::MIGRATIONS) if namespace == NAMESPACE => {}
             _ => bail!("in namespace {namespace} the operator has {} {}", role.0, role.1),

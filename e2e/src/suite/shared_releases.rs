@@ -9,10 +9,12 @@ use k8s_openapi::api::{
 };
 use kube::{Api, ResourceExt, api::ListParams};
 use plexica_crds::plugin_installation::conditions::Type;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::{
     Case,
+    clients::gateway::{Entrance, answer},
     env::{Env, eventually},
     tenant_plugins::{PATIENCE, TenantPlugins},
 };
@@ -29,6 +31,11 @@ pub fn cases() -> Vec<Case> {
 }
 
 async fn one_deployment_serves_all_tenants_of_a_shared_release_and_each_its_own(env: &Env) -> Result<()> {
+    live(env).await
+}
+
+/// All that happens to a release of two tenants.
+pub async fn live(env: &Env) -> Result<()> {
     let example = env.plugins().get(&format!("{ID}-1.0.0")).await?;
     let mut spec = serde_json::to_value(&example.spec)?;
     spec["version"] = json!(VERSION);
@@ -65,12 +72,27 @@ async fn one_deployment_serves_all_tenants_of_a_shared_release_and_each_its_own(
             "asked for {} it says {version}",
             tenant.slug
         );
+        // From outside, the Gateway leads to it across namespaces and says which tenant's host was asked.
+        let entrance = Entrance::of(&tenant.slug)?;
+        eventually("the release at the Gateway", PATIENCE, async || {
+            let version = answer(entrance.request(Method::GET, ID, "/version"), StatusCode::OK).await?;
+            ensure!(version["tenant"] == tenant.slug.as_str(), "it says {version}");
+            Ok(())
+        })
+        .await?;
     }
 
     // One leaves: the other goes on.
     other.patch(ID, json!({ "spec": { "enabled": false } })).await?;
     other.says(ID, Type::Ready, "False", "Disabled").await?;
     one.ready(ID).await?;
+    let entrance = Entrance::of(&other.slug)?;
+    eventually("no way to the release", PATIENCE, async || {
+        let led = entrance.version(ID).await?;
+        ensure!(led == StatusCode::NOT_FOUND, "the Gateway answers {led}");
+        Ok(())
+    })
+    .await?;
     let parts: Api<Secret> = Api::namespaced(env.client.clone(), NAMESPACE);
     let slugs: Vec<_> = parts
         .list_metadata(&selector)

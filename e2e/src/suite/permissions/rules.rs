@@ -23,6 +23,9 @@ pub const EVENTS: &str = "plexica-operator-events";
 /// Role in the operator's own namespace.
 pub const MIGRATIONS: &str = "plexica-operator-migrations";
 
+/// Namespace of plugins that run once for all tenants: the chart binds the role of tenants' namespaces there, too.
+pub const SHARED: &str = "plexica-shared";
+
 /// Where a role holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, strum::Display)]
 enum Scope {
@@ -41,7 +44,7 @@ impl Scope {
     fn covers(self, namespace: &str) -> bool {
         match self {
             Self::Everywhere => true,
-            Self::Tenants => namespace.starts_with("tenant-"),
+            Self::Tenants => namespace.starts_with("tenant-") || namespace == SHARED,
             Self::Default => namespace == "default",
             Self::Own => namespace == NAMESPACE,
         }

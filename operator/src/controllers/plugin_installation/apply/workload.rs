@@ -63,10 +63,11 @@ pub async fn deploy(
         build::network_policy(wanted, &ctx.platform),
         build::service(wanted, Slot::A),
     );
-    // Pods need all of these, and none of these needs another.
-    tokio::try_join!(configured, make(&policy, ctx), make(&service, ctx))?;
+    // Pods need both of these, and neither needs the other.
+    tokio::try_join!(configured, make(&policy, ctx))?;
     let declared = build::deployment(installation, wanted, &config, access, Slot::A);
-    let applied = make(&declared, ctx).await?;
+    // API servers make Services one after another: pods do not wait for that.
+    let (applied, _) = tokio::try_join!(make(&declared, ctx), make(&service, ctx))?;
     let namespace = wanted.slug.namespace();
     let selector = format!("{}={}", build::LABEL_PLUGIN, wanted.id);
     let rollout = Rollout::of(namespace.as_str(), selector, &declared, applied);
