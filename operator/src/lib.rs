@@ -5,12 +5,14 @@
 //! * [`pools`]: one adapter for each pool of the platform file, guarded by a circuit breaker.
 //! * [`controllers`]: one reconciler a resource, each in phases: dereference, validate, build, apply, status.
 //! * [`resolution`]: which version of each plugin a tenant gets, and why; pure.
+//! * [`gateway_api`]: the routes by which a Gateway leads to plugins.
 //! * [`wiring`]: from the platform file to adapters.
 //! * [`runtime`]: what reconcilers share: back-off, server-side apply, events, metrics, health. The lease of a
 //!   second replica will live there; until then the chart runs one replica with strategy Recreate.
 
 pub mod backends;
 pub mod controllers;
+pub mod gateway_api;
 pub mod platform;
 pub mod pools;
 pub mod resolution;

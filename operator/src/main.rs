@@ -28,7 +28,7 @@ use plexica_operator::{
 };
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::watch,
+    sync::{Mutex, watch},
 };
 use tracing::{error, info, warn};
 
@@ -129,10 +129,11 @@ async fn run(platform: PathBuf, listen: SocketAddr) -> Result<(), AnyError> {
         objects: Objects::new(client.clone(), recorder.clone(), metrics.clone()),
         caches: Caches {
             tenants,
-            plugins,
+            plugins: plugins.clone(),
             installations: installations.clone(),
         },
         changed,
+        shared_releases: Mutex::default(),
         platform: Arc::clone(&platform),
         backends: Arc::clone(&backends),
         namespace: account.namespace.clone(),
@@ -141,6 +142,7 @@ async fn run(platform: PathBuf, listen: SocketAddr) -> Result<(), AnyError> {
         objects: Objects::new(client, recorder, metrics),
         platform,
         backends: Arc::clone(&backends),
+        plugins,
         installations,
         installations_changed,
         account,

@@ -85,7 +85,7 @@ pub struct PluginInstallationStatus {
     strum::IntoStaticStr,
 )]
 pub enum Phase {
-    /// It waits for its tenant, its dependencies or its configuration.
+    /// It waits for what comes without help: its tenant, another plugin, a Secret.
     Pending,
     /// It is being made, and nothing is live yet.
     Installing,

@@ -16,6 +16,11 @@ use crate::layout::{self, Layout};
 pub const NAMESPACE: &str = "plexica";
 /// The node, and every backend: the namespace's end of the veth pair.
 pub const NODE: Ipv4Addr = Ipv4Addr::new(198, 18, 255, 2);
+/// Where Envoy listens: an address of its own beside the node's, since Contour lets it listen at 8080 for a Gateway's port
+/// 80 (the listener's port + 8000, whatever it is), and 8080 is Keycloak's there.
+pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(198, 18, 254, 1);
+/// Where the Gateway is reached at its own port 80: the Service `gateway` (manifests/cluster.yaml) in front of Envoy.
+pub const GATEWAY_SERVICE: Ipv4Addr = Ipv4Addr::new(198, 19, 0, 80);
 /// The host's end of the veth pair: where the tests' fault proxy listens.
 pub const HOST: Ipv4Addr = Ipv4Addr::new(198, 18, 255, 1);
 /// Everything inside: pods, Services and the veth pair.
@@ -34,7 +39,8 @@ const NODE_LINK: &str = "plexica1";
 pub async fn create(layout: &Layout) -> Result<()> {
     let complete = layout.state.join("network-complete");
     if complete.exists() && namespace_file().exists() {
-        return Ok(());
+        // A stack that older sources have made lacks it.
+        return add_gateway().await;
     }
     remove().await?;
     if !Path::new("/run/netns").exists() {
@@ -55,7 +61,16 @@ pub async fn create(layout: &Layout) -> Result<()> {
     ))
     .await
     .context("cannot make the network namespace")?;
+    add_gateway().await?;
     layout::write(&complete, b"")
+}
+
+async fn add_gateway() -> Result<()> {
+    script(&format!(
+        "ip -n {NAMESPACE} address replace {GATEWAY}/32 dev {NODE_LINK}"
+    ))
+    .await
+    .context("cannot give the Gateway its address")
 }
 
 /// Removes the namespace, the links and the route.

@@ -1,7 +1,9 @@
 //! The parts of the stack, one file for each subject. A part is a [`Launch`] (program, flags, configuration files) and a
 //! question that tells whether it is ready; starting, watching and ending are the same for all.
 
+pub mod contour;
 pub mod coredns;
+pub mod envoy;
 pub mod keycloak;
 pub mod kubernetes;
 pub mod minio;
@@ -48,6 +50,10 @@ pub enum Part {
     Keycloak,
     /// The object store.
     Minio,
+    /// Tells Envoy what the Gateway and its routes say.
+    Contour,
+    /// Serves the Gateway.
+    Envoy,
 }
 
 /// What every part's start is given.
@@ -77,6 +83,8 @@ pub async fn start(part: Part, context: &Context) -> Result<()> {
         Part::Postgres => postgres::postgres(context).await,
         Part::Keycloak => keycloak::keycloak(context).await,
         Part::Minio => minio::minio(context).await,
+        Part::Contour => contour::contour(context).await,
+        Part::Envoy => envoy::envoy(context).await,
     }
 }
 

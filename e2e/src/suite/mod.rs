@@ -15,6 +15,7 @@ pub mod env;
 mod fault_proxy;
 mod installation_crashes;
 mod installations;
+mod installations_bad_input;
 mod installations_refused;
 mod isolation;
 mod kubernetes;
@@ -28,8 +29,10 @@ mod plugins_refused;
 mod realm;
 pub mod releases;
 mod retention;
+mod routes;
 mod runner;
 mod secrets;
+mod shared_releases;
 mod suspension;
 mod tables;
 pub mod tenant_plugins;
@@ -90,6 +93,7 @@ fn all() -> Vec<Case> {
         ownership::cases(),
         contracts::cases(),
         secrets::cases(),
+        shared_releases::cases(),
         isolation::cases(),
         tables::cases(),
         realm::cases(),
@@ -101,7 +105,9 @@ fn all() -> Vec<Case> {
         deletion::cases(),
         suspension::cases(),
         installations::cases(),
+        installations_bad_input::cases(),
         installations_refused::cases(),
+        routes::cases(),
         undecodable::cases(),
         converged::cases(),
         crashes::cases(),

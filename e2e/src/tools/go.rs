@@ -49,6 +49,12 @@ pub const MINIO: GoTool = GoTool {
     version: versions::MINIO,
     package: "github.com/minio/minio",
 };
+/// Contour.
+pub const CONTOUR: GoTool = GoTool {
+    name: "contour",
+    version: versions::CONTOUR,
+    package: "github.com/projectcontour/contour/cmd/contour",
+};
 
 impl GoTool {
     /// Linker flags. Kubernetes is told its version: without it clients are shown v0.0.0, and refuse to talk.

@@ -3,6 +3,8 @@
 
 pub mod archive;
 pub mod debian;
+pub mod envoy;
+pub mod gateway_api;
 pub mod go;
 pub mod image;
 pub mod keycloak;

@@ -16,6 +16,7 @@ use plexica_crds::names::PluginId;
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use strum::AsRefStr;
 use url::Url;
 
 use reader::Reader;
@@ -96,8 +97,41 @@ pub struct Platform {
     pub keycloak: Vec<KeycloakPool>,
     /// Object stores.
     pub s3: Vec<S3Pool>,
+    /// The Gateway that leads to plugins; without one they are reached by their Services.
+    pub gateway: Option<Gateway>,
+    /// Namespace for plugins that run once for all tenants; `None` refuses them.
+    pub shared_namespace: Option<String>,
+    /// Domain of the cluster's Services.
+    pub cluster_domain: String,
     /// What the platform says over the defaults of plugins' configurations.
     pub plugins: BTreeMap<PluginId, PluginOverrides>,
+}
+
+/// A Gateway of the Gateway API, which somebody else makes and serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gateway {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// One of its listeners; all that fit if it is left out.
+    pub section_name: Option<String>,
+    /// What users' URLs begin with. Its listener does not tell: TLS may end in front of it.
+    pub scheme: Scheme,
+    /// Namespace of the pods that serve it: plugins let them in.
+    pub pods_in: String,
+}
+
+/// What users' URLs begin with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, AsRefStr, Deserialize)]
+pub enum Scheme {
+    /// With TLS.
+    #[default]
+    #[strum(serialize = "https")]
+    Https,
+    /// Without: for development only.
+    #[strum(serialize = "http")]
+    Http,
 }
 
 /// What the platform says of one plugin, for all tenants.

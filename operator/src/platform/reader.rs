@@ -13,8 +13,8 @@ use serde_saphyr::Spanned;
 use url::Url;
 
 use super::{
-    KeycloakPool, PlacementPolicy, Platform, PlatformError, PluginOverrides, PoolCommon, PostgresPool, S3Driver,
-    S3Pool, Tls,
+    Gateway, KeycloakPool, PlacementPolicy, Platform, PlatformError, PluginOverrides, PoolCommon, PostgresPool,
+    S3Driver, S3Pool, Scheme, Tls,
 };
 
 #[derive(Deserialize)]
@@ -29,7 +29,25 @@ struct File {
     keycloak: Vec<KeycloakEntry>,
     s3: Spanned<Vec<S3Entry>>,
     #[serde(default)]
+    gateway: Option<GatewayEntry>,
+    shared_namespace: Option<String>,
+    #[serde(default = "cluster_domain")]
+    cluster_domain: String,
+    #[serde(default)]
     plugins: BTreeMap<PluginId, PluginOverrides>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct GatewayEntry {
+    namespace: Spanned<String>,
+    name: Spanned<String>,
+    #[serde(default)]
+    section_name: Option<String>,
+    #[serde(default)]
+    scheme: Scheme,
+    #[serde(default)]
+    pods_in: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -78,6 +96,10 @@ fn postgres_port() -> u16 {
     5432
 }
 
+fn cluster_domain() -> String {
+    "cluster.local".to_owned()
+}
+
 fn region() -> String {
     "us-east-1".to_owned()
 }
@@ -104,6 +126,9 @@ impl Reader<'_> {
             postgres,
             keycloak,
             s3,
+            gateway,
+            shared_namespace,
+            cluster_domain,
             plugins,
         } = file;
         self.check(
@@ -154,7 +179,29 @@ impl Reader<'_> {
                 .into_iter()
                 .map(|pool| self.s3(pool))
                 .collect::<Result<_, _>>()?,
+            gateway: gateway.map(|entry| self.gateway(entry)).transpose()?,
+            shared_namespace,
+            cluster_domain,
             plugins,
+        })
+    }
+
+    fn gateway(&self, entry: GatewayEntry) -> Result<Gateway, PlatformError> {
+        let GatewayEntry {
+            namespace,
+            name,
+            section_name,
+            scheme,
+            pods_in,
+        } = entry;
+        self.check(&namespace, !namespace.value.is_empty(), "a Gateway is in a namespace")?;
+        self.check(&name, !name.value.is_empty(), "a Gateway has a name")?;
+        Ok(Gateway {
+            pods_in: pods_in.unwrap_or_else(|| namespace.value.clone()),
+            namespace: namespace.value,
+            name: name.value,
+            section_name,
+            scheme,
         })
     }
 

@@ -76,10 +76,53 @@ fn a_wrong_file_is_refused_with_line_and_reason() {
             "registry: blue\nplugins:\n  crm: {config: {}}",
             "line 5",
         ),
+        (
+            "registry: blue",
+            "registry: blue\ngateway: {namespace: edge, name: plexica, listener: http}",
+            "listener",
+        ),
+        ("registry: blue", "registry: blue\ngateway: {namespace: edge}", "name"),
+        (
+            "registry: blue",
+            "registry: blue\ngateway: {namespace: \"\", name: plexica}",
+            "line 4: a Gateway is in a namespace",
+        ),
     ] {
         let text = refusal(|file| file.replacen(from, to, 1));
         assert!(text.contains(expected), "{expected} is missing in: {text}");
     }
+}
+
+#[test]
+fn a_gateway_is_optional_and_serves_with_tls_from_its_own_namespace_unless_said_otherwise() {
+    let gateway = |line: &str| {
+        let (_folder, text) = fixture();
+        let text = text.replacen("registry: blue", &format!("registry: blue\n{line}"), 1);
+        let path = Path::new("platform.yaml");
+        Reader { path }.parse(&text).unwrap().gateway
+    };
+    assert_eq!(gateway("resyncInterval: 1m"), None);
+    let short = Gateway {
+        namespace: "edge".to_owned(),
+        name: "plexica".to_owned(),
+        section_name: None,
+        scheme: Scheme::Https,
+        pods_in: "edge".to_owned(),
+    };
+    assert_eq!(
+        gateway("gateway: {namespace: edge, name: plexica}"),
+        Some(short.clone())
+    );
+    let long = Gateway {
+        section_name: Some("public".to_owned()),
+        scheme: Scheme::Http,
+        pods_in: "envoy".to_owned(),
+        ..short
+    };
+    assert_eq!(
+        gateway("gateway: {namespace: edge, name: plexica, sectionName: public, scheme: Http, podsIn: envoy}"),
+        Some(long)
+    );
 }
 
 #[test]

@@ -220,7 +220,9 @@ impl<'p, 'a> Assignment<'p, 'a> {
         if installation.range.exact().is_some() {
             return Some(Reason::Named);
         }
-        let of = variable.wish.below(variable.states.len()).count();
+        // Of all in the range, also of those to which it does not go back.
+        let fitting = variable.which(|version| version.is_some_and(|version| range.matches(version)));
+        let of = fitting.below(variable.states.len()).count();
         if let Some(best) = variable.wish.first().filter(|best| *best != value) {
             let by = self.obstacle(place, best);
             let best = variable.version(best)?.clone();

@@ -100,7 +100,8 @@ async fn start(context: &Context, step: &Step, home: &Path) -> Result<()> {
             "--optimized".to_owned(),
             "--cache=local".to_owned(),
             "--http-enabled=true".to_owned(),
-            "--http-host=0.0.0.0".to_owned(),
+            // This address alone: Envoy has the same port on the Gateway's.
+            format!("--http-host={NODE}"),
             format!("--http-port={PORT}"),
             format!("--http-management-port={MANAGEMENT_PORT}"),
             format!("--hostname={PUBLIC_URL}"),

@@ -43,7 +43,7 @@ impl Attachments {
             bucket: Bucket::new(endpoint, UrlStyle::Path, bucket, region)
                 .map_err(|_| Incomplete::because("S3_ENDPOINT is no address of a store"))?,
             credentials: Credentials::new(access_key_id, secret_access_key.expose_secret()),
-            prefix: format!("plugins/{}/deals", plugin.environment.plugin),
+            prefix: format!("plugins/{}/deals", plugin.environment.release.plugin),
             client: plugin.http.clone(),
         })
     }

@@ -1,32 +1,31 @@
-//! A plugin's process from start to end.
+//! What a plugin has at hand for one tenant.
 
-use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
 use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
-use tracing::{error, info};
 
-use crate::environment::{Environment, Incomplete};
+use crate::client;
+use crate::environment::{Environment, Incomplete, Release};
+use crate::process::CannotRun;
 use crate::serve::drain::{Drain, Times};
-use crate::serve::{self, Routes};
-use crate::{client, logging};
 
-/// Where a plugin listens unless `PLEXICA_LISTEN` says otherwise: port 3000 is the manifest's default.
-const LISTEN: &str = "0.0.0.0:3000";
 /// Connections to the database at most. A slot of each plugin has its own, and the tenant's role a limit for all.
 const CONNECTIONS_MAX: u32 = 4;
+/// The same for each tenant of a process that is for many: the process has as many pools as tenants.
+const SHARED_CONNECTIONS_MAX: u32 = 2;
+/// A tenant of many that asks for nothing holds no connection after this time.
+const SHARED_IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 /// Longest wait for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// What a plugin's handlers need of its process.
+/// What a plugin's handlers need. A process that is for many tenants has one of these for each, and the handlers of one
+/// tenant see no other's.
 #[derive(Clone, Debug)]
 pub struct Plugin {
-    /// What the platform gave.
+    /// What the platform gave for the tenant.
     pub environment: Environment,
     /// The plugin's schema.
     pub database: PgPool,
@@ -36,81 +35,43 @@ pub struct Plugin {
     pub drain: Drain,
 }
 
-/// Why a plugin does not run.
-#[derive(Debug, thiserror::Error)]
-pub enum CannotRun {
-    /// The platform did not give what is needed.
-    #[error("the environment is not complete: {0}")]
-    Environment(#[from] Incomplete),
-    /// `DATABASE_URL` is none. Its text is not repeated.
-    #[error("DATABASE_URL is no address of a PostgreSQL database")]
-    DatabaseUrl,
-    /// No HTTP client.
-    #[error("no HTTP client can be made")]
-    Client(#[from] reqwest::Error),
-    /// No socket, no signals.
-    #[error("cannot listen")]
-    Listen(#[from] std::io::Error),
-}
-
 impl Plugin {
-    /// A plugin in this environment. Nothing is connected yet: a database that is down keeps nobody from starting.
+    /// A plugin whose process is for this tenant alone. Nothing is connected yet: a database that is down keeps nobody
+    /// from starting.
     ///
     /// # Errors
     /// [`CannotRun`].
     pub fn new(environment: Environment, times: Times) -> Result<Self, CannotRun> {
+        let pool = PgPoolOptions::new().max_connections(CONNECTIONS_MAX);
+        Ok(Self::with(environment, pool, client::new()?, Drain::new(times))?)
+    }
+
+    /// A plugin for one tenant of many: the client and the way to the end are the process's.
+    pub(crate) fn of_many(environment: Environment, http: reqwest::Client, drain: Drain) -> Result<Self, Incomplete> {
+        let pool = PgPoolOptions::new()
+            .max_connections(SHARED_CONNECTIONS_MAX)
+            .idle_timeout(SHARED_IDLE_TIMEOUT);
+        Self::with(environment, pool, http, drain)
+    }
+
+    fn with(
+        environment: Environment,
+        pool: PgPoolOptions,
+        http: reqwest::Client,
+        drain: Drain,
+    ) -> Result<Self, Incomplete> {
+        let Release { plugin, version, slot } = &environment.release;
         let options = PgConnectOptions::from_str(environment.database_url.expose_secret())
-            .map_err(|_| CannotRun::DatabaseUrl)?
-            .application_name(&format!(
-                "{} {} {}",
-                environment.plugin, environment.version, environment.slot
-            ))
+            // The library's own words may repeat the text.
+            .map_err(|_| Incomplete::because("DATABASE_URL is no address of a PostgreSQL database"))?
+            .application_name(&format!("{plugin} {version} {slot}"))
             // What is stored is the tenant's, and nothing for logs.
             .disable_statement_logging();
-        let database = PgPoolOptions::new()
-            .max_connections(CONNECTIONS_MAX)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            .connect_lazy_with(options);
         Ok(Self {
+            database: pool.acquire_timeout(ACQUIRE_TIMEOUT).connect_lazy_with(options),
             environment,
-            database,
-            http: client::new()?,
-            drain: Drain::new(times),
+            http,
+            drain,
         })
     }
-}
-
-/// Runs a plugin until it is told to end.
-pub async fn run(routes_of: fn(&Plugin) -> Result<Routes, Incomplete>) -> ExitCode {
-    logging::init();
-    match start(routes_of).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(reason) => {
-            error!(%reason, "the plugin cannot run");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-async fn start(routes_of: fn(&Plugin) -> Result<Routes, Incomplete>) -> Result<(), CannotRun> {
-    let plugin = Plugin::new(Environment::of_process()?, Times::default())?;
-    let router = serve::router(&plugin, routes_of(&plugin)?);
-    let mut terminate = signal(SignalKind::terminate())?;
-    let address = std::env::var("PLEXICA_LISTEN").unwrap_or_else(|_| LISTEN.to_owned());
-    let listener = TcpListener::bind(&address).await?;
-    let Environment {
-        tenant,
-        plugin: id,
-        version,
-        slot,
-        ..
-    } = &plugin.environment;
-    info!(tenant, plugin = id, version, %slot, address, "listening");
-    let stop = async move {
-        terminate.recv().await;
-    };
-    serve::listen::listen(listener, router, plugin.drain.clone(), stop).await;
-    plugin.database.close().await;
-    info!("ended");
-    Ok(())
 }

@@ -8,9 +8,15 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use tracing::{error, warn};
 
+/// `type` of most problems: the status says it all. RFC 9457 section 4.2.1.
+const BLANK: &str = "about:blank";
+/// `type` of [`Problem::no_tenant`], a name by RFC 4151: who calls must not take it for something that is not there.
+pub(crate) const NO_TENANT: &str = "tag:plexica.io,2026:no-tenant";
+
 /// A failed request: `application/problem+json`.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Problem {
+    kind: &'static str,
     status: StatusCode,
     detail: String,
     /// `WWW-Authenticate`, of RFC 6750.
@@ -20,6 +26,7 @@ pub struct Problem {
 impl Problem {
     fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Self {
+            kind: BLANK,
             status,
             detail: detail.into(),
             challenge: None,
@@ -58,6 +65,15 @@ impl Problem {
     /// 404.
     pub fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, detail)
+    }
+
+    /// 404: a process for many tenants does not know whose request it is.
+    pub(crate) fn no_tenant(detail: &str) -> Self {
+        let kind = NO_TENANT;
+        Self {
+            kind,
+            ..Self::not_found(detail)
+        }
     }
 
     /// 405.
@@ -113,7 +129,7 @@ fn chain(error: &dyn Error) -> String {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let body = json!({
-            "type": "about:blank",
+            "type": self.kind,
             "title": self.status.canonical_reason().unwrap_or("Unknown"),
             "status": self.status.as_u16(),
             "detail": self.detail,

@@ -1,17 +1,27 @@
 //! Another plugin of the same tenant, asked as the user who asked us: it checks the token and the permissions itself.
 
 use reqwest::{Client, StatusCode};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use url::Url;
 
-use crate::auth::Caller;
+use crate::auth::{Caller, TENANT_SLUG};
 use crate::plugin::Plugin;
-use crate::problem::Problem;
+use crate::problem::{NO_TENANT, Problem};
+
+/// What is read of a problem.
+#[derive(Deserialize)]
+struct Told {
+    #[serde(rename = "type")]
+    kind: String,
+}
 
 /// A plugin that this one depends on.
 #[derive(Clone, Debug)]
 pub struct Provider {
     plugin: &'static str,
+    /// Slug of the tenant, for a plugin whose process is for many.
+    tenant: String,
     url: Url,
     client: Client,
 }
@@ -21,6 +31,7 @@ impl Provider {
     pub fn find(plugin: &Plugin, provider: &'static str) -> Option<Self> {
         Some(Self {
             plugin: provider,
+            tenant: plugin.environment.tenant.clone(),
             url: plugin.environment.provider(provider)?.clone(),
             client: plugin.http.clone(),
         })
@@ -41,11 +52,18 @@ impl Provider {
             .client
             .get(url)
             .bearer_auth(caller.token())
+            .header(TENANT_SLUG, &self.tenant)
             .send()
             .await
             .map_err(unavailable)?;
         match answer.status() {
-            StatusCode::NOT_FOUND => Ok(None),
+            StatusCode::NOT_FOUND => match answer.json().await {
+                Ok(Told { kind }) if kind == NO_TENANT => Err(Problem::not_ready(format!(
+                    "plugin {} does not serve this tenant yet; try again in a moment",
+                    self.plugin
+                ))),
+                _ => Ok(None),
+            },
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(Problem::forbidden(format!(
                 "plugin {} does not let you see this",
                 self.plugin

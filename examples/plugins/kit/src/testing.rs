@@ -1,7 +1,6 @@
 //! An issuer on loopback for tests: it publishes a key and signs what a test wants signed.
 #![allow(clippy::unwrap_used, reason = "test code, though other crates' tests use it")]
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use axum::{Json, Router, routing::get};
@@ -11,7 +10,7 @@ use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::environment::Environment;
+use crate::environment::{Environment, Variables};
 
 /// Tenant of [`Issuer::environment`].
 pub const TENANT: &str = "acme-corp";
@@ -94,13 +93,9 @@ impl Issuer {
         format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
     }
 
-    /// Environment of a plugin of the tenant, with a database that does not answer.
-    ///
-    /// # Panics
-    /// Never, unless this function and [`Environment::read`] have come apart.
-    pub fn environment(&self, plugin: &str, configuration: Value, more: &[(&str, &str)]) -> Environment {
-        let (issuer, certs) = (self.name(), format!("http://{}/certs", self.address));
-        let variables = [
+    /// Variables of a process of the tenant, with a database that does not answer.
+    pub fn variables(&self, plugin: &str) -> Variables {
+        [
             ("PLEXICA_TENANT", TENANT),
             ("PLEXICA_TENANT_ID", TENANT_ID),
             ("PLEXICA_PLUGIN", plugin),
@@ -108,14 +103,23 @@ impl Issuer {
             ("PLEXICA_SLOT", "a"),
             // Port 1 refuses connections at once.
             ("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nothing"),
-            ("OIDC_ISSUER", &issuer),
-            ("OIDC_JWKS_URI", &certs),
-        ];
-        let variables: BTreeMap<_, _> = variables
-            .iter()
-            .chain(more)
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect();
+            ("OIDC_ISSUER", &self.name()),
+            ("OIDC_JWKS_URI", &format!("http://{}/certs", self.address)),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into()
+    }
+
+    /// Environment of a plugin of the tenant, with more variables or others.
+    ///
+    /// # Panics
+    /// Never, unless this function and [`Environment::read`] have come apart.
+    pub fn environment(&self, plugin: &str, configuration: Value, more: &[(&str, &str)]) -> Environment {
+        let mut variables = self.variables(plugin);
+        variables.extend(
+            more.iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+        );
         Environment::read(&variables, Ok(configuration)).unwrap()
     }
 }

@@ -1,6 +1,6 @@
 //! Connections to one pool's database: how they are made, and what their failures mean.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use plexica_crds::names::SchemaName;
 use secrecy::{ExposeSecret, SecretString};
@@ -9,11 +9,15 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions, PgSslMode},
 };
 
+use tokio::sync::Semaphore;
+
 use super::sql::Script;
 use crate::backends::{BackendError, http};
 
 /// Connections that the operator holds to one database at most.
 const CONNECTIONS_MAX: u32 = 8;
+/// Runs of plugins' migrations at once: each holds a connection beside those, and its script a second one.
+const MIGRATIONS_MAX: usize = 8;
 /// Longest wait for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// A connection's catalog caches grow with every tenant it touches and never shrink (anchors/tenancy.md section 5:
@@ -87,6 +91,8 @@ impl PostgresConfig {
 pub(super) struct Database {
     pub(super) config: PostgresConfig,
     pub(super) pool: PgPool,
+    /// Whoever runs migrations holds one of its permits.
+    pub(super) migrations: Arc<Semaphore>,
 }
 
 impl Database {
@@ -104,7 +110,11 @@ impl Database {
                 })
             })
             .connect_lazy_with(config.options(&config.username, &config.password));
-        Self { config, pool }
+        Self {
+            config,
+            pool,
+            migrations: Arc::new(Semaphore::new(MIGRATIONS_MAX)),
+        }
     }
 
     /// Begins a transaction that holds the advisory lock of that name until its end.

@@ -1,7 +1,5 @@
 //! The end of an installation: its pods go, and its data is kept or dropped.
 
-use std::fmt::Debug;
-
 use k8s_openapi::{
     api::{
         apps::v1::Deployment,
@@ -10,36 +8,32 @@ use k8s_openapi::{
     },
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
-use kube::{
-    Api, Resource, ResourceExt,
-    api::{DeleteParams, ListParams, Preconditions, PropagationPolicy},
-    core::NamespaceResourceScope,
-};
+use kube::{Resource, ResourceExt};
 use plexica_crds::{
     PluginInstallation, Tenant,
-    names::TenantSlug,
     ownership::Owner,
     plugin_installation::{
         DataPolicy,
         conditions::{Outcome, Reason},
     },
 };
-use serde::de::DeserializeOwned;
 use tracing::info;
 
 use super::{
-    Context, Pass, build,
+    Context, Pass,
+    apply::shared,
+    build,
     dereference::{Caches, world},
-    id_of, record, report,
+    id_of,
+    objects::remove,
+    record, report,
 };
 use crate::{
     backends::postgres::plugin::PluginKey,
+    gateway_api::HTTPRoute,
     pools::Verb,
     resolution,
-    runtime::{
-        client::{ApiError, within},
-        objects::{Error, holds},
-    },
+    runtime::objects::{Error, holds},
 };
 
 /// Brings an installation in deletion to its end.
@@ -99,14 +93,26 @@ async fn end(meta: &ObjectMeta, policy: DataPolicy, ctx: &Context) -> Result<Pas
 }
 
 async fn close(key: &PluginKey, policy: DataPolicy, ctx: &Context) -> Result<(), Outcome> {
+    let namespace = key.slug.namespace();
+    let namespace = namespace.as_str();
     let selector = format!("{}={}", build::LABEL_PLUGIN, key.plugin);
-    // Pods first: what is shut under them would only make them fail.
-    remove::<Service>(&key.slug, &selector, ctx).await?;
-    remove::<Deployment>(&key.slug, &selector, ctx).await?;
+    // The namespace of a tenant that goes was given up.
+    let given_up = match ctx.caches.tenant(&key.slug) {
+        Ok(tenant) => tenant.is_none_or(|tenant| tenant.meta().deletion_timestamp.is_some()),
+        Err(_) => false,
+    };
+    let none = |_: &str| false;
+    // First nobody is led to the pods, then they go: what is shut under them would only make them fail.
+    if ctx.platform.gateway.is_some() {
+        remove::<HTTPRoute>(namespace, &selector, given_up, none, ctx).await?;
+    }
+    remove::<Service>(namespace, &selector, given_up, none, ctx).await?;
+    remove::<Deployment>(namespace, &selector, given_up, none, ctx).await?;
+    shared::leave(&key.slug, &key.plugin, None, ctx).await?;
     close_database(key, policy, ctx).await?;
-    remove::<NetworkPolicy>(&key.slug, &selector, ctx).await?;
-    remove::<ConfigMap>(&key.slug, &selector, ctx).await?;
-    remove::<Secret>(&key.slug, &selector, ctx).await
+    remove::<NetworkPolicy>(namespace, &selector, given_up, none, ctx).await?;
+    remove::<ConfigMap>(namespace, &selector, given_up, none, ctx).await?;
+    remove::<Secret>(namespace, &selector, given_up, none, ctx).await
 }
 
 /// Shuts or drops the schema, and takes the permissions away. Where the tenant is gone, so is its plugins' access: the
@@ -147,46 +153,4 @@ fn place(tenant: &Tenant, ctx: &Context) -> Option<(Owner, String)> {
         installation: ctx.platform.installation_id.clone(),
     };
     Some((owner, status.database.as_ref()?.pool.clone()))
-}
-
-/// Removes what is labelled as the plugin's. Forbidden is the end as well where the tenant is going: its namespace was
-/// given up already, and the grants in it with it.
-async fn remove<K>(slug: &TenantSlug, selector: &str, ctx: &Context) -> Result<(), Outcome>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
-{
-    let api: Api<K> = Api::namespaced(ctx.objects.client.clone(), slug.namespace().as_str());
-    let given_up = match ctx.caches.tenant(slug) {
-        Ok(tenant) => tenant.is_none_or(|tenant| tenant.meta().deletion_timestamp.is_some()),
-        Err(_) => false,
-    };
-    let gone = |error: &ApiError| {
-        error
-            .status()
-            .is_some_and(|status| status.is_not_found() || given_up && status.is_forbidden())
-    };
-    let listed = match within(api.list_metadata(&ListParams::default().labels(selector))).await {
-        Ok(listed) => listed,
-        Err(error) if gone(&error) => return Ok(()),
-        Err(error) => return Err(report::api_outcome(&error)),
-    };
-    for object in listed
-        .iter()
-        .filter(|object| object.meta().deletion_timestamp.is_none())
-    {
-        let params = DeleteParams {
-            propagation_policy: Some(PropagationPolicy::Background),
-            preconditions: Some(Preconditions {
-                uid: object.uid(),
-                resource_version: None,
-            }),
-            ..DeleteParams::default()
-        };
-        match within(api.delete(&object.name_any(), &params)).await {
-            Ok(_) => {}
-            Err(error) if gone(&error) => {}
-            Err(error) => return Err(report::api_outcome(&error)),
-        }
-    }
-    Ok(())
 }

@@ -1,8 +1,11 @@
 //! When installations are looked at, and what of them is counted.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::{
+    fmt::Debug,
+    hash::{DefaultHasher, Hash, Hasher},
+};
 
-use futures::{StreamExt, future, stream};
+use futures::{StreamExt, stream};
 use k8s_openapi::{
     api::{apps::v1::Deployment, core::v1::Service, networking::v1::NetworkPolicy},
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
@@ -18,9 +21,16 @@ use plexica_crds::{
     plugin_installation::{Phase, conditions::Type},
     tenant::conditions::Type as TenantCondition,
 };
+use serde::de::DeserializeOwned;
 use strum::IntoEnumIterator;
 
-use super::{Caches, Context, KIND, build::LABEL_PLUGIN, pass};
+use super::{
+    Caches, Context, KIND,
+    build::{LABEL_PLUGIN, shared::LABEL_SHARED},
+    dereference::concerned,
+    pass,
+};
+use crate::gateway_api::HTTPRoute;
 use crate::runtime::{
     controller::{Passed, Reconciler, Root, Triggers, touched_by_others},
     objects::{Error, Objects},
@@ -49,14 +59,20 @@ impl Reconciler for Context {
 
     fn triggers(&self) -> Vec<Triggers<PluginInstallation>> {
         let client = &self.objects.client;
-        vec![
+        let mut triggers = vec![
             touched_by_others::<Service, _>(client, LABEL_PLUGIN, owner),
             touched_by_others::<NetworkPolicy, _>(client, LABEL_PLUGIN, owner),
-            self.pods(),
+            // How its pods fare is in its status.
+            self.whatever_happens_to::<Deployment>(),
             self.tenants(),
             self.releases(),
             self.siblings(),
-        ]
+        ];
+        if self.platform.gateway.is_some() {
+            // So is what the Gateway says of it. Without a Gateway the cluster need not know the kind.
+            triggers.push(self.whatever_happens_to::<HTTPRoute>());
+        }
+        triggers
     }
 
     fn cache_changed(&self) {
@@ -80,13 +96,23 @@ fn fingerprint(of: impl Hash) -> u64 {
 }
 
 impl Context {
-    /// Everything that happens to a Deployment: how its pods fare is in its status.
-    fn pods(&self) -> Triggers<PluginInstallation> {
-        let api: Api<PartialObjectMeta<Deployment>> = Api::all(self.objects.client.clone());
+    /// Everything that happens to objects of a kind, changes of their status included.
+    fn whatever_happens_to<K>(&self) -> Triggers<PluginInstallation>
+    where
+        K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+    {
+        let caches = self.caches.clone();
+        let api: Api<PartialObjectMeta<K>> = Api::all(self.objects.client.clone());
         watcher(api, watcher::Config::default().labels(LABEL_PLUGIN))
             .default_backoff()
             .touched_objects()
-            .filter_map(|event| future::ready(event.map(|object| owner(&object).map(Into::into)).transpose()))
+            .flat_map(move |event| {
+                let found = event.map(|object| match object.metadata.labels.as_ref() {
+                    Some(labels) if labels.contains_key(LABEL_SHARED) => all_of(&caches, labels.get(LABEL_PLUGIN)),
+                    _ => owner(&object).into_iter().collect(),
+                });
+                stream::iter(requests(found))
+            })
             .boxed()
     }
 
@@ -108,7 +134,7 @@ impl Context {
             .boxed()
     }
 
-    /// Installations of a plugin of which a release comes, goes or is accepted, and those that wait for something.
+    /// Installations that a release concerns when it comes, goes or is accepted.
     fn releases(&self) -> Triggers<PluginInstallation> {
         let caches = self.caches.clone();
         let api: Api<Root<Plugin>> = Api::all(self.objects.client.clone());
@@ -121,12 +147,9 @@ impl Context {
             )
             .flat_map(move |event| {
                 let found = event.map(|plugin| {
-                    let id = plugin
-                        .0
-                        .as_ref()
-                        .map(|plugin| plugin.spec.id.to_string())
-                        .unwrap_or_default();
-                    concerned(&caches, &id)
+                    let plugin = plugin.0.as_ref().ok();
+                    let concerned = plugin.map_or_else(Vec::new, |plugin| concerned(plugin, &caches));
+                    concerned.iter().map(|object| ObjectRef::from_obj(&**object)).collect()
                 });
                 stream::iter(requests(found))
             })
@@ -172,21 +195,11 @@ fn all_in(caches: &Caches, namespace: &str, but: Option<&str>) -> Vec<ObjectRef<
     others.map(|object| ObjectRef::from_obj(&**object)).collect()
 }
 
-fn concerned(caches: &Caches, id: &str) -> Vec<ObjectRef<Root<PluginInstallation>>> {
-    let installations = caches.installations.state();
-    let concerned = installations.iter().filter(|guard| {
-        let waits = || {
-            let status = guard
-                .0
-                .as_ref()
-                .ok()
-                .and_then(|installation| installation.status.as_ref());
-            let conditions = status.map(|status| status.conditions.as_slice()).unwrap_or_default();
-            condition::find(conditions, Type::DependenciesSatisfied.into()).is_none_or(|found| found.status != "True")
-        };
-        guard.name_any() == id || waits()
-    });
-    concerned.map(|object| ObjectRef::from_obj(&**object)).collect()
+/// All installations of a plugin, whose pods may be the ones of a shared release.
+fn all_of(caches: &Caches, id: Option<&String>) -> Vec<ObjectRef<Root<PluginInstallation>>> {
+    let found = caches.installations.state();
+    let of_plugin = found.iter().filter(|object| Some(&object.name_any()) == id);
+    of_plugin.map(|object| ObjectRef::from_obj(&**object)).collect()
 }
 
 fn of_tenant(tenant: &Root<Tenant>) -> u64 {

@@ -1,6 +1,6 @@
 //! What the caches know that concerns an installation: its tenant, the other installations there, all releases.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use kube::{Resource, ResourceExt, runtime::reflector::ObjectRef, runtime::reflector::Store};
 use plexica_crds::{
@@ -38,6 +38,8 @@ pub struct World {
     pub installations: Vec<Arc<Root<PluginInstallation>>>,
     /// All releases that were accepted.
     pub releases: Vec<Arc<Root<Plugin>>>,
+    /// All others that decode: who looks for them is told why they are not found.
+    others: Vec<Arc<Root<Plugin>>>,
 }
 
 impl Caches {
@@ -71,10 +73,10 @@ impl Caches {
         found
     }
 
-    /// All releases that may be installed: accepted as they are.
+    /// All releases that decode.
     pub fn releases(&self) -> Vec<Arc<Root<Plugin>>> {
         let mut found = self.plugins.state();
-        found.retain(|guard| guard.0.as_ref().is_ok_and(is_accepted));
+        found.retain(|guard| guard.0.is_ok());
         found
     }
 }
@@ -105,46 +107,34 @@ pub fn world(installation: &PluginInstallation, caches: &Caches) -> Result<World
     };
     let slug = Caches::slug_of(&namespace).ok_or_else(unknown)?;
     let tenant = caches.tenant(&slug)?.ok_or_else(unknown)?;
+    let accepted = |guard: &Arc<Root<Plugin>>| guard.0.as_ref().is_ok_and(is_accepted);
+    let (releases, others) = caches.releases().into_iter().partition(accepted);
     Ok(World {
         tenant,
         slug,
         installations: caches.installations_in(&namespace),
-        releases: caches.releases(),
+        releases,
+        others,
     })
 }
 
 impl World {
     /// The tenant's installations, as resolution sees them. One in deletion counts while it runs.
     pub fn tenant_plugins(&self) -> resolution::Tenant {
-        let live = self.installations.iter().filter_map(|guard| guard.0.as_ref().ok());
-        live.filter_map(|installation| {
-            let id = PluginId::parse(&installation.name_any()).ok()?;
-            let running = running_version(installation);
-            if installation.meta().deletion_timestamp.is_some() && running.is_none() {
-                return None;
-            }
-            let spec = &installation.spec;
-            let wanted = resolution::Installation {
-                range: VersionRange::parse(&spec.version).ok()?,
-                update_policy: spec.update_policy,
-                dependency_policy: spec.dependency_policy,
-                running,
-            };
-            Some((id, wanted))
-        })
-        .collect()
+        tenant_plugins(&self.installations)
     }
 
-    /// All releases, as resolution sees them.
+    /// All releases that were accepted, as resolution sees them.
     pub fn registry(&self) -> Registry {
-        let mut registry = Registry::default();
-        let releases = self.releases.iter().filter_map(|guard| guard.0.as_ref().ok());
-        for plugin in releases {
-            if let Ok(version) = Version::parse(&plugin.spec.version) {
-                registry.insert(plugin.spec.id.clone(), version, release(plugin));
-            }
-        }
-        registry
+        registry(&self.releases)
+    }
+
+    /// A release of the plugin that is not accepted, or not yet, and whose version would do.
+    pub fn not_accepted(&self, id: &PluginId, does: impl Fn(&Version) -> bool) -> Option<&Plugin> {
+        let mut others = self.others.iter().filter_map(|guard| guard.0.as_ref().ok());
+        others.find(|plugin| {
+            plugin.spec.id == *id && Version::parse(&plugin.spec.version).is_ok_and(|version| does(&version))
+        })
     }
 
     /// The other installation of this name.
@@ -152,6 +142,67 @@ impl World {
         let mut live = self.installations.iter().filter_map(|guard| guard.0.as_ref().ok());
         live.find(|installation| installation.name_any() == id.as_str())
     }
+}
+
+fn tenant_plugins(installations: &[Arc<Root<PluginInstallation>>]) -> resolution::Tenant {
+    let live = installations.iter().filter_map(|guard| guard.0.as_ref().ok());
+    live.filter_map(|installation| {
+        let id = PluginId::parse(&installation.name_any()).ok()?;
+        let running = running_version(installation);
+        if installation.meta().deletion_timestamp.is_some() && running.is_none() {
+            return None;
+        }
+        let spec = &installation.spec;
+        let wanted = resolution::Installation {
+            range: VersionRange::parse(&spec.version).ok()?,
+            update_policy: spec.update_policy,
+            dependency_policy: spec.dependency_policy,
+            running,
+        };
+        Some((id, wanted))
+    })
+    .collect()
+}
+
+fn registry(releases: &[Arc<Root<Plugin>>]) -> Registry {
+    let mut registry = Registry::default();
+    for plugin in releases.iter().filter_map(|guard| guard.0.as_ref().ok()) {
+        if let Ok(version) = Version::parse(&plugin.spec.version) {
+            registry.insert(plugin.spec.id.clone(), version, release(plugin));
+        }
+    }
+    registry
+}
+
+/// The installations that a release concerns which came, went, or is judged otherwise: all of each tenant that has the
+/// plugin, or whose plan the release can change.
+pub fn concerned(plugin: &Plugin, caches: &Caches) -> Vec<Arc<Root<PluginInstallation>>> {
+    let id = &plugin.spec.id;
+    let Ok(version) = Version::parse(&plugin.spec.version) else {
+        return vec![];
+    };
+    let mut releases = caches.releases();
+    releases.retain(|guard| guard.0.as_ref().is_ok_and(is_accepted));
+    let registry = registry(&releases);
+    let mut namespaces: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for installation in caches.installations.state() {
+        namespaces
+            .entry(installation.namespace())
+            .or_default()
+            .push(installation);
+    }
+    let has = |installations: &[Arc<Root<PluginInstallation>>]| {
+        let mut names = installations.iter().map(|installation| installation.name_any());
+        names.any(|name| name == id.as_str())
+    };
+    namespaces
+        .into_values()
+        .filter(|installations| {
+            has(installations)
+                || !resolution::affected(&tenant_plugins(installations), &registry, id, &version).is_empty()
+        })
+        .flatten()
+        .collect()
 }
 
 /// The version that serves now.

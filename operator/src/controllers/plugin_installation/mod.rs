@@ -1,7 +1,7 @@
 //! The PluginInstallation's reconciler.
 //!
 //! A pass reads like its description: dereference (what the caches know) → validate (which version, pure) → hold →
-//! apply, step by step: configuration, schema, migrations, permissions, pods → status; at its end, `cleanup`.
+//! apply, step by step: configuration, schema, migrations, permissions, pods, route → status; at its end, `cleanup`.
 //! A step that fails leaves what runs untouched. Traffic does not move yet: the one slot is `a`.
 
 mod apply;
@@ -9,6 +9,7 @@ mod build;
 mod cleanup;
 mod controller;
 mod dereference;
+mod objects;
 mod record;
 mod report;
 mod status;
@@ -21,7 +22,7 @@ use plexica_crds::{
     PluginInstallation,
     plugin_installation::conditions::{Outcome, Reason},
 };
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
 use crate::{
     platform::Platform,
@@ -33,7 +34,7 @@ use crate::{
     },
 };
 
-pub use dereference::Caches;
+pub use dereference::{Caches, running_version};
 
 /// Kind, as a metric label.
 const KIND: &str = "PluginInstallation";
@@ -50,6 +51,8 @@ pub struct Context {
     pub platform: Arc<Platform>,
     /// Its pools.
     pub backends: Arc<Backends>,
+    /// Held by whoever changes which tenants a shared release has.
+    pub shared_releases: Mutex<()>,
     /// Where ConfigMaps with migrations are: the operator's own namespace.
     pub namespace: String,
 }
@@ -129,7 +132,7 @@ async fn stop_without_tenant(
         return Ok(());
     }
     match (Caches::slug_of(&namespace), id_of(&installation.name_any())) {
-        (Some(slug), Ok(id)) => apply::workload::stop(&slug, &id, ctx).await,
+        (Some(slug), Ok(id)) => apply::shut(&slug, &id, ctx).await,
         _ => Ok(()),
     }
 }

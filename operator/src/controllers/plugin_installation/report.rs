@@ -41,9 +41,14 @@ pub fn outcome<B: ?Sized>(error: &BackendError, pool: &Pool<B>) -> Outcome {
 /// What a backend's error means for the migrations.
 pub fn migration_outcome<B: ?Sized>(error: &BackendError, pool: &Pool<B>) -> Outcome {
     match error {
-        BackendError::MigrationChanged { .. } => Outcome::Blocked(
+        BackendError::MigrationChanged { name, applied, found } => Outcome::Blocked(
             Reason::MigrationChanged,
-            format!("{error}: publish a version with the original text, and add a new migration"),
+            format!(
+                "migration {name} was applied with another text (SHA-256 {}..., now {}...): publish a version with the \
+                 original, and put the change into a new migration",
+                applied.get(..12).unwrap_or(applied),
+                found.get(..12).unwrap_or(found)
+            ),
         ),
         BackendError::Foreign(what) => Outcome::Blocked(
             Reason::BackendRefused,
@@ -215,7 +220,16 @@ fn tell(installation: &PluginInstallation, before: &[Condition], after: &[Condit
 
 /// The event of one condition, if it says something new that a person wants to know.
 fn event(before: Option<&Condition>, now: &Condition) -> Option<Event> {
-    let quiet = ["Provisioning", "PodsStarting", "NotRejected", "InSync"];
+    let quiet = [
+        "Installing",
+        "Provisioning",
+        "Migrating",
+        "PodsStarting",
+        "RoutePending",
+        "NoGateway",
+        "NotRejected",
+        "InSync",
+    ];
     if quiet.contains(&now.reason.as_str()) || now.type_ != SUMMARIES[0] && SUMMARIES.contains(&now.type_.as_str()) {
         return None;
     }

@@ -39,6 +39,8 @@ pub struct Steps {
     pub migrations: MigrationsStatus,
     /// What the slot holds once all of it runs.
     pub slot: Option<SlotStatus>,
+    /// Where the plugin's API is found, once the Gateway leads there.
+    pub url: Option<String>,
     /// Whether no pod runs, on request.
     pub stopped: bool,
     /// Why the registry could not be told; `None` if it was.
@@ -63,6 +65,7 @@ impl Steps {
             configuration: None,
             migrations: MigrationsStatus::default(),
             slot: None,
+            url: None,
             stopped: false,
             registry: None,
             written: None,
@@ -177,6 +180,7 @@ fn applied(status: &mut PluginInstallationStatus, steps: &Steps, moment: Moment)
                 });
             }
             Type::MigrationsApplied if done => status.migrations = Some(steps.migrations.clone()),
+            Type::Routed => status.url.clone_from(&steps.url),
             _ => {}
         }
         statements.push(statement(*type_, &with_due(outcome, moment.due)));
@@ -215,10 +219,11 @@ fn applied(status: &mut PluginInstallationStatus, steps: &Steps, moment: Moment)
     statements
 }
 
-/// The condition of a step. Pods that were taken away on request are not deployed, though nothing is wrong.
+/// The condition of a step. Pods that were taken away on request are not deployed, though nothing is wrong; nor is it
+/// where no Gateway is to lead to them.
 fn statement(type_: Type, outcome: &Outcome) -> Statement {
     match outcome {
-        Outcome::Done(reason @ (Reason::Disabled | Reason::TenantSuspended), message) => {
+        Outcome::Done(reason @ (Reason::Disabled | Reason::TenantSuspended | Reason::NoGateway), message) => {
             type_.says(Status::False, *reason, message)
         }
         other => other.statement(type_),

@@ -6,7 +6,7 @@ use plexica_crds::{
     Plugin, PluginInstallation, condition,
     names::{PluginId, TenantSlug},
     ownership::Owner,
-    plugin::{Sharing, validation::ValidatedManifest},
+    plugin::validation::ValidatedManifest,
     plugin_installation::conditions::{Outcome, Reason, Type},
     tenant::conditions::Type as TenantCondition,
     version_range::VersionRange,
@@ -77,7 +77,7 @@ pub fn validate(installation: &PluginInstallation, world: &World, platform: &Pla
     let resolution = resolution::resolve(&plugins, &registry);
     let step = match resolution.of(&id) {
         Some(Ok(step)) => step,
-        Some(Err(explanation)) => return Err(refused(explanation)),
+        Some(Err(explanation)) => return Err(refused(explanation, world)),
         None => {
             return Err(Outcome::Waiting(
                 Reason::Installing,
@@ -87,15 +87,6 @@ pub fn validate(installation: &PluginInstallation, world: &World, platform: &Pla
     };
     let plugin = release(world, &id, &step.to)?;
     let manifest = manifest(&plugin)?;
-    if plugin.spec.runtime.sharing == Sharing::Shared {
-        return Err(Outcome::Blocked(
-            Reason::PluginInvalid,
-            format!(
-                "{id} {} wants runtime.sharing Shared, which this operator does not run yet: publish a version with Dedicated",
-                step.to
-            ),
-        ));
-    }
     let runs = match (tenant.suspended, installation.spec.enabled) {
         (true, _) => Running::Suspended,
         (false, false) => Running::Disabled,
@@ -113,12 +104,15 @@ pub fn validate(installation: &PluginInstallation, world: &World, platform: &Pla
         .release(&id, &step.to)
         .map(|release| release.dependencies.as_slice())
         .unwrap_or_default();
+    // Of plugins that need each other one has to begin: the plan says which. It does not wait for those after it.
+    let place = |plugin: &PluginId| resolution.plan.steps.iter().position(|step| step.plugin == *plugin);
+    let begins_before = |provider: &PluginId| place(provider) > place(&id);
     let mut providers = vec![];
     for dependency in needed {
         let provider = world.installation(&dependency.plugin);
         match (dependency.kind, provider) {
             (DependencyKind::Required, Some(provider)) => {
-                if starts {
+                if starts && !begins_before(&dependency.plugin) {
                     serves(provider, &dependency.range, &id)?;
                 }
                 providers.push(dependency.plugin.clone());
@@ -259,8 +253,22 @@ fn serves(provider: &PluginInstallation, range: &VersionRange, dependant: &Plugi
 }
 
 /// Why nothing was chosen, by the kind of obstacle.
-fn refused(explanation: &Explanation) -> Outcome {
+fn refused(explanation: &Explanation, world: &World) -> Outcome {
     use crate::resolution::Fact;
+    let unfit = match explanation {
+        Explanation::Unregistered { plugin, .. } => world.not_accepted(plugin, |_| true),
+        Explanation::NothingFits { plugin, range, .. } => world.not_accepted(plugin, |version| range.matches(version)),
+        Explanation::OnlyOlder { .. } | Explanation::Conflict { .. } | Explanation::Undecided { .. } => None,
+    };
+    if let Some(plugin) = unfit {
+        let name = plugin.name_any();
+        if plugin.status.is_none() {
+            return Outcome::Waiting(Reason::Installing, format!("Plugin {name} is being checked"));
+        }
+        let message = format!("{explanation}; Plugin {name} is not accepted: see kubectl describe plugin {name}");
+        return Outcome::Blocked(Reason::PluginInvalid, message);
+    }
+    let mut advice = "";
     let reason = match explanation {
         Explanation::Unregistered { .. } => Reason::PluginUnknown,
         Explanation::NothingFits { .. } => Reason::NoVersionFits,
@@ -270,6 +278,7 @@ fn refused(explanation: &Explanation) -> Outcome {
             if facts.iter().any(missing) {
                 Reason::DependencyMissing
             } else if facts.iter().any(|fact| matches!(fact, Fact::Excludes { .. })) {
+                advice = "; remove one of them, or choose versions that go together";
                 Reason::Conflict
             } else {
                 Reason::DependencyUnfit
@@ -277,7 +286,7 @@ fn refused(explanation: &Explanation) -> Outcome {
         }
         Explanation::Undecided { .. } => Reason::Conflict,
     };
-    Outcome::Blocked(reason, explanation.to_string())
+    Outcome::Blocked(reason, format!("{explanation}{advice}"))
 }
 
 fn permissions(plugin: &Plugin) -> Vec<PluginPermission> {

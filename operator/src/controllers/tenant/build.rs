@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use k8s_openapi::{
     ByteString,
     api::{
-        core::v1::{LimitRange, LimitRangeItem, LimitRangeSpec, Namespace, ResourceQuota, ResourceQuotaSpec, Secret},
+        core::v1::{
+            ConfigMap, LimitRange, LimitRangeItem, LimitRangeSpec, Namespace, ResourceQuota, ResourceQuotaSpec, Secret,
+        },
         networking::v1::{
             NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec,
         },
@@ -21,7 +23,7 @@ use plexica_crds::{LABEL_RETAINED, LABEL_TENANT, LABEL_TENANT_ID, tenant::Networ
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use super::validate::ValidatedTenant;
+use super::{frontends::Frontend, validate::ValidatedTenant};
 use crate::backends::{postgres::DatabaseEndpoint, s3::StorageEndpoint};
 
 /// Secret with the database's credentials.
@@ -30,6 +32,10 @@ pub const DATABASE_SECRET: &str = "plexica-database";
 pub const STORAGE_SECRET: &str = "plexica-storage";
 /// Secret with the realm's addresses.
 pub const IDENTITY_SECRET: &str = "plexica-identity";
+/// ConfigMap with the front ends of the tenant's plugins.
+pub const FRONTENDS: &str = "plexica-frontends";
+/// Its key.
+const FRONTENDS_KEY: &str = "frontends.json";
 /// Annotation on a Secret: the id under which the backend knows the credential.
 pub const ANNOTATION_CREDENTIAL: &str = "plexica.io/credential-id";
 /// Annotation on a namespace: whether the operator made it.
@@ -279,6 +285,17 @@ pub fn identity_secret(tenant: &ValidatedTenant, issuer: &Url) -> Secret {
             ("apiClientId", "plexica-api"),
         ],
     )
+}
+
+/// ConfigMap `plexica-frontends`. Its key and the list's fields are stable API: docs/routes.md.
+pub fn frontends(tenant: &ValidatedTenant, remotes: &[Frontend]) -> ConfigMap {
+    // A list of texts always becomes JSON.
+    let list = serde_json::to_string_pretty(remotes).unwrap_or_default();
+    ConfigMap {
+        metadata: meta(tenant, FRONTENDS),
+        data: Some([(FRONTENDS_KEY.to_owned(), list)].into()),
+        ..ConfigMap::default()
+    }
 }
 
 /// Kinds that the operator makes in a tenant's namespace with a fixed name, for their removal.

@@ -12,7 +12,7 @@ use kube::{core::PartialObjectMeta, runtime::reflector::ObjectRef};
 use plexica_crds::{LABEL_TENANT, Tenant, tenant::Phase};
 use strum::IntoEnumIterator;
 
-use super::{Context, KIND, pass, plugins};
+use super::{Context, KIND, frontends, pass, plugins};
 use crate::runtime::{
     controller::{Passed, Reconciler, Root, Triggers, touched_by_others, when_otherwise},
     objects::{Error, Objects},
@@ -21,7 +21,7 @@ use crate::runtime::{
 impl Reconciler for Context {
     type Kind = Tenant;
     const KIND: &'static str = KIND;
-    const READS: &'static [&'static str] = &["PluginInstallation"];
+    const READS: &'static [&'static str] = &["PluginInstallation", "Plugin"];
 
     fn phases() -> Vec<&'static str> {
         Phase::iter().map(Into::into).collect()
@@ -41,6 +41,7 @@ impl Reconciler for Context {
 
     fn triggers(&self) -> Vec<Triggers<Tenant>> {
         let client = &self.objects.client;
+        let plugins = self.plugins.clone();
         vec![
             touched_by_others::<Namespace, _>(client, LABEL_TENANT, owner),
             touched_by_others::<RoleBinding, _>(client, LABEL_TENANT, owner),
@@ -51,6 +52,11 @@ impl Reconciler for Context {
                 self.installations.clone(),
                 self.installations_changed.clone(),
                 plugins::counts,
+            ),
+            when_otherwise(
+                self.installations.clone(),
+                self.installations_changed.clone(),
+                move |installations: &[_]| frontends::all(installations, &plugins),
             ),
         ]
     }

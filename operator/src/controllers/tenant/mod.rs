@@ -9,6 +9,7 @@ mod build;
 mod cleanup;
 mod closing;
 mod controller;
+mod frontends;
 mod placement;
 mod plugins;
 mod report;
@@ -23,7 +24,7 @@ use kube::{
     runtime::{controller::Action, reflector::Store},
 };
 use plexica_crds::{
-    PluginInstallation, Tenant, TenantStatus, condition,
+    Plugin, PluginInstallation, Tenant, TenantStatus, condition,
     tenant::conditions::{Outcome, Reason, Type},
 };
 use tokio::sync::{Notify, watch};
@@ -51,7 +52,9 @@ pub struct Context {
     pub platform: Arc<Platform>,
     /// Its pools.
     pub backends: Arc<Backends>,
-    /// The cache of installations, for counting them.
+    /// The cache of releases, for what they say of their front ends.
+    pub plugins: Store<Root<Plugin>>,
+    /// The cache of installations, for counting them and for what of them is live.
     pub installations: Store<Root<PluginInstallation>>,
     /// Marked as changed whenever that cache is.
     pub installations_changed: watch::Receiver<()>,

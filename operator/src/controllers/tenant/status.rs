@@ -48,6 +48,8 @@ pub struct Parts {
     pub isolation: Outcome,
     /// The registry's row.
     pub registry: Outcome,
+    /// The list of front ends.
+    pub frontends: Outcome,
     /// What others had changed and was set right.
     pub corrected: Vec<String>,
 }
@@ -63,6 +65,7 @@ impl Parts {
             Some(&self.storage),
             Some(&self.isolation).filter(|_| !self.is_untried()),
             Some(&self.registry),
+            Some(&self.frontends),
         ]
         .into_iter()
         .flatten()
@@ -182,6 +185,7 @@ pub fn begun(before: &TenantStatus, slug: &TenantSlug, placement: &Placement, mo
             "tried as soon as everything is provisioned".to_owned(),
         ),
         registry: Outcome::done(),
+        frontends: Outcome::done(),
         corrected: vec![],
     };
     after(before, &Findings::applied(parts), moment)
@@ -209,6 +213,7 @@ fn due_parts(parts: &Parts, due: Option<Timestamp>) -> Parts {
         storage: with_due(&parts.storage, due),
         isolation: with_due(&parts.isolation, due),
         registry: with_due(&parts.registry, due),
+        frontends: with_due(&parts.frontends, due),
         ..parts.clone()
     }
 }

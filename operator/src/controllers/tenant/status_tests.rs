@@ -16,6 +16,7 @@ fn parts(identity: Outcome) -> Parts {
         storage: Outcome::done(),
         isolation: Outcome::Done(Reason::Verified, String::new()),
         registry: Outcome::done(),
+        frontends: Outcome::done(),
         corrected: vec![],
     }
 }

@@ -65,6 +65,10 @@ fn going_back_is_done_only_to_a_version_that_is_named() {
         world.clone().installed("crm =1.4.0 at 2.0.0").steps(),
         ["take crm back from 2.0.0 to 1.4.0: the installation names it"]
     );
+    assert_eq!(
+        world.clone().installed("crm ^1 at 1.5.0").steps(),
+        ["keep crm 1.5.0: newest of 2 that fit ^1"]
+    );
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Who calls: a token of the tenant's realm, checked before any handler runs.
 //!
-//! The tenant is the process's own (`PLEXICA_TENANT`). Headers that name a tenant grant nothing: they come from the
-//! gateway for the sake of services that serve many tenants, and one that names another tenant is refused.
+//! The tenant is that of the [`Plugin`](crate::Plugin): the process's only one, or one of many. Headers that name a tenant
+//! grant nothing: they come from the gateway for the sake of processes that serve many tenants, which find by them whose
+//! gate it is, and one that names another tenant than the gate's is refused.
 
 mod keys;
 pub mod permission;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderName, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use secrecy::{ExposeSecret, SecretString};
@@ -22,6 +23,11 @@ use crate::environment::Environment;
 use crate::problem::Problem;
 use keys::{Endpoint, Keys};
 use token::Refused;
+
+/// The header that names a request's tenant: set by the gateway, or by the plugin that asks (data-model.md).
+pub(crate) const TENANT_SLUG: HeaderName = HeaderName::from_static("x-tenant-slug");
+/// The header with the tenant's id.
+const TENANT_ID: HeaderName = HeaderName::from_static("x-tenant-id");
 
 /// Who sent a request, as the token says. A handler that takes it must be reached through the gate.
 #[derive(Clone, Debug)]
@@ -83,8 +89,8 @@ impl Gate {
                 refused => Problem::bad_token(refused.to_string()),
             }
         })?;
-        for (name, own) in [("x-tenant-slug", tenant), ("x-tenant-id", tenant_id)] {
-            if headers.get_all(name).iter().any(|named| named != own.as_str()) {
+        for (name, own) in [(TENANT_SLUG, tenant), (TENANT_ID, tenant_id)] {
+            if headers.get_all(&name).iter().any(|named| named != own.as_str()) {
                 return Err(Problem::forbidden(format!(
                     "header {name} names another tenant than this plugin's"
                 )));

@@ -2,28 +2,27 @@
 
 pub mod drain;
 pub mod listen;
+mod readiness;
+pub(crate) mod shared;
 
 use std::future::ready;
-use std::time::Duration;
 
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderMap, HeaderName};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::{Value, json};
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use crate::auth::{Gate, gate};
-use crate::environment::Environment;
+use crate::environment::{Environment, Release};
 use crate::plugin::Plugin;
 use crate::problem::Problem;
-use drain::Phase;
-
-/// Longest wait for the database when readiness is asked for: below the probe's timeout (2 s), so that the reason is seen.
-const READY_TIMEOUT: Duration = Duration::from_millis(1500);
+use drain::Drain;
+use readiness::Schema;
 
 /// The routes of a plugin.
 #[derive(Debug, Default)]
@@ -36,36 +35,39 @@ pub struct Routes {
     pub ready: &'static str,
 }
 
-#[derive(Clone)]
-struct Common {
-    plugin: Plugin,
-    statement: &'static str,
+/// Everything that a plugin for one tenant answers to: its own routes, `/health`, `/ready` and `/version`.
+pub fn router(plugin: &Plugin, routes: Routes) -> Router {
+    let (schema, drain) = (Schema::new(plugin, routes.ready), plugin.drain.clone());
+    let ready = get(async move || readiness::of_one(&drain, &schema).await);
+    let all = of_tenant(plugin, routes)
+        .route("/health", get(health))
+        .route("/ready", ready);
+    marked(answering(all), &plugin.environment.release, &plugin.drain)
 }
 
-/// Everything that a plugin answers to: its own routes, `/health`, `/ready` and `/version`.
-pub fn router(plugin: &Plugin, routes: Routes) -> Router {
-    let Routes {
-        gated,
-        open,
-        ready: statement,
-    } = routes;
-    let common = Common {
-        plugin: plugin.clone(),
-        statement,
-    };
+/// What is the tenant's: the plugin's own routes, and `/version`.
+fn of_tenant(plugin: &Plugin, routes: Routes) -> Router {
+    let Routes { gated, open, ready: _ } = routes;
     let admit = Gate::new(&plugin.environment, plugin.http.clone());
-    let drain = plugin.drain.clone();
-    let marks = marks(plugin);
+    let version = version(&plugin.environment);
     Router::new()
-        .route("/health", get(|| async { "ok\n" }))
-        .route("/ready", get(is_ready))
-        .route("/version", get(version))
-        .with_state(common)
+        .route("/version", get(async || version))
         .merge(open)
         .merge(gated.layer(middleware::from_fn_with_state(admit, gate)))
+}
+
+/// These routes, a problem where there is none, and a line in the log for each request.
+fn answering(routes: Router) -> Router {
+    routes
         .fallback(|| async { Problem::not_found("there is no such path") })
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
         .layer(middleware::from_fn(log))
+}
+
+/// The process's part of each answer: who gave it, and whether the connection is to be left.
+fn marked(routes: Router, release: &Release, drain: &Drain) -> Router {
+    let (marks, drain) = (marks(release), drain.clone());
+    routes
         .layer(middleware::map_response(move |mut response: Response| {
             response.headers_mut().extend(marks.clone());
             ready(response)
@@ -75,35 +77,23 @@ pub fn router(plugin: &Plugin, routes: Routes) -> Router {
         }))
 }
 
-/// Ready: not told to end, and the schema answers.
-async fn is_ready(State(Common { plugin, statement }): State<Common>) -> Result<&'static str, Problem> {
-    if plugin.drain.phase() > Phase::Serving {
-        return Err(Problem::not_ready("the process was told to end"));
-    }
-    match timeout(READY_TIMEOUT, sqlx::query(statement).execute(&plugin.database)).await {
-        Ok(Ok(_)) => Ok("ok\n"),
-        Ok(Err(error)) => Err(Problem::unavailable("the database", &error)),
-        Err(late) => Err(Problem::unavailable("the database", &late)),
-    }
+/// The process runs.
+async fn health() -> &'static str {
+    "ok\n"
 }
 
 /// What runs here, for people and for tests of a promotion.
-async fn version(State(Common { plugin, .. }): State<Common>) -> Json<Value> {
-    let environment = &plugin.environment;
-    Json(json!({
-        "plugin": environment.plugin,
-        "version": environment.version,
-        "slot": environment.slot.to_string(),
-        "tenant": environment.tenant,
-    }))
+fn version(environment: &Environment) -> Json<Value> {
+    let Environment { release, tenant, .. } = environment;
+    let Release { plugin, version, slot } = release;
+    Json(json!({ "plugin": plugin, "version": version, "slot": slot.to_string(), "tenant": tenant }))
 }
 
 /// What each answer says of who gave it.
-fn marks(plugin: &Plugin) -> HeaderMap {
-    let Environment { version, slot, .. } = &plugin.environment;
+fn marks(release: &Release) -> HeaderMap {
     let marks = [
-        ("x-plexica-version", version.clone()),
-        ("x-plexica-slot", slot.to_string()),
+        ("x-plexica-version", release.version.clone()),
+        ("x-plexica-slot", release.slot.to_string()),
     ];
     let marks = marks.map(|(name, value)| Some((HeaderName::from_static(name), value.parse().ok()?)));
     marks.into_iter().flatten().collect()

@@ -1,9 +1,10 @@
 //! The operator's side of a run of migrations: one connection that holds the plugin's lock and writes the record.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use plexica_crds::names::RoleName;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::ledger::{self, Record};
 use crate::backends::{
@@ -28,12 +29,15 @@ pub(super) struct Desk<'a> {
     connection: PgConnection,
     schema: String,
     owner_role: RoleName,
+    _turn: OwnedSemaphorePermit,
 }
 
 impl<'a> Desk<'a> {
-    /// Takes the plugin's lock; somebody else who has it is waited for a little.
+    /// Waits for its turn and takes the plugin's lock; somebody else who has it is waited for a little.
     pub(super) async fn open(database: &'a Database, holding: &Holding) -> Result<Self, BackendError> {
         let error = |error: sqlx::Error| database.error(&error);
+        let turn = Arc::clone(&database.migrations).acquire_owned().await;
+        let turn = turn.map_err(|closed| BackendError::Unavailable(closed.to_string()))?;
         let mut connection = database.pool.acquire().await.map_err(error)?.detach();
         connection.execute(sqlx::raw_sql(KEEPALIVE)).await.map_err(error)?;
         sqlx::query("SELECT pg_advisory_lock(hashtextextended($1, 0))")
@@ -46,6 +50,7 @@ impl<'a> Desk<'a> {
             connection,
             schema: holding.schema.to_string(),
             owner_role: holding.owner_role.clone(),
+            _turn: turn,
         })
     }
 

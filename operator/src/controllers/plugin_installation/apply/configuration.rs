@@ -35,15 +35,18 @@ pub async fn read(installation: &PluginInstallation, wanted: &Wanted, ctx: &Cont
         own: &installation.spec.config,
     };
     merge(&wanted.manifest.configuration, layers, &references).map_err(|invalid| {
-        let reason = match invalid {
-            InvalidConfiguration::SecretInClear(_) => Reason::SecretInClear,
-            InvalidConfiguration::Refused(_) => Reason::ConfigurationInvalid,
+        let (reason, advice) = match invalid {
+            InvalidConfiguration::SecretInClear(_) => (Reason::SecretInClear, ""),
+            InvalidConfiguration::Refused(_) => (
+                Reason::ConfigurationInvalid,
+                "; correct spec.config, or what spec.configFrom names",
+            ),
         };
         let told: Vec<_> = invalid.problems().iter().map(ToString::to_string).collect();
         Outcome::Blocked(
             reason,
             format!(
-                "{} {} does not take it: {}",
+                "{} {} does not admit the configuration: {}{advice}",
                 wanted.id,
                 wanted.plugin.spec.version,
                 told.join("; ")

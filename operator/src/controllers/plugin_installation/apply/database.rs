@@ -162,15 +162,19 @@ async fn script(migration: &Migration, ctx: &Context) -> Result<String, Outcome>
 }
 
 fn failure(error: MigrationError, pool: &Pool<dyn PluginDatabase>) -> Outcome {
+    let failed = |why: &str| {
+        Outcome::Blocked(
+            Reason::MigrationFailed,
+            format!("{why}; publish a version that corrects it"),
+        )
+    };
     match error {
         MigrationError::Backend(error) => report::migration_outcome(&error, pool),
         MigrationError::Failed(failure) if failure.transient => {
             Outcome::Waiting(Reason::MigrationTimedOut, failure.to_string())
         }
-        MigrationError::Failed(failure) => Outcome::Blocked(Reason::MigrationFailed, failure.to_string()),
-        error @ (MigrationError::Invalid { .. } | MigrationError::NotExpanded { .. }) => {
-            Outcome::Blocked(Reason::MigrationFailed, error.to_string())
-        }
+        MigrationError::Failed(failure) => failed(&failure.to_string()),
+        error @ (MigrationError::Invalid { .. } | MigrationError::NotExpanded { .. }) => failed(&error.to_string()),
     }
 }
 

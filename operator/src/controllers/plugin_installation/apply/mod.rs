@@ -4,18 +4,31 @@ mod configuration;
 mod credential;
 mod database;
 mod dependencies;
-pub mod workload;
+mod rollout;
+mod route;
+pub mod shared;
+mod workload;
 
 use plexica_crds::{
     PluginInstallation, condition,
-    plugin_installation::conditions::{Outcome, Reason, Type},
+    names::{PluginId, TenantSlug},
+    plugin::Sharing,
+    plugin_installation::{
+        conditions::{Outcome, Reason, Type},
+        configuration::Configuration,
+    },
 };
 
 use super::{
-    Context, record, report,
+    Context,
+    build::shared::Release,
+    dereference::running_version,
+    record, report,
     status::{Findings, Steps},
     validate::{Running, Wanted},
 };
+use crate::backends::Credential;
+use workload::Deployed;
 
 /// Makes or stops everything, and says how each step fares.
 pub async fn apply(installation: &PluginInstallation, wanted: &Wanted, ctx: &Context) -> Findings {
@@ -86,10 +99,60 @@ async fn run(
         wanted.id.database_secret()
     );
     steps.done(Type::DatabaseReady, Reason::Provisioned, &place);
-    let deployed = workload::deploy(installation, wanted, &configuration, &access.credential, ctx).await;
+    let deployed = deploy(installation, wanted, &configuration, &access.credential, ctx).await;
     let deployed = steps.take(Type::Deployed, deployed)?;
+    let serves = match wanted.plugin.spec.runtime.sharing {
+        // While pods are replaced one by one, what is live goes on being reached.
+        Sharing::Dedicated => deployed.slot.ready > 0 || deployed.is_complete(),
+        // Pods that do not know the tenant yet are ready for others.
+        Sharing::Shared => deployed.is_complete(),
+    };
     steps.slot = Some(deployed.slot);
-    steps.end(Type::Deployed, deployed.outcome)
+    let ended = steps.end(Type::Deployed, deployed.outcome);
+    if serves {
+        let routed = route::lead(wanted, ctx).await;
+        steps.url = routed.url;
+        steps.say(Type::Routed, routed.outcome);
+    }
+    ended
+}
+
+/// Takes the route and the pods of a plugin away: first nobody is led there, then nobody is there.
+pub async fn shut(slug: &TenantSlug, id: &PluginId, ctx: &Context) -> Result<(), Outcome> {
+    route::remove(slug, id, ctx).await?;
+    workload::stop(slug, id, ctx).await?;
+    shared::leave(slug, id, None, ctx).await
+}
+
+/// Makes the pods, and ends those of the other way to run a plugin once they serve.
+async fn deploy(
+    installation: &PluginInstallation,
+    wanted: &Wanted,
+    configuration: &Configuration,
+    access: &Credential,
+    ctx: &Context,
+) -> Result<Deployed, Outcome> {
+    let plugin = &wanted.plugin;
+    let changes = running_version(installation).is_none_or(|running| running.to_string() != plugin.spec.version);
+    match plugin.spec.runtime.sharing {
+        Sharing::Dedicated => {
+            let deployed = workload::deploy(installation, wanted, configuration, access, ctx).await?;
+            if changes && deployed.is_complete() {
+                shared::leave(&wanted.slug, &wanted.id, None, ctx).await?;
+            }
+            Ok(deployed)
+        }
+        Sharing::Shared => {
+            let namespace = shared::namespace(plugin, ctx)?;
+            let deployed = shared::deploy(wanted, namespace, configuration, access, ctx).await?;
+            if changes && deployed.is_complete() {
+                let release = Release::new(namespace, plugin);
+                shared::leave(&wanted.slug, &wanted.id, Some(&release), ctx).await?;
+                shared::forget_own(wanted, ctx).await?;
+            }
+            Ok(deployed)
+        }
+    }
 }
 
 /// Whether an earlier pass compared the texts of this very version with what is applied. A release never changes.
@@ -104,7 +167,7 @@ fn are_compared(installation: &PluginInstallation, wanted: &Wanted) -> bool {
 
 async fn stop(wanted: &Wanted, steps: &mut Steps, ctx: &Context) {
     let stopped = async {
-        workload::stop(&wanted.slug, &wanted.id, ctx).await?;
+        shut(&wanted.slug, &wanted.id, ctx).await?;
         if wanted.runs == Running::Disabled {
             return Ok(Outcome::Done(
                 Reason::Disabled,
@@ -120,8 +183,10 @@ async fn stop(wanted: &Wanted, steps: &mut Steps, ctx: &Context) {
     };
     let outcome = stopped.await;
     steps.stopped = outcome.is_ok();
+    let outcome = outcome.unwrap_or_else(|outcome| outcome);
+    steps.say(Type::Routed, route::without(&outcome, ctx));
     // Either way it is told.
-    let _ = steps.end(Type::Deployed, outcome.unwrap_or_else(|outcome| outcome));
+    let _ = steps.end(Type::Deployed, outcome);
 }
 
 impl Steps {

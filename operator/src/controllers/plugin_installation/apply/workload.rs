@@ -1,35 +1,32 @@
 //! The pods of an installation, and what leads to them.
 
-use std::fmt::Debug;
-
 use k8s_openapi::api::{
-    apps::v1::{Deployment, DeploymentStatus},
-    core::v1::{ConfigMap, Pod, Secret},
+    apps::v1::Deployment,
+    core::v1::{ConfigMap, Secret},
 };
 use kube::{
-    Api, Resource, ResourceExt,
-    api::{DeleteParams, ListParams, Patch, PatchParams},
-    core::NamespaceResourceScope,
+    Api, ResourceExt,
+    api::{Patch, PatchParams},
 };
 use plexica_crds::{
-    LABEL_TENANT, LABEL_TENANT_ID, PluginInstallation,
+    LABEL_TENANT, PluginInstallation,
     names::{PluginId, Slot, TenantSlug},
-    plugin_installation::{
-        Light, SlotStatus,
-        conditions::{Outcome, Reason},
-        configuration::Configuration,
-    },
+    plugin_installation::{Light, SlotStatus, conditions::Outcome, configuration::Configuration},
 };
-use serde::{Serialize, de::DeserializeOwned};
 use serde_json::json;
 
-use super::super::{Context, build, report, validate::Wanted};
+use super::{
+    super::{
+        Context, build,
+        objects::{make, remove},
+        report,
+        validate::Wanted,
+    },
+    rollout::Rollout,
+};
 use crate::{
     backends::Credential,
-    runtime::{
-        apply::{Applied, FieldManager, apply_to},
-        client::within,
-    },
+    runtime::{apply::FieldManager, client::within},
 };
 
 /// What became of the pods.
@@ -38,6 +35,13 @@ pub struct Deployed {
     pub outcome: Outcome,
     /// What runs in the slot, once all of it does.
     pub slot: SlotStatus,
+}
+
+impl Deployed {
+    /// Whether all pods run as wanted.
+    pub fn is_complete(&self) -> bool {
+        matches!(self.outcome, Outcome::Done(..))
+    }
 }
 
 /// Makes configuration, pods and Service as declared, and looks at how the pods fare.
@@ -51,8 +55,8 @@ pub async fn deploy(
     let config = build::Config::new(wanted, configuration, access);
     let configured = async {
         match &config {
-            build::Config::Secret(secret) => ours(secret, wanted, ctx).await.map(drop),
-            build::Config::ConfigMap(map) => ours(map, wanted, ctx).await.map(drop),
+            build::Config::Secret(secret) => make(secret, ctx).await.map(drop),
+            build::Config::ConfigMap(map) => make(map, ctx).await.map(drop),
         }
     };
     let (policy, service) = (
@@ -60,32 +64,31 @@ pub async fn deploy(
         build::service(wanted, Slot::A),
     );
     // Pods need all of these, and none of these needs another.
-    tokio::try_join!(configured, ours(&policy, wanted, ctx), ours(&service, wanted, ctx))?;
+    tokio::try_join!(configured, make(&policy, ctx), make(&service, ctx))?;
     let declared = build::deployment(installation, wanted, &config, access, Slot::A);
-    let (applied, live) = ours(&declared, wanted, ctx).await?;
-    let desired = declared.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
-    let status = live.as_ref().and_then(|live| live.status.clone()).unwrap_or_default();
-    let seen = live
-        .as_ref()
-        .is_some_and(|live| status.observed_generation == live.metadata.generation);
-    let complete = applied == Applied::Unchanged && seen && is_complete(&status, desired);
-    let outcome = if complete {
-        forget_old_configurations(wanted, &config, ctx).await?;
-        Outcome::Done(Reason::PodsReady, format!("{desired} of {desired} pods ready"))
-    } else {
-        explain(wanted, &status, desired, ctx).await?
-    };
+    let applied = make(&declared, ctx).await?;
+    let namespace = wanted.slug.namespace();
+    let selector = format!("{}={}", build::LABEL_PLUGIN, wanted.id);
+    let rollout = Rollout::of(namespace.as_str(), selector, &declared, applied);
+    if rollout.is_complete() {
+        forget_configurations(wanted, Some(&config), ctx).await?;
+    }
     Ok(Deployed {
-        outcome,
-        slot: SlotStatus {
-            light: Some(Light::Green),
-            version: wanted.plugin.spec.version.clone(),
-            config_hash: config.hash().to_owned(),
-            ready: status.ready_replicas.unwrap_or_default(),
-            desired,
-            ready_since: None,
-        },
+        outcome: rollout.outcome(ctx).await?,
+        slot: slot_status(wanted, config.hash(), &rollout),
     })
+}
+
+/// What runs in the slot.
+pub fn slot_status(wanted: &Wanted, config_hash: &str, rollout: &Rollout<'_>) -> SlotStatus {
+    SlotStatus {
+        light: Some(Light::Green),
+        version: wanted.plugin.spec.version.clone(),
+        config_hash: config_hash.to_owned(),
+        ready: rollout.ready(),
+        desired: rollout.desired,
+        ready_since: None,
+    }
 }
 
 /// Takes all pods away; what they would be made from stays.
@@ -114,136 +117,15 @@ pub async fn stop(slug: &TenantSlug, id: &PluginId, ctx: &Context) -> Result<(),
         .map_err(|error| report::api_outcome(&error))
 }
 
-fn is_ours<K: Resource>(object: &K, wanted: &Wanted) -> bool {
-    object
-        .labels()
-        .get(LABEL_TENANT_ID)
-        .is_some_and(|id| *id == wanted.owner.tenant_id.to_string())
-        && object
-            .labels()
-            .get(build::LABEL_PLUGIN)
-            .is_some_and(|id| id == wanted.id.as_str())
-}
-
-/// Makes an object as declared, unless something of its name is there that is not ours. Gives it as it was before.
-async fn ours<K>(declared: &K, wanted: &Wanted, ctx: &Context) -> Result<(Applied, Option<K>), Outcome>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Serialize + DeserializeOwned,
-{
-    let name = declared.name_any();
-    let api: Api<K> = Api::namespaced(ctx.objects.client.clone(), wanted.slug.namespace().as_str());
-    let live = within(api.get_opt(&name))
-        .await
-        .map_err(|error| report::api_outcome(&error))?;
-    if live.as_ref().is_some_and(|live| !is_ours(live, wanted)) {
-        return Err(report::not_owned(&format!("{} {name}", K::kind(&())), Reason::NotOwned));
-    }
-    let applied = apply_to(&api, &name, live.as_ref(), declared)
-        .await
-        .map_err(|error| report::api_outcome(&error))?;
-    Ok((applied, live))
-}
-
-/// Whether all wanted pods are of the present template, and ready, and no other is left.
-fn is_complete(status: &DeploymentStatus, desired: i32) -> bool {
-    status.updated_replicas.unwrap_or_default() == desired
-        && status.ready_replicas.unwrap_or_default() == desired
-        && status.replicas.unwrap_or_default() == desired
-}
-
-/// Why not all pods are ready.
-async fn explain(wanted: &Wanted, status: &DeploymentStatus, desired: i32, ctx: &Context) -> Result<Outcome, Outcome> {
-    let condition = |type_: &str| {
-        status
-            .conditions
-            .iter()
-            .flatten()
-            .find(|condition| condition.type_ == type_)
-    };
-    let ready = status.ready_replicas.unwrap_or_default();
-    let mut message = format!("{ready} of {desired} pods ready");
-    if let Some(failure) = condition("ReplicaFailure").filter(|failure| failure.status == "True") {
-        let said = failure.message.clone().unwrap_or_default();
-        let reason = if said.contains("exceeded quota") {
-            Reason::QuotaExceeded
-        } else {
-            Reason::PodsFailing
-        };
-        return Ok(Outcome::Blocked(reason, format!("{message}: {said}")));
-    }
-    let trouble = trouble(wanted, ctx).await?;
-    if let Some(said) = &trouble {
-        message = format!("{message}: {said}");
-    }
-    let overdue = condition("Progressing")
-        .is_some_and(|progressing| progressing.reason.as_deref() == Some("ProgressDeadlineExceeded"));
-    Ok(match (overdue, trouble) {
-        (true, _) => Outcome::Blocked(
-            Reason::PodsFailing,
-            format!(
-                "{message}; look at the pods: kubectl logs -n {} -l {}={}",
-                wanted.slug.namespace(),
-                build::LABEL_PLUGIN,
-                wanted.id
-            ),
-        ),
-        (false, Some(_)) => Outcome::Waiting(Reason::PodsFailing, message),
-        (false, None) => Outcome::Waiting(Reason::PodsStarting, message),
-    })
-}
-
-/// What Kubernetes says of the first pod that is in trouble.
-async fn trouble(wanted: &Wanted, ctx: &Context) -> Result<Option<String>, Outcome> {
-    let api: Api<Pod> = Api::namespaced(ctx.objects.client.clone(), wanted.slug.namespace().as_str());
-    let selector = format!("{}={}", build::LABEL_PLUGIN, wanted.id);
-    let pods = within(api.list(&ListParams::default().labels(&selector)))
-        .await
-        .map_err(|error| report::api_outcome(&error))?;
-    Ok(pods.iter().find_map(|pod| {
-        let status = pod.status.as_ref()?;
-        let waiting = status.container_statuses.iter().flatten().find_map(|container| {
-            let waiting = container.state.as_ref()?.waiting.as_ref()?;
-            let reason = waiting.reason.as_deref()?;
-            // A container is always created first; the rest tells of trouble.
-            if matches!(reason, "ContainerCreating" | "PodInitializing") {
-                return None;
-            }
-            let said = waiting.message.as_deref().unwrap_or_default();
-            Some(format!("pod {} {reason} {said}", pod.name_any()).trim_end().to_owned())
-        });
-        waiting.or_else(|| {
-            let scheduled = status
-                .conditions
-                .iter()
-                .flatten()
-                .find(|condition| condition.type_ == "PodScheduled")?;
-            let said = scheduled.message.as_deref().filter(|_| scheduled.status == "False")?;
-            Some(format!("pod {} cannot be scheduled: {said}", pod.name_any()))
-        })
-    }))
-}
-
-/// Removes configurations that no pod uses any more.
-async fn forget_old_configurations(wanted: &Wanted, config: &build::Config, ctx: &Context) -> Result<(), Outcome> {
-    forget::<ConfigMap>(wanted, config, ctx).await?;
-    forget::<Secret>(wanted, config, ctx).await
-}
-
-async fn forget<K>(wanted: &Wanted, config: &build::Config, ctx: &Context) -> Result<(), Outcome>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
-{
-    let api: Api<K> = Api::namespaced(ctx.objects.client.clone(), wanted.slug.namespace().as_str());
+/// Removes configurations but the one that pods use.
+pub async fn forget_configurations(
+    wanted: &Wanted,
+    used: Option<&build::Config>,
+    ctx: &Context,
+) -> Result<(), Outcome> {
+    let namespace = wanted.slug.namespace();
     let selector = format!("{}={},{}", build::LABEL_PLUGIN, wanted.id, build::LABEL_CONFIG);
-    let listed = within(api.list_metadata(&ListParams::default().labels(&selector)))
-        .await
-        .map_err(|error| report::api_outcome(&error))?;
-    for old in listed.iter().filter(|old| old.name_any() != config.name()) {
-        match within(api.delete(&old.name_any(), &DeleteParams::default())).await {
-            Ok(_) => {}
-            Err(error) if error.status().is_some_and(kube::core::Status::is_not_found) => {}
-            Err(error) => return Err(report::api_outcome(&error)),
-        }
-    }
-    Ok(())
+    let stays = |name: &str| used.is_some_and(|used| used.name() == name);
+    remove::<ConfigMap>(namespace.as_str(), &selector, false, stays, ctx).await?;
+    remove::<Secret>(namespace.as_str(), &selector, false, stays, ctx).await
 }

@@ -13,7 +13,8 @@ use sha2::Sha256;
 use super::{LABEL_CONFIG, meta};
 use crate::{backends::Credential, controllers::plugin_installation::validate::Wanted};
 
-const CONFIG_FILE: &str = "config.json";
+/// Name of the file with the configuration.
+pub(super) const CONFIG_FILE: &str = "config.json";
 /// Hexadecimal digits of a configuration's hash.
 const HASH_LEN: usize = 10;
 
@@ -30,7 +31,7 @@ impl Config {
     /// The object of a configuration. The hash is keyed with the plugin's own password: it tells nobody what is in it.
     pub fn new(wanted: &Wanted, configuration: &Configuration, access: &Credential) -> Self {
         let text = configuration.to_json();
-        let hash = hash(access.secret.expose_secret().as_bytes(), text.as_bytes());
+        let hash = keyed_hash(access.secret.expose_secret().as_bytes(), text.as_bytes());
         let mut metadata = meta(wanted, &format!("{}-config-{hash}", wanted.id));
         metadata
             .labels
@@ -100,7 +101,8 @@ impl Config {
     }
 }
 
-fn hash(key: &[u8], text: &[u8]) -> String {
+/// A short hash that tells nobody without the key what was hashed.
+pub(super) fn keyed_hash(key: &[u8], text: &[u8]) -> String {
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else {
         return String::new();
     };

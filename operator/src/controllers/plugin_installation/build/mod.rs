@@ -3,24 +3,35 @@
 mod config;
 mod network;
 mod pods;
+mod route;
+pub mod shared;
+pub mod variables;
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::{ByteString, api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::ObjectMeta};
-use plexica_crds::{LABEL_TENANT, LABEL_TENANT_ID, names::Slot};
+use k8s_openapi::{
+    ByteString,
+    api::{apps::v1::Deployment, core::v1::Secret},
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
+use plexica_crds::{LABEL_TENANT, LABEL_TENANT_ID, PluginInstallation, names::Slot};
 use secrecy::ExposeSecret;
+
+use pods::Pods;
 
 use super::validate::Wanted;
 use crate::backends::{Credential, postgres::DatabaseEndpoint};
 
 pub use config::Config;
 pub use network::{network_policy, service};
-pub use pods::deployment;
+pub use route::{grant, parent, route, url};
 
 /// Label: the plugin that an object belongs to.
 pub const LABEL_PLUGIN: &str = "plexica.io/plugin";
 /// Label of a pod: its slot, which never changes.
 const LABEL_SLOT: &str = "plexica.io/slot";
+/// Label of a pod: the version that it runs. No selector names it.
+pub const LABEL_VERSION: &str = "app.kubernetes.io/version";
 /// Label of a configuration: its hash.
 pub const LABEL_CONFIG: &str = "plexica.io/config";
 /// Annotation on a Secret: the id under which the backend knows the credential.
@@ -29,6 +40,8 @@ pub const ANNOTATION_CREDENTIAL: &str = "plexica.io/credential-id";
 pub const ANNOTATION_NEEDED_BY: &str = "plexica.io/needed-by";
 /// Name of the port of a container.
 const PORT: &str = "http";
+/// Port of every Service of a plugin.
+const SERVICE_PORT: i32 = 80;
 
 fn labels(wanted: &Wanted) -> BTreeMap<String, String> {
     BTreeMap::from([
@@ -55,6 +68,36 @@ fn slot_labels(wanted: &Wanted, slot: Slot) -> BTreeMap<String, String> {
         (LABEL_PLUGIN.to_owned(), wanted.id.to_string()),
         (LABEL_SLOT.to_owned(), slot.as_ref().to_owned()),
     ])
+}
+
+/// Where a plugin of one tenant finds its configuration (design.md section 4).
+const CONFIG_FOLDER: &str = "/etc/plexica";
+
+/// The Deployment of a slot, for this tenant alone.
+pub fn deployment(
+    installation: &PluginInstallation,
+    wanted: &Wanted,
+    config: &Config,
+    access: &Credential,
+    slot: Slot,
+) -> Deployment {
+    let runtime = &wanted.plugin.spec.runtime;
+    let spec = &installation.spec;
+    let mut variables = variables::of_process(&wanted.plugin, &wanted.id, slot);
+    variables.extend(variables::of_tenant(wanted));
+    pods::deployment(Pods {
+        metadata: meta(wanted, &wanted.id.deployment(slot)),
+        selected: slot_labels(wanted, slot),
+        plugin: &wanted.plugin,
+        replicas: spec.replicas.unwrap_or(runtime.replicas),
+        resources: spec.resources.as_ref().unwrap_or(&runtime.resources),
+        progress_deadline: spec.promotion.progress_deadline.value(),
+        // New pods when what they were started with changes: the configuration is in its name.
+        annotations: [(ANNOTATION_CREDENTIAL.to_owned(), access.id.clone())].into(),
+        variables,
+        files: config.volume(),
+        folder: CONFIG_FOLDER,
+    })
 }
 
 /// Secret `<plugin>-database`. Its keys are stable API: design.md, "Names".

@@ -15,8 +15,11 @@ use plexica_crds::{
     names::{PluginId, Slot},
 };
 
-use super::{LABEL_PLUGIN, PORT, meta, slot_labels};
+use super::{LABEL_PLUGIN, PORT, SERVICE_PORT, meta, slot_labels};
 use crate::{controllers::plugin_installation::validate::Wanted, platform::Platform};
+
+/// Label that Kubernetes itself gives to every namespace: its name.
+const LABEL_NAMESPACE: &str = "kubernetes.io/metadata.name";
 
 /// The Service that reaches GREEN.
 pub fn service(wanted: &Wanted, live: Slot) -> Service {
@@ -24,21 +27,59 @@ pub fn service(wanted: &Wanted, live: Slot) -> Service {
         metadata: meta(wanted, &wanted.id.service()),
         spec: Some(ServiceSpec {
             selector: Some(slot_labels(wanted, live)),
-            ports: Some(vec![ServicePort {
-                name: Some(PORT.to_owned()),
-                port: 80,
-                target_port: Some(IntOrString::String(PORT.to_owned())),
-                protocol: Some("TCP".to_owned()),
-                ..ServicePort::default()
-            }]),
+            ports: Some(service_ports()),
             ..ServiceSpec::default()
         }),
         status: None,
     }
 }
 
-/// What the plugin's pods may reach and who may reach them, beside what the tenant's own policy opens (DNS): the
-/// tenant's backends by their ports, the plugins that it depends on, and plugins of the same tenant.
+/// Port 80, wherever the container listens.
+pub(super) fn service_ports() -> Vec<ServicePort> {
+    vec![ServicePort {
+        name: Some(PORT.to_owned()),
+        port: SERVICE_PORT,
+        target_port: Some(IntOrString::String(PORT.to_owned())),
+        protocol: Some("TCP".to_owned()),
+        ..ServicePort::default()
+    }]
+}
+
+/// Port of DNS.
+const DNS: i32 = 53;
+
+fn port(protocol: &str, port: IntOrString) -> NetworkPolicyPort {
+    NetworkPolicyPort {
+        port: Some(port),
+        protocol: Some(protocol.to_owned()),
+        end_port: None,
+    }
+}
+
+/// The port that plugins are reached at.
+pub(super) fn http() -> NetworkPolicyPort {
+    port("TCP", IntOrString::String(PORT.to_owned()))
+}
+
+/// DNS, and the ports of all backends.
+pub(super) fn backends(platform: &Platform) -> NetworkPolicyEgressRule {
+    let dns = ["UDP", "TCP"].map(|protocol| port(protocol, IntOrString::Int(DNS)));
+    let backends = platform.backend_ports().into_iter();
+    let backends = backends.map(|number| port("TCP", IntOrString::Int(number.into())));
+    NetworkPolicyEgressRule {
+        ports: Some(dns.into_iter().chain(backends).collect()),
+        to: None,
+    }
+}
+
+/// The pods that serve the Gateway, if the platform names one.
+pub(super) fn gateway(platform: &Platform) -> Option<NetworkPolicyPeer> {
+    platform.gateway.as_ref().map(|gateway| in_namespace(&gateway.pods_in))
+}
+
+/// What the plugin's pods may reach and who may reach them, whether or not the tenant has a policy of its own: DNS and the
+/// tenant's backends by their ports, the plugins that it depends on, plugins of the same tenant and those that run once for
+/// all tenants, and the Gateway.
 pub fn network_policy(wanted: &Wanted, platform: &Platform) -> NetworkPolicy {
     let of_plugin = |id: &PluginId| NetworkPolicyPeer {
         pod_selector: Some(LabelSelector {
@@ -47,27 +88,30 @@ pub fn network_policy(wanted: &Wanted, platform: &Platform) -> NetworkPolicy {
         }),
         ..NetworkPolicyPeer::default()
     };
-    let tcp = |port: IntOrString| NetworkPolicyPort {
-        port: Some(port),
-        protocol: Some("TCP".to_owned()),
-        end_port: None,
+    // A provider may run once for all tenants.
+    let of_provider = |id: &PluginId| {
+        let shared = platform.shared_namespace.as_ref().map(|namespace| NetworkPolicyPeer {
+            pod_selector: of_plugin(id).pod_selector,
+            ..in_namespace(namespace)
+        });
+        [of_plugin(id)].into_iter().chain(shared)
     };
-    let mut egress = vec![NetworkPolicyEgressRule {
-        ports: Some(
-            platform
-                .backend_ports()
-                .into_iter()
-                .map(|port| tcp(IntOrString::Int(port.into())))
-                .collect(),
-        ),
-        to: None,
-    }];
+    let mut egress = vec![backends(platform)];
     if !wanted.providers.is_empty() {
         egress.push(NetworkPolicyEgressRule {
-            ports: Some(vec![tcp(IntOrString::String(PORT.to_owned()))]),
-            to: Some(wanted.providers.iter().map(of_plugin).collect()),
+            ports: Some(vec![http()]),
+            to: Some(wanted.providers.iter().flat_map(of_provider).collect()),
         });
     }
+    let mut callers = vec![NetworkPolicyPeer {
+        pod_selector: Some(LabelSelector {
+            match_labels: Some([(LABEL_TENANT.to_owned(), wanted.slug.to_string())].into()),
+            ..LabelSelector::default()
+        }),
+        ..NetworkPolicyPeer::default()
+    }];
+    callers.extend(platform.shared_namespace.as_deref().map(in_namespace));
+    callers.extend(gateway(platform));
     NetworkPolicy {
         metadata: meta(wanted, &format!("{}-plugin", wanted.id)),
         spec: Some(NetworkPolicySpec {
@@ -75,15 +119,20 @@ pub fn network_policy(wanted: &Wanted, platform: &Platform) -> NetworkPolicy {
             policy_types: Some(vec!["Ingress".to_owned(), "Egress".to_owned()]),
             egress: Some(egress),
             ingress: Some(vec![NetworkPolicyIngressRule {
-                ports: Some(vec![tcp(IntOrString::String(PORT.to_owned()))]),
-                from: Some(vec![NetworkPolicyPeer {
-                    pod_selector: Some(LabelSelector {
-                        match_labels: Some([(LABEL_TENANT.to_owned(), wanted.slug.to_string())].into()),
-                        ..LabelSelector::default()
-                    }),
-                    ..NetworkPolicyPeer::default()
-                }]),
+                ports: Some(vec![http()]),
+                from: Some(callers),
             }]),
         }),
+    }
+}
+
+/// All pods of a namespace.
+pub(super) fn in_namespace(name: &str) -> NetworkPolicyPeer {
+    NetworkPolicyPeer {
+        namespace_selector: Some(LabelSelector {
+            match_labels: Some([(LABEL_NAMESPACE.to_owned(), name.to_owned())].into()),
+            ..LabelSelector::default()
+        }),
+        ..NetworkPolicyPeer::default()
     }
 }

@@ -1,6 +1,6 @@
-//! The Deployment of a slot, and what its containers find.
+//! The Deployment of a slot.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use k8s_openapi::{
     api::{
@@ -17,44 +17,66 @@ use k8s_openapi::{
         util::intstr::IntOrString,
     },
 };
-use plexica_crds::{PluginInstallation, names::Slot, plugin};
+use plexica_crds::{
+    Plugin,
+    plugin::{ProbeSpec, ResourcesSpec},
+};
 
-use super::{ANNOTATION_CREDENTIAL, Config, PORT, labels, meta, slot_labels};
-use crate::{backends::Credential, controllers::plugin_installation::validate::Wanted};
+use super::{
+    LABEL_VERSION, PORT,
+    variables::{Source, Variable},
+};
 
-/// Label of a pod: the version that it runs. No selector names it.
-const LABEL_VERSION: &str = "app.kubernetes.io/version";
 /// User and group of all plugins' containers: nobody's.
 const USER: i64 = 65532;
-/// Where a plugin finds its configuration (design.md section 4).
-const CONFIG_FOLDER: &str = "/etc/plexica";
 /// Name of the container.
 const CONTAINER: &str = "plugin";
 /// How long a pod may take to finish its requests.
 const GRACE_SECONDS: i64 = 30;
-/// Secrets of the tenant that its plugins use.
-const STORAGE_SECRET: &str = "plexica-storage";
-const IDENTITY_SECRET: &str = "plexica-identity";
+
+/// The pods of a slot: what a Deployment for one tenant and one for all have in common, and where they differ.
+pub struct Pods<'a> {
+    /// Name, namespace and labels of the Deployment; its pods bear the labels too.
+    pub metadata: ObjectMeta,
+    /// What selects its pods. It never changes.
+    pub selected: BTreeMap<String, String>,
+    /// The release.
+    pub plugin: &'a Plugin,
+    /// How many.
+    pub replicas: i32,
+    /// Requests and limits of each.
+    pub resources: &'a ResourcesSpec,
+    /// How long a rollout may make no progress.
+    pub progress_deadline: Duration,
+    /// Annotations of the pods: when they change, so do the pods.
+    pub annotations: BTreeMap<String, String>,
+    /// Their variables.
+    pub variables: Vec<Variable>,
+    /// What they are configured by.
+    pub files: Volume,
+    /// Where that is found.
+    pub folder: &'static str,
+}
 
 /// The Deployment of a slot.
-pub fn deployment(
-    installation: &PluginInstallation,
-    wanted: &Wanted,
-    config: &Config,
-    access: &Credential,
-    slot: Slot,
-) -> Deployment {
-    let runtime = &wanted.plugin.spec.runtime;
-    let selected = slot_labels(wanted, slot);
-    let mut pod_labels = labels(wanted);
-    pod_labels.extend(selected.clone());
-    pod_labels.insert(LABEL_VERSION.to_owned(), wanted.plugin.spec.version.clone());
+pub fn deployment(pods: Pods<'_>) -> Deployment {
+    let mut labels = pods.metadata.labels.clone().unwrap_or_default();
+    labels.extend(pods.selected.clone());
+    labels.insert(LABEL_VERSION.to_owned(), pods.plugin.spec.version.clone());
+    let template = PodTemplateSpec {
+        metadata: Some(ObjectMeta {
+            labels: Some(labels),
+            annotations: Some(pods.annotations.clone()),
+            ..ObjectMeta::default()
+        }),
+        spec: Some(pod(&pods)),
+    };
     Deployment {
-        metadata: meta(wanted, &wanted.id.deployment(slot)),
+        metadata: pods.metadata,
         spec: Some(DeploymentSpec {
-            replicas: Some(installation.spec.replicas.unwrap_or(runtime.replicas)),
+            replicas: Some(pods.replicas),
             selector: LabelSelector {
-                match_labels: Some(selected.clone()),
+                match_labels: Some(pods.selected),
                 ..LabelSelector::default()
             },
             strategy: Some(DeploymentStrategy {
@@ -65,29 +87,15 @@ pub fn deployment(
                 }),
             }),
             revision_history_limit: Some(2),
-            progress_deadline_seconds: Some(seconds(installation.spec.promotion.progress_deadline.value())),
-            template: PodTemplateSpec {
-                metadata: Some(ObjectMeta {
-                    labels: Some(pod_labels),
-                    // New pods when what they were started with changes: the configuration is in its name.
-                    annotations: Some([(ANNOTATION_CREDENTIAL.to_owned(), access.id.clone())].into()),
-                    ..ObjectMeta::default()
-                }),
-                spec: Some(pod(installation, wanted, config, slot, selected)),
-            },
+            progress_deadline_seconds: Some(seconds(pods.progress_deadline)),
+            template,
             ..DeploymentSpec::default()
         }),
         ..Deployment::default()
     }
 }
 
-fn pod(
-    installation: &PluginInstallation,
-    wanted: &Wanted,
-    config: &Config,
-    slot: Slot,
-    selected: BTreeMap<String, String>,
-) -> PodSpec {
+fn pod(pods: &Pods<'_>) -> PodSpec {
     PodSpec {
         automount_service_account_token: Some(false),
         enable_service_links: Some(false),
@@ -108,13 +116,13 @@ fn pod(
             topology_key: "kubernetes.io/hostname".to_owned(),
             when_unsatisfiable: "ScheduleAnyway".to_owned(),
             label_selector: Some(LabelSelector {
-                match_labels: Some(selected),
+                match_labels: Some(pods.selected.clone()),
                 ..LabelSelector::default()
             }),
             ..TopologySpreadConstraint::default()
         }]),
         volumes: Some(vec![
-            config.volume(),
+            pods.files.clone(),
             Volume {
                 name: "tmp".to_owned(),
                 empty_dir: Some(EmptyDirVolumeSource {
@@ -124,15 +132,14 @@ fn pod(
                 ..Volume::default()
             },
         ]),
-        containers: vec![container(installation, wanted, slot)],
+        containers: vec![container(pods)],
         ..PodSpec::default()
     }
 }
 
-fn container(installation: &PluginInstallation, wanted: &Wanted, slot: Slot) -> Container {
-    let runtime = &wanted.plugin.spec.runtime;
-    let api = &wanted.plugin.spec.api;
-    let resources = installation.spec.resources.as_ref().unwrap_or(&runtime.resources);
+fn container(pods: &Pods<'_>) -> Container {
+    let runtime = &pods.plugin.spec.runtime;
+    let api = &pods.plugin.spec.api;
     let mount = |name: &str, path: &str, read_only| VolumeMount {
         name: name.to_owned(),
         mount_path: path.to_owned(),
@@ -145,7 +152,7 @@ fn container(installation: &PluginInstallation, wanted: &Wanted, slot: Slot) -> 
         image: Some(runtime.image.clone()),
         image_pull_policy: Some("IfNotPresent".to_owned()),
         args: Some(runtime.args.clone()).filter(|args| !args.is_empty()),
-        env: Some(environment(wanted, slot)),
+        env: Some(pods.variables.iter().map(env).collect()),
         ports: Some(vec![ContainerPort {
             name: Some(PORT.to_owned()),
             container_port: runtime.port,
@@ -153,8 +160,8 @@ fn container(installation: &PluginInstallation, wanted: &Wanted, slot: Slot) -> 
             ..ContainerPort::default()
         }]),
         resources: Some(ResourceRequirements {
-            requests: Some(resources.requests.clone()),
-            limits: Some(resources.limits.clone()),
+            requests: Some(pods.resources.requests.clone()),
+            limits: Some(pods.resources.limits.clone()),
             ..ResourceRequirements::default()
         }),
         liveness_probe: Some(probe(&api.health_check, &runtime.probes.liveness)),
@@ -173,12 +180,15 @@ fn container(installation: &PluginInstallation, wanted: &Wanted, slot: Slot) -> 
             }),
             ..SecurityContext::default()
         }),
-        volume_mounts: Some(vec![mount("config", CONFIG_FOLDER, true), mount("tmp", "/tmp", false)]),
+        volume_mounts: Some(vec![
+            mount(&pods.files.name, pods.folder, true),
+            mount("tmp", "/tmp", false),
+        ]),
         ..Container::default()
     }
 }
 
-fn probe(path: &str, spec: &plugin::ProbeSpec) -> Probe {
+fn probe(path: &str, spec: &ProbeSpec) -> Probe {
     Probe {
         http_get: Some(HTTPGetAction {
             path: Some(path.to_owned()),
@@ -192,53 +202,30 @@ fn probe(path: &str, spec: &plugin::ProbeSpec) -> Probe {
     }
 }
 
-fn seconds(length: std::time::Duration) -> i32 {
+fn seconds(length: Duration) -> i32 {
     i32::try_from(length.as_secs()).unwrap_or(i32::MAX).max(1)
 }
 
-/// What a plugin's container finds (design.md section 4): the platform's variables, and the manifest's own.
-fn environment(wanted: &Wanted, slot: Slot) -> Vec<EnvVar> {
-    let value = |name: &str, value: String| EnvVar {
-        name: name.to_owned(),
+/// A variable as a container's specification has it.
+fn env(variable: &Variable) -> EnvVar {
+    let (value, value_from) = match &variable.value {
         // The API server leaves an empty one out.
-        value: Some(value).filter(|value| !value.is_empty()),
-        value_from: None,
+        Source::Text(text) => (Some(text.clone()).filter(|text| !text.is_empty()), None),
+        Source::Secret { secret, key } => {
+            let source = EnvVarSource {
+                secret_key_ref: Some(SecretKeySelector {
+                    name: secret.clone(),
+                    key: (*key).to_owned(),
+                    optional: None,
+                }),
+                ..EnvVarSource::default()
+            };
+            (None, Some(source))
+        }
     };
-    let secret = |name: &str, secret: &str, key: &str| EnvVar {
-        name: name.to_owned(),
-        value: None,
-        value_from: Some(EnvVarSource {
-            secret_key_ref: Some(SecretKeySelector {
-                name: secret.to_owned(),
-                key: key.to_owned(),
-                optional: None,
-            }),
-            ..EnvVarSource::default()
-        }),
-    };
-    let mut all = vec![
-        value("PLEXICA_TENANT", wanted.slug.to_string()),
-        value("PLEXICA_TENANT_ID", wanted.owner.tenant_id.to_string()),
-        value("PLEXICA_PLUGIN", wanted.id.to_string()),
-        value("PLEXICA_VERSION", wanted.plugin.spec.version.clone()),
-        value("PLEXICA_SLOT", slot.as_ref().to_owned()),
-        secret("DATABASE_URL", wanted.id.database_secret().as_str(), "uri"),
-        secret("S3_ENDPOINT", STORAGE_SECRET, "endpoint"),
-        secret("S3_REGION", STORAGE_SECRET, "region"),
-        secret("S3_BUCKET", STORAGE_SECRET, "bucket"),
-        secret("S3_ACCESS_KEY_ID", STORAGE_SECRET, "accessKeyId"),
-        secret("S3_SECRET_ACCESS_KEY", STORAGE_SECRET, "secretAccessKey"),
-    ];
-    if wanted.has_realm {
-        all.push(secret("OIDC_ISSUER", IDENTITY_SECRET, "issuer"));
-        all.push(secret("OIDC_JWKS_URI", IDENTITY_SECRET, "jwksUri"));
+    EnvVar {
+        name: variable.name.clone(),
+        value,
+        value_from,
     }
-    for provider in &wanted.providers {
-        let id = provider.as_str().to_uppercase().replace('-', "_");
-        let address = format!("http://{}.{}.svc", provider.service(), wanted.slug.namespace());
-        all.push(value(&format!("PLEXICA_PLUGIN_{id}_URL"), address));
-    }
-    let own = wanted.plugin.spec.runtime.env.iter();
-    all.extend(own.map(|variable| value(&variable.name, variable.value.clone())));
-    all
 }

@@ -1,6 +1,7 @@
 //! Makes everything of a tenant: namespace, schema, realm and bucket at once, so that the slowest sets the time.
 
 mod database;
+mod frontends;
 mod identity;
 mod namespace;
 mod secret;
@@ -135,7 +136,7 @@ pub async fn apply(
 
 async fn provision(job: &Job<'_>) -> Parts {
     let namespace = namespace::apply(job).boxed().shared();
-    let (namespace, database, identity, storage) = tokio::join!(
+    let (namespace, database, identity, storage, frontends) = tokio::join!(
         job.progress.of(Type::NamespaceReady, namespace.clone()),
         job.progress
             .of(Type::DatabaseReady, database::apply(job, namespace.clone())),
@@ -143,6 +144,7 @@ async fn provision(job: &Job<'_>) -> Parts {
             .of(Type::IdentityReady, identity::apply(job, namespace.clone())),
         job.progress
             .of(Type::StorageReady, storage::apply(job, namespace.clone())),
+        frontends::apply(job, namespace.clone()),
     );
     let isolation = isolation([&database, &identity, &storage]);
     let made = matches!(identity.outcome, Outcome::Done(Reason::Provisioned, _));
@@ -161,6 +163,7 @@ async fn provision(job: &Job<'_>) -> Parts {
         storage: storage.outcome,
         isolation,
         registry: Outcome::done(),
+        frontends,
         corrected,
     }
 }
@@ -220,7 +223,9 @@ async fn suspend(job: &Job<'_>) -> Parts {
         tenant, placement, ctx, ..
     } = job;
     let closed = closing::close(&tenant.slug, &tenant.owner, placement, Closing::Revoke, ctx);
-    let (namespace, closed) = tokio::join!(namespace::apply(job), closed);
+    let namespace = namespace::apply(job).boxed().shared();
+    let (namespace, closed, frontends) =
+        tokio::join!(namespace.clone(), closed, frontends::apply(job, namespace.clone()));
     let outcome = |result: Result<(), Outcome>| {
         result
             .err()
@@ -243,6 +248,7 @@ async fn suspend(job: &Job<'_>) -> Parts {
             "tried when the tenant is opened again".to_owned(),
         ),
         registry: Outcome::done(),
+        frontends,
         corrected: namespace.corrected,
     }
 }

@@ -1,8 +1,11 @@
-//! What a plugin's container finds: variables and one file. The platform's contract with plugins, design.md section 4.
+//! What a plugin's container finds: variables and one file, or a folder with those of many tenants. The platform's
+//! contract with plugins, design.md section 4.
+
+mod reading;
+pub mod tenants;
 
 use std::collections::BTreeMap;
-use std::fmt::Display;
-use std::str::FromStr;
+use std::path::Path;
 
 use secrecy::SecretString;
 use serde::de::DeserializeOwned;
@@ -10,10 +13,16 @@ use serde_json::Value;
 use url::Url;
 use uuid::Uuid;
 
+use reading::Reading;
+use tenants::Tenants;
+
+/// Names of variables and their values.
+pub type Variables = BTreeMap<String, String>;
+
 /// Where the platform mounts the configuration; `PLEXICA_CONFIG` names another file.
 const CONFIGURATION_FILE: &str = "/etc/plexica/config.json";
-/// Variables with the address of a provider: `PLEXICA_PLUGIN_<ID>_URL`.
-const PROVIDER: (&str, &str) = ("PLEXICA_PLUGIN_", "_URL");
+/// The folder of the tenants: set where the process is for many of them.
+const TENANTS: &str = "PLEXICA_TENANTS";
 
 /// Which of the two slots of an installation, or its development slot, the process runs in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display, strum::EnumString)]
@@ -27,19 +36,36 @@ pub enum Slot {
     Red,
 }
 
-/// The whole environment of one process: one plugin, one version, one tenant.
-#[derive(Clone, Debug)]
-pub struct Environment {
-    /// Slug of the tenant. The process belongs to it: no request can name another.
-    pub tenant: String,
-    /// Id of the tenant.
-    pub tenant_id: Uuid,
+/// What runs in a process, whoever it is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Release {
     /// Id of the plugin.
     pub plugin: String,
     /// Released version.
     pub version: String,
     /// Slot.
     pub slot: Slot,
+}
+
+/// Whom a process is for: `runtime.sharing` of the manifest.
+#[derive(Clone, Debug)]
+pub enum Sharing {
+    /// One tenant, whose environment is the process's own.
+    Dedicated(Box<Environment>),
+    /// All tenants that install the version.
+    Shared(Tenants),
+}
+
+/// The whole environment of a plugin for one tenant.
+#[derive(Clone, Debug)]
+pub struct Environment {
+    /// What runs.
+    pub release: Release,
+    /// Slug of the tenant: all that the plugin does with this environment is the tenant's, and no request can name
+    /// another.
+    pub tenant: String,
+    /// Id of the tenant.
+    pub tenant_id: Uuid,
     /// The plugin's own account at the database; its `search_path` comes with the role.
     pub database_url: SecretString,
     /// Who issues the tenant's tokens, exactly as in their claim `iss`.
@@ -69,7 +95,7 @@ pub struct Storage {
 }
 
 /// An environment in which the plugin cannot run; names everything that is wrong with it, and no value.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 #[error("{}", .0.join("; "))]
 pub struct Incomplete(Vec<String>);
 
@@ -80,42 +106,67 @@ impl Incomplete {
     }
 }
 
-impl Environment {
-    /// The environment of this process.
+impl Sharing {
+    /// What this process was started with.
     ///
     /// # Errors
-    /// [`Incomplete`], also when the file is not there or is no JSON.
+    /// Those of [`Self::read`].
     pub fn of_process() -> Result<Self, Incomplete> {
         // Variables that are not UTF-8 are none of ours.
-        let variables: BTreeMap<String, String> = std::env::vars_os()
+        let variables = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
+        Self::read(&variables)
+    }
+
+    /// What these variables, and the files that they name, make of a process.
+    ///
+    /// # Errors
+    /// [`Incomplete`]; that one of many tenants cannot be served is none.
+    pub fn read(variables: &Variables) -> Result<Self, Incomplete> {
+        if let Some(folder) = variables.get(TENANTS) {
+            return Tenants::read(variables, Path::new(folder)).map(Self::Shared);
+        }
         let file = variables
             .get("PLEXICA_CONFIG")
             .map_or(CONFIGURATION_FILE, String::as_str);
-        let configuration = std::fs::read(file)
-            .map_err(|error| format!("{file} cannot be read: {error}"))
-            .and_then(|text| serde_json::from_slice(&text).map_err(|_| format!("{file} is not JSON")));
-        Self::read(&variables, configuration)
+        Environment::read(variables, configuration(Path::new(file))).map(|one| Self::Dedicated(Box::new(one)))
     }
+}
 
+impl Release {
+    /// The release that these variables name.
+    ///
+    /// # Errors
+    /// [`Incomplete`] with every variable that is missing or malformed.
+    pub fn read(variables: &Variables) -> Result<Self, Incomplete> {
+        let mut reading = Reading {
+            variables,
+            faults: Vec::new(),
+        };
+        reading.release().ok_or(Incomplete(reading.faults))
+    }
+}
+
+/// The configuration in a file.
+fn configuration(file: &Path) -> Result<Value, String> {
+    let text = std::fs::read(file).map_err(|error| format!("{} cannot be read: {error}", file.display()))?;
+    serde_json::from_slice(&text).map_err(|_| format!("{} is not JSON", file.display()))
+}
+
+impl Environment {
     /// The environment that these variables and this file make.
     ///
     /// # Errors
     /// [`Incomplete`] with every variable that is missing or malformed, and what is said of the file.
-    pub fn read(
-        variables: &BTreeMap<String, String>,
-        configuration: Result<Value, String>,
-    ) -> Result<Self, Incomplete> {
+    pub fn read(variables: &Variables, configuration: Result<Value, String>) -> Result<Self, Incomplete> {
         let mut reading = Reading {
             variables,
             faults: configuration.as_ref().err().cloned().into_iter().collect(),
         };
+        let release = reading.release();
         let tenant = reading.parsed("PLEXICA_TENANT");
         let tenant_id = reading.parsed("PLEXICA_TENANT_ID");
-        let plugin = reading.parsed("PLEXICA_PLUGIN");
-        let version = reading.parsed("PLEXICA_VERSION");
-        let slot = reading.parsed("PLEXICA_SLOT");
         let database_url = reading.parsed::<String>("DATABASE_URL");
         let issuer = reading.parsed("OIDC_ISSUER");
         let jwks_uri = reading.parsed("OIDC_JWKS_URI");
@@ -127,11 +178,9 @@ impl Environment {
         let providers = reading.providers();
         let complete = (|| {
             Some(Self {
+                release: release?,
                 tenant: tenant?,
                 tenant_id: tenant_id?,
-                plugin: plugin?,
-                version: version?,
-                slot: slot?,
                 database_url: database_url?.into(),
                 issuer: issuer?,
                 jwks_uri: jwks_uri?,
@@ -149,9 +198,21 @@ impl Environment {
     ///
     /// # Errors
     /// When the file is not of that type. The platform has checked it against the manifest's schema, so this says that
-    /// schema and type have come apart.
+    /// schema and type have come apart: where, and no value.
     pub fn configuration<T: DeserializeOwned>(&self) -> Result<T, Incomplete> {
-        T::deserialize(&self.configuration).map_err(|error| Incomplete::because(format!("the configuration: {error}")))
+        serde_path_to_error::deserialize(&self.configuration).map_err(|error| {
+            let what = error.inner().to_string();
+            // serde repeats a value of the wrong type, which may be a secret; the name of a field is none.
+            let named = ["missing field", "unknown field"]
+                .iter()
+                .any(|start| what.starts_with(start));
+            let what = if named {
+                what.as_str()
+            } else {
+                "not what the plugin's type wants"
+            };
+            Incomplete::because(format!("the configuration at {}: {what}", error.path()))
+        })
     }
 
     /// Address of another plugin of this tenant, if it is installed.
@@ -165,60 +226,12 @@ fn in_variable(plugin: &str) -> String {
     plugin.to_uppercase().replace('-', "_")
 }
 
-/// Variables that are being read, and what was found wrong with them.
-struct Reading<'a> {
-    variables: &'a BTreeMap<String, String>,
-    faults: Vec<String>,
-}
-
-impl Reading<'_> {
-    /// A variable that must be there. The value is never repeated in a message: it may be a secret.
-    fn parsed<T: FromStr<Err: Display>>(&mut self, name: &str) -> Option<T> {
-        let Some(text) = self.variables.get(name).filter(|text| !text.is_empty()) else {
-            self.faults.push(format!("{name} is not set"));
-            return None;
-        };
-        let parsed = text.parse();
-        if let Err(error) = &parsed {
-            self.faults.push(format!("{name} is malformed: {error}"));
-        }
-        parsed.ok()
-    }
-
-    fn storage(&mut self) -> Option<Storage> {
-        let endpoint = self.parsed("S3_ENDPOINT");
-        let region = self.parsed("S3_REGION");
-        let bucket = self.parsed("S3_BUCKET");
-        let access_key_id = self.parsed("S3_ACCESS_KEY_ID");
-        let secret_access_key = self.parsed::<String>("S3_SECRET_ACCESS_KEY");
-        Some(Storage {
-            endpoint: endpoint?,
-            region: region?,
-            bucket: bucket?,
-            access_key_id: access_key_id?,
-            secret_access_key: secret_access_key?.into(),
-        })
-    }
-
-    fn providers(&mut self) -> BTreeMap<String, Url> {
-        let (before, after) = PROVIDER;
-        let names: Vec<&String> = self.variables.keys().collect();
-        names
-            .into_iter()
-            .filter_map(|name| {
-                let id = name.strip_prefix(before)?.strip_suffix(after)?;
-                Some((id.to_owned(), self.parsed(name)?))
-            })
-            .collect()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
 
-    fn variables() -> BTreeMap<String, String> {
+    fn variables() -> Variables {
         [
             ("PLEXICA_TENANT", "acme-corp"),
             ("PLEXICA_TENANT_ID", "00000000-0000-0000-0000-000000000007"),
@@ -237,14 +250,17 @@ mod tests {
         .into()
     }
 
-    fn read(variables: &BTreeMap<String, String>) -> Result<Environment, Incomplete> {
+    fn read(variables: &Variables) -> Result<Environment, Incomplete> {
         Environment::read(variables, Ok(json!({ "currency": "EUR" })))
     }
 
     #[test]
     fn a_complete_environment_is_read() {
         let environment = read(&variables()).unwrap();
-        assert_eq!((environment.tenant.as_str(), environment.slot), ("acme-corp", Slot::A));
+        assert_eq!(
+            (environment.tenant.as_str(), environment.release.slot),
+            ("acme-corp", Slot::A)
+        );
         assert!(environment.storage.is_none());
         assert_eq!(
             environment.provider("sample-analytics").unwrap().as_str(),
@@ -255,7 +271,7 @@ mod tests {
 
     #[test]
     fn everything_that_is_missing_is_named_at_once() {
-        let error = Environment::read(&BTreeMap::new(), Err("config.json is not JSON".into())).unwrap_err();
+        let error = Environment::read(&Variables::new(), Err("config.json is not JSON".into())).unwrap_err();
         for part in [
             "config.json is not JSON",
             "PLEXICA_TENANT is not set",
@@ -300,5 +316,32 @@ mod tests {
         assert_eq!(environment.configuration::<Wanted>().unwrap().currency, "EUR");
         let error = environment.configuration::<Other>().unwrap_err().to_string();
         assert!(error.contains("missing field `stages`"), "{error}");
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_type_is_named_by_its_place() {
+        #[derive(serde::Deserialize, Debug)]
+        struct Wanted {
+            #[serde(rename = "ingest")]
+            _ingest: BTreeMap<String, u8>,
+        }
+        let configuration = json!({ "ingest": { "key": "sesame" } });
+        let environment = Environment::read(&variables(), Ok(configuration)).unwrap();
+        let error = environment.configuration::<Wanted>().unwrap_err().to_string();
+        assert!(error.contains("ingest.key") && !error.contains("sesame"), "{error}");
+    }
+
+    #[test]
+    fn without_a_folder_of_tenants_a_process_is_for_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("config.json");
+        std::fs::write(&file, r#"{ "currency": "EUR" }"#).unwrap();
+        let mut variables = variables();
+        variables.insert("PLEXICA_CONFIG".into(), file.to_str().unwrap().into());
+        let Sharing::Dedicated(environment) = Sharing::read(&variables).unwrap() else {
+            panic!("for many tenants");
+        };
+        assert_eq!(environment.tenant, "acme-corp");
+        assert_eq!(environment.configuration, json!({ "currency": "EUR" }));
     }
 }

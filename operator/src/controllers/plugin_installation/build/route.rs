@@ -1,0 +1,144 @@
+//! The route by which a tenant's users reach a plugin.
+
+use plexica_crds::{names::TenantSlug, plugin::Sharing};
+
+use super::{
+    SERVICE_PORT, meta,
+    shared::{Member, Release},
+};
+use crate::{
+    controllers::plugin_installation::validate::Wanted,
+    gateway_api::{
+        BackendRef, Filter, GROUP, GrantFrom, GrantTo, HTTPRoute, HTTPRouteSpec, Header, HeaderModifier, Match,
+        ParentRef, PathMatch, PathRewrite, ReferenceGrant, ReferenceGrantSpec, Rule, UrlRewrite,
+    },
+    platform::{Gateway, Platform},
+};
+
+/// Where the plugin's API is found from outside.
+pub fn url(wanted: &Wanted, base_domain: &str, gateway: &Gateway) -> String {
+    let scheme = gateway.scheme.as_ref();
+    format!("{scheme}://{}{}", host(wanted, base_domain), wanted.manifest.base_path)
+}
+
+fn host(wanted: &Wanted, base_domain: &str) -> String {
+    format!("{}.{base_domain}", wanted.slug)
+}
+
+/// The Gateway, as routes name it.
+pub fn parent(gateway: &Gateway) -> ParentRef {
+    ParentRef {
+        group: Some(GROUP.to_owned()),
+        kind: Some("Gateway".to_owned()),
+        namespace: Some(gateway.namespace.clone()),
+        name: gateway.name.clone(),
+        section_name: gateway.section_name.clone(),
+    }
+}
+
+/// The route: the tenant's host and the plugin's base path lead to GREEN. The prefix is stripped, and who the tenant is
+/// says the platform, never the caller (design.md section 4; data-model.md, "Plugins at the gateway").
+///
+/// What it cannot do is to remove `x_tenant_slug`, which some servers take for the same header: the Gateway API admits
+/// such a name, Contour 1.33 refuses the whole route over it. Plugins must not fold `_` and `-`; those of the kit do not.
+pub fn route(wanted: &Wanted, platform: &Platform, gateway: &Gateway) -> HTTPRoute {
+    HTTPRoute {
+        metadata: meta(wanted, &wanted.id),
+        spec: HTTPRouteSpec {
+            parent_refs: vec![parent(gateway)],
+            hostnames: vec![host(wanted, &platform.base_domain)],
+            // The rule with a header match, which reaches YELLOW, will stand beside it: the more exact match wins.
+            rules: vec![Rule {
+                matches: vec![Match {
+                    path: Some(PathMatch {
+                        type_: "PathPrefix".to_owned(),
+                        value: wanted.manifest.base_path.clone(),
+                    }),
+                    headers: vec![],
+                }],
+                filters: vec![tenant_headers(wanted), without_prefix()],
+                backend_refs: vec![live(wanted, platform)],
+            }],
+        },
+        status: None,
+    }
+}
+
+/// The Service that reaches GREEN. That of a release which runs once for all tenants is in its own namespace; the tenant's
+/// Service is but a name for it (ExternalName), which no Gateway follows.
+fn live(wanted: &Wanted, platform: &Platform) -> BackendRef {
+    let (namespace, name) = match (wanted.plugin.spec.runtime.sharing, &platform.shared_namespace) {
+        (Sharing::Shared, Some(namespace)) => {
+            let release = Release::new(namespace, &wanted.plugin);
+            (Some(namespace.clone()), release.name())
+        }
+        (Sharing::Dedicated | Sharing::Shared, _) => (None, wanted.id.service().to_string()),
+    };
+    BackendRef {
+        group: String::new(),
+        kind: "Service".to_owned(),
+        namespace,
+        name,
+        port: SERVICE_PORT,
+        weight: 1,
+    }
+}
+
+/// Lets the routes of its tenants lead to a release that runs once for all of them.
+pub fn grant(release: &Release<'_>, members: &[Member]) -> ReferenceGrant {
+    let from = members.iter().filter_map(|member| {
+        let slug = TenantSlug::parse(&member.slug).ok()?;
+        Some(GrantFrom {
+            group: GROUP.to_owned(),
+            kind: "HTTPRoute".to_owned(),
+            namespace: slug.namespace().to_string(),
+        })
+    });
+    ReferenceGrant {
+        metadata: release.meta(release.name()),
+        spec: ReferenceGrantSpec {
+            from: from.collect(),
+            to: vec![GrantTo {
+                group: String::new(),
+                kind: "Service".to_owned(),
+                name: release.name(),
+            }],
+        },
+    }
+}
+
+/// Says who the tenant is.
+fn tenant_headers(wanted: &Wanted) -> Filter {
+    let header = |name: &str, value: String| Header {
+        name: name.to_owned(),
+        value,
+    };
+    Filter {
+        type_: "RequestHeaderModifier".to_owned(),
+        request_header_modifier: Some(HeaderModifier {
+            set: vec![
+                header("X-Tenant-Slug", wanted.slug.to_string()),
+                header("X-Tenant-ID", wanted.owner.tenant_id.to_string()),
+            ],
+        }),
+        url_rewrite: None,
+    }
+}
+
+/// Takes the prefix away.
+fn without_prefix() -> Filter {
+    Filter {
+        type_: "URLRewrite".to_owned(),
+        request_header_modifier: None,
+        url_rewrite: Some(UrlRewrite {
+            path: PathRewrite {
+                type_: "ReplacePrefixMatch".to_owned(),
+                replace_prefix_match: "/".to_owned(),
+            },
+        }),
+    }
+}
+
+#[cfg(test)]
+#[path = "route_tests.rs"]
+mod tests;

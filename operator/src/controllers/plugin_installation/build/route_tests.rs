@@ -1,0 +1,124 @@
+use std::{collections::BTreeMap, time::Duration};
+
+use plexica_crds::{
+    Plugin,
+    names::TenantSlug,
+    ownership::Owner,
+    plugin::validation::{ValidatedManifest, check_plugin},
+};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::*;
+use crate::{
+    backends::postgres::plugin::{PluginDatabaseSpec, PluginKey, TenantTables},
+    controllers::plugin_installation::validate::Running,
+    platform::Scheme,
+};
+
+/// Release 2.0.0 of `ledger`, whose API is at a path of its own, wanted by tenant `blue-whale`.
+fn ledger() -> Wanted {
+    let plugin: Plugin = serde_json::from_value(json!({
+        "apiVersion": "plexica.io/v1alpha1", "kind": "Plugin",
+        "metadata": { "name": "ledger-2.0.0" },
+        "spec": {
+            "id": "ledger", "version": "2.0.0", "displayName": "Ledger",
+            "runtime": { "image": "example.com/ledger:2.0.0", "port": 4000 },
+            "api": { "basePath": "/books" },
+        },
+    }))
+    .unwrap();
+    let manifest: ValidatedManifest = check_plugin(&plugin).unwrap();
+    let slug = TenantSlug::parse("blue-whale").unwrap();
+    let owner = Owner {
+        tenant_id: Uuid::from_u128(7),
+        installation: "prod".to_owned(),
+    };
+    Wanted {
+        database: PluginDatabaseSpec {
+            owner: owner.clone(),
+            key: PluginKey {
+                slug: slug.clone(),
+                plugin: manifest.id.clone(),
+            },
+            connection_limit: 1,
+            statement_timeout: Duration::from_secs(1),
+            tenant_tables: TenantTables::default(),
+        },
+        slug,
+        owner,
+        postgres_pool: "main".to_owned(),
+        has_realm: true,
+        id: manifest.id.clone(),
+        plugin,
+        manifest,
+        reason: String::new(),
+        runs: Running::Yes,
+        providers: vec![],
+        added: vec![],
+        permissions: vec![],
+    }
+}
+
+fn gateway() -> Gateway {
+    Gateway {
+        namespace: "edge".to_owned(),
+        name: "front-door".to_owned(),
+        section_name: Some("public".to_owned()),
+        scheme: Scheme::Https,
+        pods_in: "edge".to_owned(),
+    }
+}
+
+fn platform() -> Platform {
+    Platform {
+        installation_id: "prod".to_owned(),
+        base_domain: "example.com".to_owned(),
+        registry: "main".to_owned(),
+        resync_interval: Duration::from_mins(1),
+        postgres: vec![],
+        keycloak: vec![],
+        s3: vec![],
+        gateway: Some(gateway()),
+        shared_namespace: Some("commons".to_owned()),
+        cluster_domain: "cluster.local".to_owned(),
+        plugins: BTreeMap::new(),
+    }
+}
+
+#[test]
+fn a_route_is_declared_like_this() {
+    let declared = route(&ledger(), &platform(), &gateway());
+    insta::assert_snapshot!(serde_json::to_string_pretty(&declared).unwrap());
+}
+
+#[test]
+fn a_release_that_all_tenants_share_is_reached_where_it_is_and_lets_its_tenants_in() {
+    let mut wanted = ledger();
+    wanted.plugin.spec.runtime.sharing = Sharing::Shared;
+    let declared = route(&wanted, &platform(), &gateway());
+    let backend = &declared.spec.rules[0].backend_refs[0];
+    let release = Release::new("commons", &wanted.plugin);
+    assert_eq!(
+        (backend.namespace.as_deref(), &backend.name),
+        (Some("commons"), &release.name())
+    );
+    let part = serde_json::from_value(json!({
+        "name": "part", "labels": { "plexica.io/tenant": "blue-whale" },
+        "annotations": { "plexica.io/content-hash": "12ab", "plexica.io/variables": "DATABASE_URL" },
+    }));
+    let granted = grant(&release, &[Member::of(&part.unwrap()).unwrap()]);
+    assert_eq!(granted.metadata.namespace.as_deref(), Some("commons"));
+    assert_eq!(granted.spec.to[0].name, release.name());
+    assert_eq!(granted.spec.from[0].namespace, "tenant-blue-whale");
+}
+
+#[test]
+fn the_url_is_the_tenants_host_and_the_base_path() {
+    let url = |scheme| {
+        let gateway = Gateway { scheme, ..gateway() };
+        url(&ledger(), "example.com", &gateway)
+    };
+    assert_eq!(url(Scheme::Https), "https://blue-whale.example.com/books");
+    assert_eq!(url(Scheme::Http), "http://blue-whale.example.com/books");
+}
