@@ -34,7 +34,7 @@ const PLUGINS: usize = 3;
 /// How often the operator is killed.
 const KILLS: usize = 20;
 /// So many kills at least must come after an installation's first migration has begun and before the last has ended.
-const WITHIN_MIGRATIONS: usize = 4;
+const WITHIN_MIGRATIONS: usize = 3;
 /// A kill comes at most so long after the operator's process began: time enough to start (about 0.3 s) and to bring an
 /// installation to its pods (about a second, with these migrations).
 const LONGEST_LIFE: Duration = Duration::from_millis(1_500);
@@ -49,12 +49,12 @@ const MIGRATIONS: [(&str, bool, &str); 5] = [
         "0001_tables",
         true,
         "CREATE TABLE {{schema}}.contacts (id int); CREATE TABLE {{schema}}.applied (name text NOT NULL); \
-         INSERT INTO {{schema}}.applied VALUES ('0001_tables'); SELECT pg_sleep(0.1)",
+         INSERT INTO {{schema}}.applied VALUES ('0001_tables'); SELECT pg_sleep(0.2)",
     ),
     (
         "0002_row",
         true,
-        "INSERT INTO {{schema}}.applied VALUES ('0002_row'); SELECT pg_sleep(0.1)",
+        "INSERT INTO {{schema}}.applied VALUES ('0002_row'); SELECT pg_sleep(0.2)",
     ),
     // Outside of a transaction only what may be run again is admitted.
     (
@@ -65,12 +65,12 @@ const MIGRATIONS: [(&str, bool, &str); 5] = [
     (
         "0004_row",
         true,
-        "INSERT INTO {{schema}}.applied VALUES ('0004_row'); SELECT pg_sleep(0.1)",
+        "INSERT INTO {{schema}}.applied VALUES ('0004_row'); SELECT pg_sleep(0.2)",
     ),
     (
         "0005_row",
         true,
-        "SELECT pg_sleep(0.1); INSERT INTO {{schema}}.applied VALUES ('0005_row')",
+        "SELECT pg_sleep(0.2); INSERT INTO {{schema}}.applied VALUES ('0005_row')",
     ),
 ];
 

@@ -8,7 +8,12 @@ use k8s_openapi::api::core::v1::ResourceRequirements;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use super::{HandSamples, PLUGIN, PREFIX, Samples, by_hand::ByHand, report, tenants::Tenants};
+use super::{
+    HandSamples, PLUGIN, PREFIX, Samples,
+    by_hand::ByHand,
+    report,
+    tenants::{Tenants, sweep},
+};
 use crate::{
     bench::bar::Bar,
     suite::{env::Env, observe::operator, releases::VERSION},
@@ -31,6 +36,7 @@ pub struct AtOnce {
 
 /// Measures, and tells.
 pub async fn run(env: &Env, name: &'static str) -> Result<()> {
+    sweep(env).await?;
     // Before the tenants, so that they go after them.
     let plugins = publish(env).await?;
     let tenants = Tenants::make(env, TENANTS).await?;

@@ -6,7 +6,12 @@ use anyhow::Result;
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::{HandSamples, PLUGIN, Samples, by_hand::ByHand, report, tenants::Tenants};
+use super::{
+    HandSamples, PLUGIN, Samples,
+    by_hand::ByHand,
+    report,
+    tenants::{Tenants, sweep},
+};
 use crate::{bench::bar::Bar, suite::env::Env};
 
 /// Installations that are measured.
@@ -18,6 +23,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Measures, and tells.
 pub async fn run(env: &Env, name: &'static str) -> Result<()> {
+    sweep(env).await?;
     let tenants = Tenants::make(env, WARM_UP + COUNT).await?;
     let measured = measure(env, &tenants).await;
     tenants.end().await?;

@@ -36,7 +36,7 @@ pub struct Tenants<'a> {
 }
 
 impl<'a> Tenants<'a> {
-    /// Removes what interrupted runs have left, and makes tenants.
+    /// Makes tenants.
     pub async fn make(env: &'a Env, count: usize) -> Result<Self> {
         let run = unique("x")[2..].to_owned();
         let tenants = Self {
@@ -47,7 +47,6 @@ impl<'a> Tenants<'a> {
             names: (0..count).map(|index| format!("{PREFIX}-{run}-i{index}")).collect(),
             run,
         };
-        tenants.sweep().await?;
         let bar = Bar::new(&tenants.ui, "making tenants", count);
         stream::iter(&tenants.names)
             .map(Ok)
@@ -60,24 +59,6 @@ impl<'a> Tenants<'a> {
             .await?;
         drop(bar);
         Ok(tenants)
-    }
-
-    async fn sweep(&self) -> Result<()> {
-        ByHand::sweep(self.env).await?;
-        let prefix = format!("{PREFIX}-");
-        let tenants = self.env.tenants().list(&ListParams::default()).await?;
-        let left = tenants.iter().map(ResourceExt::name_any);
-        let left: Vec<_> = left.filter(|name| name.starts_with(&prefix)).collect();
-        self.remove(&left, "left by an earlier run").await?;
-        let releases = self.env.plugins().list_metadata(&ListParams::default()).await?;
-        for left in releases
-            .iter()
-            .map(ResourceExt::name_any)
-            .filter(|name| name.starts_with(&prefix))
-        {
-            self.env.withdraw(&left).await?;
-        }
-        Ok(())
     }
 
     /// Installs a plugin for a tenant, and waits until it is Ready.
@@ -109,18 +90,34 @@ impl<'a> Tenants<'a> {
 
     /// Removes all tenants, with what is installed in them.
     pub async fn end(self) -> Result<()> {
-        self.remove(&self.names, "removing tenants").await
+        remove(self.env, &self.ui, &self.names, "removing tenants").await
     }
+}
 
-    async fn remove(&self, names: &[String], what: &str) -> Result<()> {
-        let bar = Bar::new(&self.ui, what, names.len());
-        stream::iter(names)
-            .map(Ok)
-            .try_for_each_concurrent(AT_ONCE, |name| async {
-                self.env.delete(name).await?;
-                bar.advance();
-                anyhow::Ok(())
-            })
-            .await
+/// Removes what interrupted runs have left.
+pub async fn sweep(env: &Env) -> Result<()> {
+    ByHand::sweep(env).await?;
+    let prefix = format!("{PREFIX}-");
+    let tenants = env.tenants().list(&ListParams::default()).await?;
+    let left = tenants.iter().map(ResourceExt::name_any);
+    let left: Vec<_> = left.filter(|name| name.starts_with(&prefix)).collect();
+    remove(env, &Ui::new(), &left, "left by an earlier run").await?;
+    let releases = env.plugins().list_metadata(&ListParams::default()).await?;
+    let left = releases.iter().map(ResourceExt::name_any);
+    for release in left.filter(|name| name.starts_with(&prefix)) {
+        env.withdraw(&release).await?;
     }
+    Ok(())
+}
+
+async fn remove(env: &Env, ui: &Ui, names: &[String], what: &str) -> Result<()> {
+    let bar = Bar::new(ui, what, names.len());
+    stream::iter(names)
+        .map(Ok)
+        .try_for_each_concurrent(AT_ONCE, |name| async {
+            env.delete(name).await?;
+            bar.advance();
+            anyhow::Ok(())
+        })
+        .await
 }
