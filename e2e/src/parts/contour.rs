@@ -36,6 +36,9 @@ pub async fn contour(context: &Context) -> Result<()> {
             "--xds-address=127.0.0.1".to_owned(),
             format!("--xds-port={XDS_PORT}"),
             "--disable-leader-election".to_owned(),
+            // Five writes a second, as client-go has it, would make a hundred routes wait for their status.
+            "--kubernetes-client-qps=200".to_owned(),
+            "--kubernetes-client-burst=400".to_owned(),
             format!("--envoy-service-http-address={GATEWAY}"),
             format!("--ingress-status-address={GATEWAY_SERVICE}"),
             format!("--stats-address={NODE}"),
