@@ -48,6 +48,23 @@ pub fn dependants(tenant: &Tenant, registry: &Registry, plugin: &PluginId) -> Ve
     dependants.collect()
 }
 
+/// Whether what runs of a plugin requires what runs of another, directly or through others: of two that do so in turn,
+/// neither can go before the other.
+pub fn requires_in_turn(tenant: &Tenant, registry: &Registry, plugin: &PluginId, other: &PluginId) -> bool {
+    let (mut seen, mut to_visit) = (BTreeSet::new(), vec![other.clone()]);
+    while let Some(next) = to_visit.pop() {
+        for dependant in dependants(tenant, registry, &next) {
+            if dependant.plugin == *plugin {
+                return true;
+            }
+            if seen.insert(dependant.plugin.clone()) {
+                to_visit.push(dependant.plugin);
+            }
+        }
+    }
+    false
+}
+
 /// The installations of the tenant that a release of this plugin can concern: those that can want it for themselves, that
 /// may add it, or whose refusal may name it. If there is none, the plan stays, and what was said of refusals is true; else
 /// all of the tenant is to be resolved again, since others may move along.

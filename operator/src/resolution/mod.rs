@@ -46,7 +46,7 @@ use plexica_crds::names::PluginId;
 
 use self::{decision::Decider, problem::Problem};
 pub use self::{
-    dependants::{Dependant, affected, dependants},
+    dependants::{Dependant, affected, dependants, requires_in_turn},
     explanation::Explanation,
     fact::Fact,
     input::{

@@ -10,7 +10,7 @@ use plexica_crds::{PluginInstallation, names::TenantSlug};
 use plexica_operator::{
     controllers::plugin_installation::{
         Caches, World,
-        admission::{Judgement, judge, needed, unchecked},
+        admission::{Judgement, judge, needed_first, unchecked},
     },
     runtime::controller::Root,
 };
@@ -87,7 +87,7 @@ async fn remove(request: &Request, slug: TenantSlug, cluster: &Cluster) -> Resul
     let Some(world) = world(slug, cluster).await? else {
         return Ok(Verdict::Allowed);
     };
-    let Some(outcome) = needed(&installation, &world) else {
+    let Some(outcome) = needed_first(&installation, &world) else {
         return Ok(Verdict::Allowed);
     };
     // A namespace that goes takes all of them along, in any order.

@@ -11,7 +11,7 @@ use plexica_crds::{
     plugin_installation::{conditions::Outcome, configuration::check},
 };
 
-pub use super::cleanup::needed;
+pub use super::cleanup::needed_first;
 use super::{
     configuration::{layers, refused},
     dereference::{World, manifest},

@@ -53,7 +53,25 @@ pub async fn keep(meta: &ObjectMeta, ctx: &Context) -> Result<Pass, Error> {
 }
 
 /// Who needs the plugin; nobody does if all of the tenant goes.
-pub fn needed(installation: &PluginInstallation, world: &World) -> Option<Outcome> {
+fn needed(installation: &PluginInstallation, world: &World) -> Option<Outcome> {
+    needed_by(installation, world, |_| true)
+}
+
+/// Who needs the plugin and can go before it: not those that it needs in turn. All of such a circle have to be marked for
+/// deletion, in any order, and then go together.
+pub fn needed_first(installation: &PluginInstallation, world: &World) -> Option<Outcome> {
+    let id = id_of(&installation.name_any()).ok()?;
+    let (tenant, registry) = (world.tenant_plugins(), world.registry());
+    needed_by(installation, world, |dependant| {
+        !resolution::requires_in_turn(&tenant, &registry, &id, &dependant.plugin)
+    })
+}
+
+fn needed_by(
+    installation: &PluginInstallation,
+    world: &World,
+    counts: impl Fn(&resolution::Dependant) -> bool,
+) -> Option<Outcome> {
     if world.tenant.meta().deletion_timestamp.is_some() {
         return None;
     }
@@ -65,7 +83,8 @@ pub fn needed(installation: &PluginInstallation, world: &World) -> Option<Outcom
             .installation(&dependant.plugin)
             .is_some_and(|installation| installation.meta().deletion_timestamp.is_none())
     };
-    let told: Vec<_> = dependants.iter().filter(stays).map(ToString::to_string).collect();
+    let named = dependants.iter().filter(stays).filter(|dependant| counts(dependant));
+    let told: Vec<_> = named.map(ToString::to_string).collect();
     (!told.is_empty()).then(|| {
         Outcome::Blocked(
             Reason::NeededByOthers,

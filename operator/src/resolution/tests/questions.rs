@@ -68,3 +68,28 @@ fn a_release_concerns_only_who_can_want_it() {
     assert_eq!(concerned("contacts", "1.0.0"), "crm");
     assert_eq!(concerned("other", "1.0.0"), "");
 }
+
+#[test]
+fn plugins_of_a_circle_require_each_other_and_those_beside_it_do_not() {
+    let world = world()
+        .release("one 1.0.0: two ^1")
+        .release("two 1.0.0: three ^1")
+        .release("three 1.0.0: one ^1")
+        .release("beside 1.0.0: one ^1")
+        .installed("one * at 1.0.0")
+        .installed("two * at 1.0.0")
+        .installed("three * at 1.0.0")
+        .installed("beside * at 1.0.0");
+    let requires =
+        |plugin: &str, other: &str| requires_in_turn(&world.tenant, &world.registry, &id(plugin), &id(other));
+    for (plugin, other, required) in [
+        ("one", "two", true),
+        ("one", "three", true),
+        ("three", "two", true),
+        ("beside", "two", true),
+        ("one", "beside", false),
+        ("two", "beside", false),
+    ] {
+        assert_eq!(requires(plugin, other), required, "{plugin} {other}");
+    }
+}
