@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use sqlx::types::Json;
 use tokio::time::timeout;
 
-use super::env::{Env, http_request, post, unique};
+use super::env::{Env, eventually, http_request, post, unique};
 
 /// Longest wait for a release to be accepted or to be gone.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -70,7 +70,12 @@ impl Env {
         let Some(plugin) = self.plugins().get_metadata_opt(name).await? else {
             return Ok(());
         };
-        self.plugins().delete(name, &DeleteParams::default()).await?;
+        // Whoever uses it is on the way out as well: until then admission refuses.
+        eventually(&format!("{name} is let go"), PATIENCE, async || {
+            self.plugins().delete(name, &DeleteParams::default()).await?;
+            Ok(())
+        })
+        .await?;
         self.withdrawn(name, &plugin.uid().unwrap_or_default()).await
     }
 
