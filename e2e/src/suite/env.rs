@@ -84,6 +84,11 @@ impl Env {
         self.undos().push(undo.boxed());
     }
 
+    /// As [`Env::afterwards`], once everything else was undone.
+    pub fn at_the_very_end(&self, undo: impl Future<Output = Result<()>> + Send + 'static) {
+        self.undos().insert(0, undo.boxed());
+    }
+
     /// Undoes everything; tries all of it, and tells what could not be undone.
     pub async fn clean_up(&self) -> Result<()> {
         let mut left = vec![];

@@ -49,7 +49,8 @@ impl Env {
         let request = http_request("POST", "/apis/plexica.io/v1alpha1/plugins", &plugin)?;
         self.client.request::<Value>(request).await?;
         let (env, owned) = (self.clone(), name.to_owned());
-        self.afterwards(async move { env.withdraw(&owned).await });
+        // Tenants may use it, made before or after it.
+        self.at_the_very_end(async move { env.withdraw(&owned).await });
         Ok(name.to_owned())
     }
 

@@ -143,13 +143,15 @@ async fn undecodable(invalid: &InvalidObject, uses: &Uses, ctx: &Context) -> Res
     }
     if holds(meta) && !uses.are_none() {
         let outcome = uses.in_use();
-        report::undecodable_deletion(meta, &outcome, None, ctx).await?;
-        return Ok((Action::await_change(), report::label(&outcome)));
+        // Looked at again without being asked: a user that comes and goes within a moment is no change that anybody sees.
+        let (due, action) = ctx.objects.retry(meta);
+        report::undecodable_deletion(meta, &outcome, due, ctx).await?;
+        return Ok((action, report::label(&outcome)));
     }
     match cleanup::finalize(meta, ctx).await? {
         Pass::Deleting(outcome) => {
             let (due, action) = ctx.objects.retry(meta);
-            report::undecodable_deletion(meta, &outcome, Some(due), ctx).await?;
+            report::undecodable_deletion(meta, &outcome, due, ctx).await?;
             Ok((action, report::label(&outcome)))
         }
         Pass::Gone | Pass::Reconciled(_) => {

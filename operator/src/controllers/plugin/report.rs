@@ -118,10 +118,10 @@ pub async fn undecodable(meta: &ObjectMeta, error: &str, ctx: &Context) -> Resul
 pub async fn undecodable_deletion(
     meta: &ObjectMeta,
     outcome: &Outcome,
-    due: Option<Timestamp>,
+    due: Timestamp,
     ctx: &Context,
 ) -> Result<(), Error> {
-    explain(meta, &with_due(outcome, due), ctx).await
+    explain(meta, &with_due(outcome, Some(due)), ctx).await
 }
 
 /// Writes one outcome as the conditions of an object of which only metadata is known: its other conditions go.
