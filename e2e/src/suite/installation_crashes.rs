@@ -84,7 +84,7 @@ async fn a_killed_operator_applies_every_migration_once_and_installs_every_plugi
     let mut kills = Kills::of(seed());
     let installations = Installations::prepare(env).await?;
     let mut rounds = 0;
-    while kills.count < KILLS {
+    while !kills.are_enough() {
         rounds += 1;
         installations.make().await?;
         kills.until_ready(env, &installations).await?;
@@ -99,11 +99,6 @@ async fn a_killed_operator_applies_every_migration_once_and_installs_every_plugi
         kills.within_migrations,
         begun.elapsed().as_secs_f32()
     ));
-    ensure!(
-        kills.within_migrations >= WITHIN_MIGRATIONS,
-        "only {} of {KILLS} kills came within migrations: nothing is proven",
-        kills.within_migrations
-    );
     ensure!(begun.elapsed() < LONGEST, "it took {} s", begun.elapsed().as_secs());
     Ok(())
 }
@@ -127,13 +122,18 @@ impl Kills {
         }
     }
 
+    /// Whether there were as many as wanted, and enough of them at the moments that matter most.
+    fn are_enough(&self) -> bool {
+        self.count >= KILLS && self.within_migrations >= WITHIN_MIGRATIONS
+    }
+
     /// Kills the operator again and again until all installations are Ready, or as often as it shall be killed.
     async fn until_ready(&mut self, env: &Env, installations: &Installations<'_>) -> Result<()> {
         // The kubelet may start a container once more in a pod that is being removed, and end it by itself.
         for _ in 0..2 * KILLS {
             operator::new_pid(&self.dead).await?;
             sleep(self.random.random_range(Duration::ZERO..LONGEST_LIFE)).await;
-            if self.count == KILLS || installations.are_ready().await? {
+            if self.are_enough() || installations.are_ready().await? {
                 return installations.ready().await;
             }
             let died = operator::kill_and_replace(env).await?;
