@@ -137,6 +137,9 @@ pub struct MigrationsStatus {
     pub pending: i32,
     /// Contract migrations that wait for the rollback window to close.
     pub contract_pending: i32,
+    /// The version that this speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
     /// The last that was applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<String>,

@@ -101,6 +101,7 @@ pub fn progress(wanted: &Wanted, is_applied: impl Fn(&str) -> bool) -> Migration
         applied: count(applied.len()),
         pending: count(all - applied.len()),
         contract_pending: count(of_phase(wanted, MigrationPhase::Contract).count()),
+        version: Some(wanted.plugin.spec.version.clone()),
         last: applied.last().map(|migration| migration.name.clone()),
         failed: None,
     }
@@ -130,7 +131,7 @@ pub async fn migrate(wanted: &Wanted, access: &Access, ctx: &Context) -> Result<
     })
     .await
     .map_err(|error| Unmigrated {
-        status: failed(wanted, access, &error),
+        status: Some(so_far(wanted, access, &error)),
         outcome: failure(error, pool),
     })?;
     Ok(progress(wanted, |_| true))
@@ -150,23 +151,24 @@ impl From<Outcome> for Unmigrated {
     }
 }
 
-fn failed(wanted: &Wanted, access: &Access, error: &MigrationError) -> Option<MigrationsStatus> {
-    let MigrationError::Failed(failure) = error else {
-        return None;
+fn so_far(wanted: &Wanted, access: &Access, error: &MigrationError) -> MigrationsStatus {
+    let failure = match error {
+        MigrationError::Failed(failure) => Some(failure),
+        MigrationError::Backend(_) | MigrationError::Invalid { .. } | MigrationError::NotExpanded { .. } => None,
     };
+    let now = failure.map(|failure| failure.applied.as_slice()).unwrap_or_default();
     let is_applied = |name: &str| {
-        access.applied.iter().any(|applied| applied == name)
-            || failure.applied.iter().any(|applied| applied.name == name)
+        access.applied.iter().any(|applied| applied == name) || now.iter().any(|applied| applied.name == name)
     };
-    Some(MigrationsStatus {
-        failed: Some(FailedMigration {
+    MigrationsStatus {
+        failed: failure.map(|failure| FailedMigration {
             name: failure.migration.clone(),
             statement: failure.statement.and_then(|statement| i32::try_from(statement).ok()),
             sqlstate: failure.sqlstate.clone(),
             message: failure.message.clone(),
         }),
         ..progress(wanted, is_applied)
-    })
+    }
 }
 
 /// Shuts the plugin out of its schema. Writes nothing if that is so already.

@@ -15,6 +15,7 @@ use plexica_crds::{
     names::{PluginId, TenantSlug},
     plugin::Sharing,
     plugin_installation::{
+        PluginInstallationStatus,
         conditions::{Outcome, Reason, Type},
         configuration::Configuration,
     },
@@ -144,7 +145,8 @@ async fn migrate(
     ctx: &Context,
 ) -> Result<(), Failed> {
     let pending = database::pending(wanted, access);
-    let before = said_of_migrations(installation, wanted);
+    let status = installation.status.as_ref();
+    let before = status.and_then(|status| said_of_migrations(status, &wanted.plugin.spec.version));
     let migrated = if !pending.is_empty() {
         let outcome = Outcome::Waiting(Reason::Migrating, format!("applying {}", pending.join(", ")));
         steps.say(Type::MigrationsApplied, outcome);
@@ -180,12 +182,12 @@ async fn migrate(
     Ok(())
 }
 
-/// What an earlier pass said of the migrations of this version.
-fn said_of_migrations<'a>(installation: &'a PluginInstallation, wanted: &Wanted) -> Option<&'a Condition> {
-    let status = installation.status.as_ref()?;
-    let resolved = status.resolved.as_ref()?;
+/// What an earlier pass said of the migrations of this version. The condition alone may still speak of another one: a pass
+/// over a new version that failed before its migrations leaves it as it was.
+fn said_of_migrations<'a>(status: &'a PluginInstallationStatus, version: &str) -> Option<&'a Condition> {
+    let reached = status.migrations.as_ref()?.version.as_deref();
     let said = condition::find(&status.conditions, Type::MigrationsApplied.into());
-    said.filter(|_| resolved.version == wanted.plugin.spec.version)
+    said.filter(|_| reached == Some(version))
 }
 
 async fn stop(wanted: &Wanted, steps: &mut Steps, ctx: &Context) {
@@ -230,5 +232,25 @@ impl Steps {
         let done = matches!(outcome, Outcome::Done(..));
         self.say(type_, outcome);
         if done { Ok(()) } else { Err(Failed) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn that_one_versions_migrations_are_applied_says_nothing_of_the_next_versions() {
+        // The pass over 2.0.0 failed at its configuration.
+        let status: PluginInstallationStatus = serde_json::from_value(json!({
+            "resolved": { "version": "2.0.0", "reason": "the newest" },
+            "migrations": { "applied": 1, "pending": 0, "contractPending": 0, "version": "1.0.0" },
+            "conditions": [{ "type": "MigrationsApplied", "status": "True", "reason": "Applied", "message": "",
+                             "lastTransitionTime": "2026-11-21T00:00:00Z" }],
+        }))
+        .unwrap();
+        assert!(said_of_migrations(&status, "1.0.0").is_some());
+        assert!(said_of_migrations(&status, "2.0.0").is_none());
     }
 }

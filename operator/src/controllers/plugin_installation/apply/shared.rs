@@ -52,7 +52,8 @@ pub async fn deploy(
         // Two tenants that came at once would each leave the other out.
         let _alone = ctx.shared_releases.lock().await;
         make(&part, ctx).await?;
-        roll(&release, ctx).await?
+        let members = members(namespace, &release.selector(), ctx).await?;
+        roll(&release, &members, ctx).await?
     };
     if rollout.is_complete() {
         make(&release.alias(wanted, &ctx.platform.cluster_domain), ctx).await?;
@@ -63,7 +64,8 @@ pub async fn deploy(
     })
 }
 
-/// Takes the tenant out of all releases of a plugin but one.
+/// Takes the tenant out of all releases of a plugin but one. Its part goes last: while it is there, whoever was killed in
+/// between finds what is to be done.
 pub async fn leave(slug: &TenantSlug, id: &PluginId, but: Option<&Release<'_>>, ctx: &Context) -> Result<(), Outcome> {
     let Some(namespace) = ctx.platform.shared_namespace.as_deref() else {
         return Ok(());
@@ -72,52 +74,53 @@ pub async fn leave(slug: &TenantSlug, id: &PluginId, but: Option<&Release<'_>>, 
     let mine = format!("{LABEL_PLUGIN}={id},{LABEL_SHARED},{LABEL_TENANT}={slug}{other}");
     let _alone = ctx.shared_releases.lock().await;
     let parts = parts(namespace, &mine, ctx).await?;
+    for labels in parts.iter().map(ResourceExt::labels) {
+        let (Some(key), Some(version)) = (labels.get(LABEL_SHARED), labels.get(LABEL_VERSION)) else {
+            continue;
+        };
+        let selector = format!("{LABEL_PLUGIN}={id},{LABEL_SHARED}={key}");
+        let others = members(namespace, &format!("{selector},{LABEL_TENANT}!={slug}"), ctx).await?;
+        if others.is_empty() {
+            end(namespace, &selector, ctx).await?;
+            continue;
+        }
+        let found = ctx.caches.plugins.get(&ObjectRef::new(&format!("{id}-{version}")));
+        // One that does not decode goes on for the others: its pods find this tenant's part gone when they start.
+        if let Some(plugin) = found.as_ref().and_then(|guard| guard.0.as_ref().ok()) {
+            roll(&Release::new(namespace, plugin), &others, ctx).await?;
+        }
+    }
     if parts.is_empty() {
         return Ok(());
     }
-    remove::<Secret>(namespace, &mine, false, |_| false, ctx).await?;
-    for version in parts.iter().filter_map(|part| part.labels().get(LABEL_VERSION)) {
-        let name = format!("{id}-{version}");
-        let found = ctx.caches.plugins.get(&ObjectRef::new(&name));
-        // A release that is not there any more: its pods find the tenant's part gone, and the others' as it was.
-        if let Some(plugin) = found.as_ref().and_then(|guard| guard.0.as_ref().ok()) {
-            settle(&Release::new(namespace, plugin), ctx).await?;
-        }
-    }
-    Ok(())
+    remove::<Secret>(namespace, &mine, false, |_| false, ctx).await
 }
 
-/// Brings a release to the tenants that it has; one that has none ends.
-async fn settle(release: &Release<'_>, ctx: &Context) -> Result<(), Outcome> {
-    if !members(release, ctx).await?.is_empty() {
-        return roll(release, ctx).await.map(drop);
-    }
-    let (namespace, selector) = (release.namespace, release.selector());
+/// Ends a release that no tenant has any more.
+async fn end(namespace: &str, selector: &str, ctx: &Context) -> Result<(), Outcome> {
     if ctx.platform.gateway.is_some() {
-        remove::<ReferenceGrant>(namespace, &selector, false, |_| false, ctx).await?;
+        remove::<ReferenceGrant>(namespace, selector, false, |_| false, ctx).await?;
     }
-    remove::<Service>(namespace, &selector, false, |_| false, ctx).await?;
-    remove::<Deployment>(namespace, &selector, false, |_| false, ctx).await?;
-    remove::<NetworkPolicy>(namespace, &selector, false, |_| false, ctx).await
+    remove::<Service>(namespace, selector, false, |_| false, ctx).await?;
+    remove::<Deployment>(namespace, selector, false, |_| false, ctx).await?;
+    remove::<NetworkPolicy>(namespace, selector, false, |_| false, ctx).await
 }
 
-/// Makes everything of a release for the tenants that it has.
-async fn roll<'a>(release: &Release<'a>, ctx: &Context) -> Result<Rollout<'a>, Outcome> {
-    let members = members(release, ctx).await?;
-    make(&release.network_policy(&members, &ctx.platform), ctx).await?;
+/// Makes everything of a release for these tenants.
+async fn roll<'a>(release: &Release<'a>, members: &[Member], ctx: &Context) -> Result<Rollout<'a>, Outcome> {
+    make(&release.network_policy(members, &ctx.platform), ctx).await?;
     make(&release.service(Slot::A), ctx).await?;
     if ctx.platform.gateway.is_some() {
-        make(&build::grant(release, &members), ctx).await?;
+        make(&build::grant(release, members), ctx).await?;
     }
-    let declared = release.deployment(&members, Slot::A);
+    let declared = release.deployment(members, Slot::A);
     let applied = make(&declared, ctx).await?;
     Ok(Rollout::of(release.namespace, release.selector(), &declared, applied))
 }
 
-/// The tenants of a release, by slug.
-async fn members(release: &Release<'_>, ctx: &Context) -> Result<Vec<Member>, Outcome> {
-    let selector = format!("{},{LABEL_TENANT}", release.selector());
-    let parts = parts(release.namespace, &selector, ctx).await?;
+/// The tenants whose parts these labels select, by slug. Other objects of a release bear no hash.
+async fn members(namespace: &str, selector: &str, ctx: &Context) -> Result<Vec<Member>, Outcome> {
+    let parts = parts(namespace, selector, ctx).await?;
     let mut members: Vec<_> = parts.iter().filter_map(|part| Member::of(&part.metadata)).collect();
     members.sort();
     Ok(members)
