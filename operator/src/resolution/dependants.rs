@@ -74,7 +74,7 @@ pub fn affected(tenant: &Tenant, registry: &Registry, plugin: &PluginId, version
             return can_want(installation, version) || !is_settled(tenant, registry, other);
         }
         let adds = installation.dependency_policy == DependencyPolicy::AutoInstall;
-        let reaches = || reaches(tenant, registry, other, plugin);
+        let reaches = || reaches(registry, other, plugin);
         (adds && !tenant.contains_key(plugin) || !is_settled(tenant, registry, other)) && reaches()
     });
     concerned.map(|(other, _)| other.clone()).collect()
@@ -89,7 +89,8 @@ fn can_want(installation: &Installation, version: &Version) -> bool {
     wants || runs
 }
 
-/// Whether an installation runs what it wants, with all that this requires. If not, its refusal may say what there is.
+/// Whether an installation runs what it wants, with all that this requires and nothing that is in conflict with it. If
+/// not, its refusal may say what there is.
 fn is_settled(tenant: &Tenant, registry: &Registry, plugin: &PluginId) -> bool {
     let running = |plugin: &PluginId, range: &VersionRange| {
         let running = tenant.get(plugin)?.running.as_ref()?;
@@ -104,11 +105,25 @@ fn is_settled(tenant: &Tenant, registry: &Registry, plugin: &PluginId) -> bool {
     let dependencies = registry.release(plugin, version).map(|release| &release.dependencies);
     dependencies.into_iter().flatten().all(|dependency| {
         dependency.kind == DependencyKind::Optional || running(&dependency.plugin, &dependency.range).is_some()
+    }) && !is_in_conflict(tenant, registry, plugin, version)
+}
+
+/// Whether something that runs cannot be beside this release, whichever of the two says so.
+fn is_in_conflict(tenant: &Tenant, registry: &Registry, plugin: &PluginId, version: &Version) -> bool {
+    let excludes = |plugin: &PluginId, version: &Version, other: &PluginId, running: &Version| {
+        let conflicts = registry.release(plugin, version).map(|release| &release.conflicts);
+        let mut conflicts = conflicts.into_iter().flatten();
+        conflicts.any(|conflict| conflict.plugin == *other && conflict.range.covers(running))
+    };
+    tenant.iter().any(|(other, installation)| {
+        installation.running.as_ref().is_some_and(|running| {
+            excludes(plugin, version, other, running) || excludes(other, running, plugin, version)
+        })
     })
 }
 
-/// Whether releases of a plugin require another one, directly or through plugins that are not installed.
-fn reaches(tenant: &Tenant, registry: &Registry, from: &PluginId, to: &PluginId) -> bool {
+/// Whether releases of a plugin require another one, directly or through others.
+fn reaches(registry: &Registry, from: &PluginId, to: &PluginId) -> bool {
     let (mut seen, mut to_visit) = (BTreeSet::from([from]), vec![from]);
     while let Some(plugin) = to_visit.pop() {
         for release in registry.releases(plugin).values() {
@@ -116,7 +131,7 @@ fn reaches(tenant: &Tenant, registry: &Registry, from: &PluginId, to: &PluginId)
                 return true;
             }
             for Dependency { plugin, kind, .. } in &release.dependencies {
-                if *kind == DependencyKind::Required && !tenant.contains_key(plugin) && seen.insert(plugin) {
+                if *kind == DependencyKind::Required && seen.insert(plugin) {
                     to_visit.push(plugin);
                 }
             }

@@ -70,6 +70,31 @@ fn a_release_concerns_only_who_can_want_it() {
 }
 
 #[test]
+fn a_release_that_an_installed_provider_would_need_concerns_who_waits_for_that() {
+    // What ccc is told is that bbb is not released.
+    let world = world()
+        .release("bbb 1.1.0:")
+        .release("ccc 1.0.0: ddd =1.1.0")
+        .release("ddd 1.1.0: bbb *")
+        .installed("ccc *")
+        .installed("ddd * at 1.0.0");
+    assert!(affected(&world.tenant, &world.registry, &id("bbb"), &version("1.1.0")).contains(&id("ccc")));
+}
+
+#[test]
+fn a_release_concerns_who_runs_beside_a_plugin_that_it_is_in_conflict_with() {
+    // What ccc is told lists its releases, and the new one is among them, though its range does not name it.
+    let world = world()
+        .release("bbb 1.1.0: ccc =1.0.0")
+        .release("ccc 1.1.0: !aaa >=1.1")
+        .release("ccc 2.0.0-rc.1:")
+        .release("ccc 2.0.0: bbb =1.1.0")
+        .installed("aaa * at 1.1.0")
+        .installed("ccc * at 1.1.0 auto");
+    assert!(affected(&world.tenant, &world.registry, &id("ccc"), &version("2.0.0-rc.1")).contains(&id("ccc")));
+}
+
+#[test]
 fn plugins_of_a_circle_require_each_other_and_those_beside_it_do_not() {
     let world = world()
         .release("one 1.0.0: two ^1")
