@@ -122,16 +122,18 @@ fn is_in_conflict(tenant: &Tenant, registry: &Registry, plugin: &PluginId, versi
     })
 }
 
-/// Whether releases of a plugin require another one, directly or through others.
+/// Whether releases of a plugin speak of another one, directly or through others: what they need, go with or exclude.
 fn reaches(registry: &Registry, from: &PluginId, to: &PluginId) -> bool {
     let (mut seen, mut to_visit) = (BTreeSet::from([from]), vec![from]);
     while let Some(plugin) = to_visit.pop() {
         for release in registry.releases(plugin).values() {
-            if requires(release, to).is_some() {
-                return true;
-            }
-            for Dependency { plugin, kind, .. } in &release.dependencies {
-                if *kind == DependencyKind::Required && seen.insert(plugin) {
+            let needed = release.dependencies.iter().map(|dependency| &dependency.plugin);
+            let excluded = release.conflicts.iter().map(|conflict| &conflict.plugin);
+            for plugin in needed.chain(excluded) {
+                if plugin == to {
+                    return true;
+                }
+                if seen.insert(plugin) {
                     to_visit.push(plugin);
                 }
             }

@@ -65,8 +65,14 @@ fn done(world: &World, plan: &Plan) -> World {
     world
 }
 
+/// Worlds for each property; more are tried by hand with PROPTEST_CASES.
+fn cases() -> u32 {
+    let asked = std::env::var("PROPTEST_CASES").ok();
+    asked.and_then(|cases| cases.parse().ok()).unwrap_or(2_000)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases()) })]
 
     #[test]
     fn the_plan_is_the_best_that_the_rules_allow(world in worlds()) {

@@ -82,6 +82,18 @@ fn a_release_that_an_installed_provider_would_need_concerns_who_waits_for_that()
 }
 
 #[test]
+fn a_release_that_a_provider_gone_with_would_need_concerns_who_goes_with_it() {
+    // What aaa is told is that ccc 2.0.0 needs ddd, which is not released.
+    let world = world()
+        .release("aaa 1.0.0: ccc? ^2")
+        .release("ccc 2.0.0: ddd *")
+        .release("ddd 2.0.0-rc.1:")
+        .installed("aaa *")
+        .installed("ccc ^1||^2 at 1.0.0");
+    assert!(affected(&world.tenant, &world.registry, &id("ddd"), &version("2.0.0-rc.1")).contains(&id("aaa")));
+}
+
+#[test]
 fn a_release_concerns_who_runs_beside_a_plugin_that_it_is_in_conflict_with() {
     // What ccc is told lists its releases, and the new one is among them, though its range does not name it.
     let world = world()
