@@ -4,6 +4,7 @@
 //! * [`backends`]: `PostgreSQL`, Keycloak and S3 behind ports.
 //! * [`pools`]: one adapter for each pool of the platform file, guarded by a circuit breaker.
 //! * [`controllers`]: one reconciler a resource, each in phases: dereference, validate, build, apply, status.
+//! * [`promotion`]: how a release goes live and comes back, by traffic light; pure.
 //! * [`resolution`]: which version of each plugin a tenant gets, and why; pure.
 //! * [`gateway_api`]: the routes by which a Gateway leads to plugins.
 //! * [`wiring`]: from the platform file to adapters.
@@ -15,6 +16,7 @@ pub mod controllers;
 pub mod gateway_api;
 pub mod platform;
 pub mod pools;
+pub mod promotion;
 pub mod resolution;
 pub mod runtime;
 pub mod wiring;

@@ -147,6 +147,8 @@ pub enum Reason {
     Contracted,
     /// The standby has no ready pod.
     StandbyNotReady,
+    /// A newer candidate took the former version's place.
+    SlotTaken,
     /// The candidate was not ready for long enough before its deadline.
     ProgressDeadlineExceeded,
     /// The candidate did not answer its probe.
@@ -258,6 +260,7 @@ impl ConditionType for Type {
                 R::WindowClosed,
                 R::Contracted,
                 R::StandbyNotReady,
+                R::SlotTaken,
                 R::Switching,
             ],
             Self::VersionRejected => &[

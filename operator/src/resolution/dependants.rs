@@ -73,9 +73,10 @@ pub fn affected(tenant: &Tenant, registry: &Registry, plugin: &PluginId, version
         if *other == plugin {
             return can_want(installation, version) || !is_settled(tenant, registry, other);
         }
-        let adds = installation.dependency_policy == DependencyPolicy::AutoInstall;
-        let reaches = || reaches(registry, other, plugin);
-        (adds && !tenant.contains_key(plugin) || !is_settled(tenant, registry, other)) && reaches()
+        let adds = installation.dependency_policy == DependencyPolicy::AutoInstall && !tenant.contains_key(plugin);
+        // What is in the way of one that waits may be any other, and what that would need.
+        adds && reaches(registry, [*other], plugin)
+            || !is_settled(tenant, registry, other) && reaches(registry, tenant.keys(), plugin)
     });
     concerned.map(|(other, _)| other.clone()).collect()
 }
@@ -122,9 +123,11 @@ fn is_in_conflict(tenant: &Tenant, registry: &Registry, plugin: &PluginId, versi
     })
 }
 
-/// Whether releases of a plugin speak of another one, directly or through others: what they need, go with or exclude.
-fn reaches(registry: &Registry, from: &PluginId, to: &PluginId) -> bool {
-    let (mut seen, mut to_visit) = (BTreeSet::from([from]), vec![from]);
+/// Whether releases of these plugins speak of another one, directly or through others: what they need, go with or
+/// exclude.
+fn reaches<'a>(registry: &'a Registry, from: impl IntoIterator<Item = &'a PluginId>, to: &PluginId) -> bool {
+    let mut seen: BTreeSet<_> = from.into_iter().collect();
+    let mut to_visit: Vec<_> = seen.iter().copied().collect();
     while let Some(plugin) = to_visit.pop() {
         for release in registry.releases(plugin).values() {
             let needed = release.dependencies.iter().map(|dependency| &dependency.plugin);

@@ -94,6 +94,19 @@ fn a_release_that_a_provider_gone_with_would_need_concerns_who_goes_with_it() {
 }
 
 #[test]
+fn a_release_that_would_let_another_plugin_make_room_concerns_who_waits_for_room() {
+    // What ddd is told is that ccc is in its way, and that ccc 2.0.0 needs bbb, which is not released.
+    let world = world()
+        .release("bbb 1.0.0:")
+        .release("ccc 2.0.0-rc.1: ddd? ^2")
+        .release("ccc 2.0.0: bbb *")
+        .release("ddd 1.1.0:")
+        .installed("ccc ^2.0.0-rc.1 at 2.0.0-rc.1")
+        .installed("ddd =1.1.0");
+    assert!(affected(&world.tenant, &world.registry, &id("bbb"), &version("1.0.0")).contains(&id("ddd")));
+}
+
+#[test]
 fn a_release_concerns_who_runs_beside_a_plugin_that_it_is_in_conflict_with() {
     // What ccc is told lists its releases, and the new one is among them, though its range does not name it.
     let world = world()

@@ -1,0 +1,187 @@
+//! A candidate on its way to being live: deployed, ready for long enough, and released.
+
+use plexica_crds::{
+    names::Slot,
+    plugin_installation::{Cause, Step, TransitionResult},
+};
+
+use super::{
+    action::{Decision, Shape},
+    decide::{Pass, is_shaped, later},
+    facts::Deployed,
+    memory::{Fault, Memory, Transition},
+};
+
+impl Pass<'_> {
+    /// What was rejected is tried again.
+    pub fn retry_is_asked_for(&self) -> Option<Decision> {
+        let asked = self.requests.retry.as_ref()?;
+        let mut memory = self.memory.clone();
+        memory.rejected.clear();
+        memory.carried_out.retry = Some(asked.clone());
+        Some(Decision::remember(memory))
+    }
+
+    /// Something else is wanted, or what is live already, or it was rejected: the candidate makes way.
+    pub fn candidate_is_no_longer_wanted(&self) -> Option<Decision> {
+        let transition = self.transition(|step| step < Step::Switching)?;
+        (transition.revision != self.wanted.revision || self.has_no_candidate()).then(|| {
+            let mut memory = self.memory.clone();
+            memory.ended(transition, TransitionResult::Superseded, self.now);
+            make_way(&mut memory, transition, self.now);
+            Decision::remember(memory)
+        })
+    }
+
+    /// The way of a candidate, up to the intent to switch.
+    pub fn candidate_is_on_its_way(&self) -> Option<Decision> {
+        if self.has_no_candidate() {
+            return self.promotion_is_for_nothing();
+        }
+        match &self.memory.transition {
+            Some(transition) if transition.is_before_switch() => self.go_on(transition),
+            Some(transition) if matches!(transition.step, Step::Switching | Step::Proving) => None,
+            _ => self.begin(),
+        }
+    }
+
+    /// Whether what is wanted is live or was rejected.
+    fn has_no_candidate(&self) -> bool {
+        let live = self.memory.live.and_then(|live| self.memory.revisions.of(live).as_ref());
+        live.is_none_or(|live| *live == self.wanted.revision) || self.memory.rejection(&self.wanted.revision).is_some()
+    }
+
+    /// It is carried out by doing nothing, so that it does not promote what comes later.
+    fn promotion_is_for_nothing(&self) -> Option<Decision> {
+        let asked = self.requests.promote.as_ref()?;
+        let mut memory = self.memory.clone();
+        memory.carried_out.promote = Some(asked.clone());
+        Some(Decision::remember(memory))
+    }
+
+    fn begin(&self) -> Option<Decision> {
+        let live = self.memory.live?;
+        let to = live.other();
+        if self.is_reached(to) || self.is_only_hope() {
+            return None;
+        }
+        let same_version = |revision: &super::Revision| revision.version == self.wanted.revision.version;
+        let cause = match self.memory.revisions.of(live) {
+            Some(revision) if same_version(revision) => Cause::NewConfiguration,
+            _ => Cause::NewVersion,
+        };
+        let mut memory = self.memory.clone();
+        memory.transition = Some(Transition {
+            id: id(self.now.as_millisecond(), to),
+            from: Some(live),
+            to,
+            revision: self.wanted.revision.clone(),
+            cause,
+            step: Step::Deploying,
+            started_at: self.now,
+            deadline: Some(self.after(self.wanted.policy.progress_deadline)),
+        });
+        Some(Decision::remember(memory))
+    }
+
+    /// What is live has no ready pod, and what stands by has: no candidate takes its place.
+    pub fn is_only_hope(&self) -> bool {
+        self.blocked().is_none() && !self.can_do_without()
+    }
+
+    fn go_on(&self, transition: &Transition) -> Option<Decision> {
+        let slot = transition.to;
+        // Somebody led requests to it; that is set right first.
+        if self.is_reached(slot) {
+            return None;
+        }
+        let deployed = self.deployed(slot);
+        // What stands by with this revision already needs no new pods.
+        let same = deployed.filter(|deployed| deployed.revision == transition.revision);
+        let shape = Shape {
+            revision: transition.revision.clone(),
+            size: self.wanted.size,
+            recycled: same.and_then(|same| same.recycled.clone()),
+            rejected: false,
+        };
+        let Some(deployed) = deployed.filter(|deployed| is_shaped(deployed, &shape)) else {
+            return Some(self.reshape(slot, shape));
+        };
+        match deployed.ready_since {
+            None => self.is_overdue(transition).or_else(|| self.has_flapped(transition)),
+            Some(_) => self.is_ready(transition, deployed),
+        }
+    }
+
+    fn is_overdue(&self, transition: &Transition) -> Option<Decision> {
+        let deadline = transition.deadline.filter(|deadline| *deadline <= self.now);
+        deadline.map(|_| {
+            let mut memory = self.memory.clone();
+            memory.reject(transition.revision.clone(), Fault::ProgressDeadlineExceeded, self.now);
+            memory.ended(transition, TransitionResult::Rejected, self.now);
+            make_way(&mut memory, transition, self.now);
+            Decision::remember(memory)
+        })
+    }
+
+    /// It was ready, and is no more: the soak begins anew. One that had soaked gets a new deadline.
+    fn has_flapped(&self, transition: &Transition) -> Option<Decision> {
+        let had_soaked = transition.step == Step::AwaitingPromotion;
+        (transition.step != Step::Deploying).then(|| {
+            let renewed = self.after(self.wanted.policy.progress_deadline);
+            self.at_step(transition, Step::Deploying, |deadline| if had_soaked { Some(renewed) } else { deadline })
+        })
+    }
+
+    fn is_ready(&self, transition: &Transition, deployed: &Deployed) -> Option<Decision> {
+        let since = deployed.ready_since?;
+        let has_soaked = later(since, self.wanted.policy.promotion_delay) <= self.now;
+        let asked = self.requests.promote.as_ref();
+        if !has_soaked && asked.is_none() {
+            return self.is_overdue(transition).or_else(|| {
+                (transition.step != Step::Soaking).then(|| self.at_step(transition, Step::Soaking, |deadline| deadline))
+            });
+        }
+        let is_released = self.wanted.policy.auto || asked.is_some();
+        if !is_released || self.wanted.held_by_others.is_some() {
+            let waits = transition.step != Step::AwaitingPromotion;
+            return waits.then(|| self.at_step(transition, Step::AwaitingPromotion, |_| None));
+        }
+        let mut decision = self.at_step(transition, Step::Switching, |_| None);
+        if let Some(asked) = asked {
+            decision.memory.carried_out.promote = Some(asked.clone());
+        }
+        Some(decision)
+    }
+
+    fn at_step(
+        &self,
+        transition: &Transition,
+        step: Step,
+        deadline: impl Fn(Option<jiff::Timestamp>) -> Option<jiff::Timestamp>,
+    ) -> Decision {
+        let mut memory = self.memory.clone();
+        memory.transition = Some(Transition {
+            step,
+            deadline: deadline(transition.deadline),
+            ..transition.clone()
+        });
+        Decision::remember(memory)
+    }
+}
+
+/// Names a transition: a slot begins at most one in a millisecond.
+pub(super) fn id(milliseconds: i64, to: Slot) -> String {
+    format!("{milliseconds}-{}", to.as_ref())
+}
+
+/// The candidate's slot is emptied.
+pub(super) fn make_way(memory: &mut Memory, transition: &Transition, now: jiff::Timestamp) {
+    memory.transition = transition.from.map(|live| Transition {
+        from: Some(transition.to),
+        to: live,
+        step: Step::Draining,
+        deadline: Some(now),
+        ..transition.clone()
+    });
+}

@@ -1,0 +1,235 @@
+//! Why an installation is where it is, for people: what it waits for, until when, and whether there is a way back.
+
+use std::fmt::Write as _;
+
+use jiff::Timestamp;
+use plexica_crds::{
+    condition::{ConditionType as _, Statement, Status},
+    names::Slot,
+    plugin_installation::{
+        Phase, RollbackStatus, Step,
+        conditions::{Reason, Type},
+    },
+};
+
+use super::{
+    decide::{Pass, later},
+    facts::{Observed, Requests, Wanted},
+    memory::{Fault, Memory, Transition},
+};
+
+/// What is said of a traffic light.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Explanation {
+    /// Conditions Promoted, RollbackAvailable and VersionRejected.
+    pub statements: Vec<Statement>,
+    /// The phase, if traffic is on the move or waits.
+    pub phase: Option<Phase>,
+    /// What the transition waits for.
+    pub message: Option<String>,
+    /// Whether there is a way back.
+    pub rollback: RollbackStatus,
+    /// When to look again, though nothing may have happened until then.
+    pub due: Option<Timestamp>,
+}
+
+/// Explains what is remembered.
+pub fn explain(observed: &Observed, wanted: &Wanted, memory: &Memory, now: Timestamp) -> Explanation {
+    let requests = Requests::default();
+    let pass = Pass {
+        observed,
+        wanted,
+        requests: &requests,
+        memory,
+        now,
+    };
+    let (status, reason, message) = pass.promoted();
+    let rollback = pass.rollback();
+    let blocked = pass.blocked();
+    let rejected = match memory.rejection(&wanted.revision) {
+        Some(rejection) => Type::VersionRejected.says(Status::True, reason_of(rejection.why), &pass.rejected()),
+        None => Type::VersionRejected.says(Status::False, Reason::NotRejected, "what is wanted was not rejected"),
+    };
+    let way_back = match blocked {
+        None => Type::RollbackAvailable.says(Status::True, Reason::StandingBy, &rollback.summary),
+        Some(reason) => Type::RollbackAvailable.says(Status::False, reason, &rollback.summary),
+    };
+    Explanation {
+        statements: vec![Type::Promoted.says(status, reason, &message), way_back, rejected],
+        phase: pass.phase(),
+        message: memory.transition.is_some().then_some(message),
+        rollback,
+        due: pass.due(),
+    }
+}
+
+/// The reason of condition VersionRejected.
+fn reason_of(why: Fault) -> Reason {
+    match why {
+        Fault::ProgressDeadlineExceeded => Reason::ProgressDeadlineExceeded,
+        Fault::FailedAfterPromotion => Reason::FailedAfterPromotion,
+        Fault::RolledBackByRequest => Reason::RolledBackByRequest,
+    }
+}
+
+/// A moment as people write it.
+fn at(moment: Timestamp) -> String {
+    moment.strftime("%H:%M:%SZ").to_string()
+}
+
+impl Pass<'_> {
+    fn version_in(&self, slot: Option<Slot>) -> &str {
+        let revision = slot.and_then(|slot| self.memory.revisions.of(slot).as_ref());
+        revision.map_or("nothing", |revision| revision.version.as_str())
+    }
+
+    fn pods(&self, slot: Slot) -> String {
+        let ready = self.deployed(slot).map_or(0, |deployed| deployed.ready);
+        format!("{ready} of {} pods ready", self.wanted.size)
+    }
+
+    fn promoted(&self) -> (Status, Reason, String) {
+        let live = self.version_in(self.memory.live);
+        match &self.memory.transition {
+            Some(transition) if transition.step <= Step::Proving => self.under_way(transition),
+            _ if self.memory.rejection(&self.wanted.revision).is_some() => {
+                let wanted = &self.wanted.revision.version;
+                (
+                    Status::False,
+                    Reason::RolledBack,
+                    format!("{live} is live; {wanted} was rejected and is not tried again until annotation plexica.io/retry or a change"),
+                )
+            }
+            _ if self.is_only_hope() && self.is_something_else_wanted() => {
+                let wanted = &self.wanted.revision.version;
+                (
+                    Status::False,
+                    Reason::AwaitingPromotion,
+                    format!("{live} has no ready pod, and {} stands by ready: {wanted} does not take its place; go back with annotation plexica.io/rollback first", self.version_in(self.memory.live.map(Slot::other))),
+                )
+            }
+            Some(transition) => (Status::True, Reason::Live, self.after_switch(transition, live)),
+            None => (Status::True, Reason::Live, format!("{live} is live")),
+        }
+    }
+
+    fn is_something_else_wanted(&self) -> bool {
+        let live = self.memory.live.and_then(|live| self.memory.revisions.of(live).as_ref());
+        live != Some(&self.wanted.revision)
+    }
+
+    fn under_way(&self, transition: &Transition) -> (Status, Reason, String) {
+        let to = &transition.revision.version;
+        let by = |deadline: Option<Timestamp>| deadline.map_or_else(String::new, |by| format!(" by {}", at(by)));
+        let (reason, message) = match transition.step {
+            Step::Deploying => (
+                Reason::Soaking,
+                format!(
+                    "{to} is being deployed: {}; it has to be ready for {} s{}",
+                    self.pods(transition.to),
+                    self.wanted.policy.promotion_delay.as_secs(),
+                    by(transition.deadline)
+                ),
+            ),
+            Step::Soaking => {
+                let since = self.deployed(transition.to).and_then(|deployed| deployed.ready_since);
+                let until = since.map(|since| later(since, self.wanted.policy.promotion_delay));
+                let until = until.map_or_else(String::new, |until| format!(" until {}", at(until)));
+                (Reason::Soaking, format!("{to} is ready and has to stay so{until}"))
+            }
+            Step::AwaitingPromotion => match &self.wanted.held_by_others {
+                Some(others) => (Reason::AwaitingOthers, format!("{to} is ready and waits: {others}")),
+                None => (
+                    Reason::AwaitingPromotion,
+                    format!("{to} is ready and waits for a person, without a deadline: kubectl annotate it plexica.io/promote=<any new value>"),
+                ),
+            },
+            Step::Switching => (Reason::Switching, format!("requests are being led to {to}")),
+            Step::Proving => (
+                Reason::Switching,
+                format!("requests are led to {to}; its EndpointSlices are awaited"),
+            ),
+            Step::MovingConnections | Step::StandingBy | Step::Draining => (Reason::Live, String::new()),
+        };
+        (Status::False, reason, message)
+    }
+
+    fn after_switch(&self, transition: &Transition, live: &str) -> String {
+        let former = self.version_in(transition.from);
+        let mut text = format!("{live} is live; ");
+        let until = transition.deadline.map(at).unwrap_or_default();
+        // Writing to a String does not fail.
+        let _ = match transition.step {
+            Step::MovingConnections => write!(text, "connections to {former} are being moved"),
+            Step::StandingBy if self.can_do_without() => write!(text, "{former} stands by until {until}"),
+            Step::StandingBy => write!(text, "{former} stands by, since {live} has no ready pod"),
+            _ if self.can_do_without() => write!(text, "{former} is being drained"),
+            _ => write!(text, "{former} is not drained, since {live} has no ready pod"),
+        };
+        text
+    }
+
+    fn rejected(&self) -> String {
+        let Some(rejection) = self.memory.rejection(&self.wanted.revision) else {
+            return String::new();
+        };
+        let version = &rejection.revision.version;
+        let why = match rejection.why {
+            Fault::ProgressDeadlineExceeded => "was not ready for long enough before its deadline",
+            Fault::FailedAfterPromotion => "failed after it had gone live",
+            Fault::RolledBackByRequest => "was gone back from by request",
+        };
+        format!(
+            "{version} {why}, at {}; annotate with plexica.io/retry=<any new value>, or change version or configuration",
+            at(rejection.at)
+        )
+    }
+
+    fn rollback(&self) -> RollbackStatus {
+        let blocked = self.blocked();
+        let former = self.memory.transition.as_ref().and_then(|transition| transition.from);
+        let target = self.version_in(former).to_owned();
+        let until = self
+            .transition(|step| matches!(step, Step::MovingConnections | Step::StandingBy))
+            .and_then(|transition| transition.deadline);
+        let summary = match blocked {
+            None => until.map_or_else(|| target.clone(), |until| format!("{target} until {}", at(until))),
+            Some(reason) => match reason {
+                Reason::NoFormerVersion => "there is no former version".to_owned(),
+                Reason::WindowClosed => "the rollback window has closed".to_owned(),
+                Reason::Contracted => "a Contract migration was applied: the former version would not work".to_owned(),
+                Reason::SlotTaken => "the candidate took the former version's slot".to_owned(),
+                Reason::Switching => "requests are being led elsewhere".to_owned(),
+                _ => format!("{target} has no ready pod"),
+            },
+        };
+        RollbackStatus {
+            available: blocked.is_none(),
+            target: blocked.is_none().then_some(target),
+            until: until
+                .filter(|_| blocked.is_none())
+                .map(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time),
+            blocked_by: blocked.map(|reason| reason.as_ref().to_owned()),
+            summary,
+        }
+    }
+
+    fn phase(&self) -> Option<Phase> {
+        let transition = self.transition(|step| step <= Step::Proving)?;
+        Some(match transition.step {
+            _ if transition.is_rollback() => Phase::RollingBack,
+            Step::AwaitingPromotion => Phase::AwaitingPromotion,
+            _ => Phase::Promoting,
+        })
+    }
+
+    /// The next moment at which a rule may decide otherwise than now.
+    fn due(&self) -> Option<Timestamp> {
+        let transition = self.memory.transition.as_ref()?;
+        let soaked = (transition.step == Step::Soaking)
+            .then(|| self.deployed(transition.to)?.ready_since)
+            .flatten()
+            .map(|since| later(since, self.wanted.policy.promotion_delay));
+        [transition.deadline, soaked].into_iter().flatten().filter(|due| *due > self.now).min()
+    }
+}

@@ -1,0 +1,141 @@
+//! What is seen of an installation's slots, and what is wanted.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use plexica_crds::names::Slot;
+
+/// What a slot runs: a version with its configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Revision {
+    /// The plugin's version.
+    pub version: String,
+    /// Hash of the configuration: the same version with another one is another revision.
+    pub config_hash: String,
+}
+
+/// Something for each of the two slots.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct PerSlot<T> {
+    /// Of slot `a`.
+    pub a: T,
+    /// Of slot `b`.
+    pub b: T,
+}
+
+impl<T> PerSlot<T> {
+    /// That of a slot.
+    pub fn of(&self, slot: Slot) -> &T {
+        match slot {
+            Slot::A => &self.a,
+            Slot::B => &self.b,
+        }
+    }
+
+    /// That of a slot, to be changed.
+    pub fn of_mut(&mut self, slot: Slot) -> &mut T {
+        match slot {
+            Slot::A => &mut self.a,
+            Slot::B => &mut self.b,
+        }
+    }
+}
+
+/// Everything that is seen at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observed {
+    /// What the live Service selects.
+    pub selector: Selector,
+    /// The slot that the live Service is marked with: it is written together with the selector, so that a selector that
+    /// somebody else changed tells.
+    pub mark: Option<Slot>,
+    /// The Deployments of the slots.
+    pub slots: PerSlot<Option<Deployed>>,
+    /// What the live Service's EndpointSlices name.
+    pub endpoints: PerSlot<Endpoints>,
+}
+
+/// What a Service selects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Selector {
+    /// There is no Service.
+    Absent,
+    /// The pods of one slot, and nothing else.
+    Slot(Slot),
+    /// Anything else: a key is missing, is another's, or is one too many.
+    Foreign,
+}
+
+/// A slot's Deployment and its pods.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Deployed {
+    /// What it is told to run.
+    pub revision: Revision,
+    /// How many pods it is told to have.
+    pub size: i32,
+    /// Its pods that are ready, of this revision.
+    pub ready: i32,
+    /// Since when all its pods are ready without a break, and of this revision, and as many as it is told; `None` if they
+    /// are not.
+    pub ready_since: Option<Timestamp>,
+    /// Id of the transition after which its pods were replaced by ones that never served, or are being so.
+    pub recycled: Option<String>,
+    /// It bears the mark that its revision was rejected.
+    pub rejected: bool,
+    /// No pod of another template is left.
+    pub is_settled: bool,
+    /// Pods that are there at all, those that end included.
+    pub pods: i32,
+}
+
+/// How the EndpointSlices name a slot's pods.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Endpoints {
+    /// All that are named.
+    pub named: i32,
+    /// Those of them that are ready.
+    pub ready: i32,
+}
+
+/// What is wanted of an installation that runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// What is to be live.
+    pub revision: Revision,
+    /// Pods of the live slot, of a candidate and of a standby.
+    pub size: i32,
+    /// How releases go live.
+    pub policy: Policy,
+    /// What the candidate waits for beside itself: other plugins' promotions, in one sentence.
+    pub held_by_others: Option<String>,
+    /// A Contract migration was applied: what came before does not work any more.
+    pub contracted: bool,
+}
+
+/// How releases go live: `spec.promotion`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Without being asked.
+    pub auto: bool,
+    /// How long a candidate has to be ready.
+    pub promotion_delay: Duration,
+    /// How long the former revision stands by.
+    pub rollback_window: Duration,
+    /// By when a candidate has to have been ready for long enough.
+    pub progress_deadline: Duration,
+    /// By when nobody speaks to the former revision any more.
+    pub connection_drain: Duration,
+    /// Go back without being asked when what went live fails.
+    pub auto_rollback: bool,
+}
+
+/// Values of the request annotations that were not carried out yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Requests {
+    /// `plexica.io/promote`.
+    pub promote: Option<String>,
+    /// `plexica.io/rollback`.
+    pub rollback: Option<String>,
+    /// `plexica.io/retry`.
+    pub retry: Option<String>,
+}

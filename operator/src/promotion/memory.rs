@@ -1,0 +1,151 @@
+//! What has to be remembered between two passes: it is kept in the object's status. All of it that matters for safety
+//! can be found again from Service and Deployments, should the status be lost.
+
+use jiff::Timestamp;
+use plexica_crds::{
+    names::Slot,
+    plugin_installation::{Cause, Step, TransitionResult},
+};
+
+use super::facts::{PerSlot, Revision};
+
+/// How many endings and rejections are remembered.
+const REMEMBERED: usize = 10;
+
+/// What is remembered of an installation.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Memory {
+    /// The slot that is live; `None` until one has served for the first time.
+    pub live: Option<Slot>,
+    /// What each slot was told to run.
+    pub revisions: PerSlot<Option<Revision>>,
+    /// What is under way.
+    pub transition: Option<Transition>,
+    /// Revisions that are not tried again.
+    pub rejected: Vec<Rejection>,
+    /// What has ended, the newest first.
+    pub history: Vec<Ended>,
+    /// Values of the request annotations that were carried out.
+    pub carried_out: CarriedOut,
+}
+
+/// A revision on its way to GREEN, and the former one on its way out.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Transition {
+    /// Names it.
+    pub id: String,
+    /// The slot that was or is live before the switch; `None` at nobody's.
+    pub from: Option<Slot>,
+    /// The slot that is to be live.
+    pub to: Slot,
+    /// What is to be live there.
+    pub revision: Revision,
+    /// Why.
+    pub cause: Cause,
+    /// How far.
+    pub step: Step,
+    /// When it was begun.
+    pub started_at: Timestamp,
+    /// When the step ends, or fails.
+    pub deadline: Option<Timestamp>,
+}
+
+impl Transition {
+    /// Whether nothing has moved yet.
+    pub fn is_before_switch(&self) -> bool {
+        self.step < Step::Switching
+    }
+
+    /// Whether it leads back.
+    pub fn is_rollback(&self) -> bool {
+        match self.cause {
+            Cause::RollbackRequested | Cause::AutomaticRollback => true,
+            Cause::FirstInstallation | Cause::NewVersion | Cause::NewConfiguration => false,
+        }
+    }
+}
+
+/// A revision that is not tried again, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Rejection {
+    /// What.
+    pub revision: Revision,
+    /// Why.
+    pub why: Fault,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Why a revision was rejected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Fault {
+    /// It was not ready for long enough before its deadline.
+    ProgressDeadlineExceeded,
+    /// It failed after it had gone live.
+    FailedAfterPromotion,
+    /// A person went back from it.
+    RolledBackByRequest,
+}
+
+/// A transition that has ended.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Ended {
+    /// Its id.
+    pub id: String,
+    /// The version that was live before.
+    pub from: Option<String>,
+    /// The version that was to be live.
+    pub to: String,
+    /// Why it was begun.
+    pub cause: Cause,
+    /// How it ended.
+    pub result: TransitionResult,
+    /// When it was begun.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub finished_at: Timestamp,
+}
+
+/// Values of the request annotations that were carried out last.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct CarriedOut {
+    /// `plexica.io/promote`.
+    pub promote: Option<String>,
+    /// `plexica.io/rollback`.
+    pub rollback: Option<String>,
+    /// `plexica.io/retry`.
+    pub retry: Option<String>,
+}
+
+impl Memory {
+    /// Why a revision is not tried again, if it was rejected.
+    pub fn rejection(&self, revision: &Revision) -> Option<&Rejection> {
+        self.rejected.iter().find(|rejection| rejection.revision == *revision)
+    }
+
+    /// Remembers that a revision is not to be tried again.
+    pub fn reject(&mut self, revision: Revision, why: Fault, at: Timestamp) {
+        self.rejected.retain(|rejection| rejection.revision != revision);
+        self.rejected.insert(0, Rejection { revision, why, at });
+        self.rejected.truncate(REMEMBERED);
+    }
+
+    /// Remembers how a transition ended.
+    pub fn ended(&mut self, transition: &Transition, result: TransitionResult, at: Timestamp) {
+        let version = |slot: Slot| self.revisions.of(slot).as_ref().map(|revision| revision.version.clone());
+        self.history.retain(|ended| ended.id != transition.id);
+        self.history.insert(
+            0,
+            Ended {
+                id: transition.id.clone(),
+                from: transition.from.and_then(version),
+                to: transition.revision.version.clone(),
+                cause: transition.cause,
+                result,
+                started_at: transition.started_at,
+                finished_at: at,
+            },
+        );
+        self.history.truncate(REMEMBERED);
+    }
+}

@@ -1,0 +1,90 @@
+//! The way back: a switch with the roles swapped. It asks nothing of what it leaves.
+
+use plexica_crds::plugin_installation::{Cause, Step, TransitionResult, conditions::Reason};
+
+use super::{
+    action::Decision,
+    candidate::{id, make_way},
+    decide::Pass,
+    memory::{Fault, Transition},
+};
+
+impl Pass<'_> {
+    /// A person asks: for the former revision, or for an end of the candidate.
+    pub fn rollback_is_asked_for(&self) -> Option<Decision> {
+        let asked = self.requests.rollback.as_ref()?;
+        if self.transition(|step| step == Step::Switching).is_some() {
+            return None;
+        }
+        let mut decision = match self.transition(|step| step < Step::Switching) {
+            Some(candidate) => self.give_up(candidate),
+            None => match self.blocked() {
+                None => self.go_back(Cause::RollbackRequested, Fault::RolledBackByRequest)?,
+                // It is asked for until the standby can serve.
+                Some(Reason::StandbyNotReady) => return None,
+                Some(_) => Decision::remember(self.memory.clone()),
+            },
+        };
+        decision.memory.carried_out.rollback = Some(asked.clone());
+        Some(decision)
+    }
+
+    /// What went live has no ready pod any more, and the former one has.
+    pub fn live_revision_failed(&self) -> Option<Decision> {
+        let live = self.memory.live?;
+        let has_failed = self.deployed(live).is_none_or(|deployed| deployed.ready == 0);
+        (self.wanted.policy.auto_rollback && has_failed && self.blocked().is_none())
+            .then(|| self.go_back(Cause::AutomaticRollback, Fault::FailedAfterPromotion))?
+    }
+
+    /// Why there is no way back, by the first check that fails; `None` if there is one.
+    pub fn blocked(&self) -> Option<Reason> {
+        let Some(transition) = &self.memory.transition else {
+            let former = self.memory.history.iter().any(|ended| ended.result == TransitionResult::Promoted);
+            return Some(if former { Reason::WindowClosed } else { Reason::NoFormerVersion });
+        };
+        let Some(former) = transition.from else {
+            return Some(Reason::NoFormerVersion);
+        };
+        match transition.step {
+            Step::Switching => return Some(Reason::Switching),
+            Step::Deploying | Step::Soaking | Step::AwaitingPromotion => return Some(Reason::SlotTaken),
+            _ if transition.is_rollback() => return Some(Reason::NoFormerVersion),
+            Step::Draining => return Some(Reason::WindowClosed),
+            Step::Proving | Step::MovingConnections | Step::StandingBy => {}
+        }
+        if self.wanted.contracted {
+            return Some(Reason::Contracted);
+        }
+        let is_ready = self.deployed(former).is_some_and(|standby| standby.ready > 0);
+        (!is_ready).then_some(Reason::StandbyNotReady)
+    }
+
+    fn give_up(&self, candidate: &Transition) -> Decision {
+        let mut memory = self.memory.clone();
+        memory.reject(candidate.revision.clone(), Fault::RolledBackByRequest, self.now);
+        memory.ended(candidate, TransitionResult::Rejected, self.now);
+        make_way(&mut memory, candidate, self.now);
+        Decision::remember(memory)
+    }
+
+    fn go_back(&self, cause: Cause, why: Fault) -> Option<Decision> {
+        let live = self.memory.live?;
+        let to = live.other();
+        let mut memory = self.memory.clone();
+        if let Some(left) = self.memory.revisions.of(live) {
+            memory.reject(left.clone(), why, self.now);
+        }
+        memory.transition = Some(Transition {
+            id: id(self.now.as_millisecond(), to),
+            from: Some(live),
+            to,
+            revision: self.deployed(to)?.revision.clone(),
+            cause,
+            step: Step::Switching,
+            started_at: self.now,
+            deadline: None,
+        });
+        Some(Decision::remember(memory))
+    }
+}

@@ -1,0 +1,158 @@
+//! The slot that was live before: its pods are replaced, stand by, and are drained.
+
+use plexica_crds::{
+    names::Slot,
+    plugin_installation::{Cause, Step},
+};
+
+use super::{
+    action::{Decision, Shape},
+    candidate::id,
+    decide::{Pass, is_shaped},
+    facts::Deployed,
+    memory::Transition,
+};
+
+/// A slot is emptied in this many steps over `connectionDrain`, so that clients with kept connections do not come all at
+/// once.
+pub(super) const DRAIN_STEPS: u32 = 4;
+
+impl Pass<'_> {
+    /// What is to become of the former slot.
+    pub fn former_slot_stands_by(&self) -> Option<Decision> {
+        let transition = self.transition(|step| step > Step::Proving)?;
+        let former = transition.from?;
+        if self.is_reached(former) {
+            return None;
+        }
+        let Some(deployed) = self.deployed(former) else {
+            return Some(self.end());
+        };
+        match transition.step {
+            Step::MovingConnections => self.move_connections(transition, former, deployed),
+            Step::StandingBy => self.stand_by(transition, former, deployed),
+            Step::Draining => self.drain(transition, former, deployed),
+            Step::Deploying | Step::Soaking | Step::AwaitingPromotion | Step::Switching | Step::Proving => None,
+        }
+    }
+
+    /// A client that keeps its connection speaks to a pod that served; each is replaced by one that never did, and ends
+    /// its connections as it goes. The slot stays ready all the while.
+    fn move_connections(&self, transition: &Transition, former: Slot, deployed: &Deployed) -> Option<Decision> {
+        let shape = Shape {
+            recycled: Some(transition.id.clone()),
+            ..self.standby(deployed)
+        };
+        if !is_shaped(deployed, &shape) {
+            return Some(self.reshape(former, shape));
+        }
+        let is_over = transition.deadline.is_none_or(|deadline| deadline <= self.now);
+        (deployed.is_settled && deployed.ready_since.is_some() || is_over)
+            .then(|| self.former_at(transition, Step::StandingBy))
+    }
+
+    fn stand_by(&self, transition: &Transition, former: Slot, deployed: &Deployed) -> Option<Decision> {
+        let shape = self.standby(deployed);
+        if !is_shaped(deployed, &shape) {
+            return Some(self.reshape(former, shape));
+        }
+        let is_open = transition.deadline.is_some_and(|deadline| self.now < deadline);
+        (!is_open && self.can_do_without()).then(|| {
+            let mut decision = self.former_at(transition, Step::Draining);
+            if let Some(transition) = &mut decision.memory.transition {
+                transition.deadline = Some(self.now);
+            }
+            decision
+        })
+    }
+
+    /// Step by step to zero.
+    fn drain(&self, transition: &Transition, former: Slot, deployed: &Deployed) -> Option<Decision> {
+        let rejected = self.memory.rejection(&deployed.revision).is_some();
+        if deployed.size == 0 {
+            if deployed.rejected != rejected {
+                let shape = Shape {
+                    rejected,
+                    ..self.standby_of(deployed, 0)
+                };
+                return Some(self.reshape(former, shape));
+            }
+            return (deployed.pods == 0).then(|| self.end());
+        }
+        let is_due = transition.deadline.is_none_or(|deadline| deadline <= self.now);
+        if !is_due || !self.can_do_without() {
+            return None;
+        }
+        let step = u32::try_from(self.wanted.size.max(deployed.size))
+            .unwrap_or(1)
+            .div_ceil(DRAIN_STEPS);
+        let shape = Shape {
+            rejected,
+            ..self.standby_of(deployed, deployed.size.saturating_sub_unsigned(step).max(0))
+        };
+        let mut decision = self.reshape(former, shape);
+        if let Some(transition) = &mut decision.memory.transition {
+            transition.deadline = Some(self.after(self.wanted.policy.connection_drain / DRAIN_STEPS));
+        }
+        Some(decision)
+    }
+
+    /// A standby is not taken away while what is live has no ready pod.
+    pub fn can_do_without(&self) -> bool {
+        let live = self.memory.live.and_then(|live| self.deployed(live));
+        live.is_some_and(|live| live.ready > 0)
+    }
+
+    /// Nothing is under way, yet a slot beside the live one runs: the status was lost. What was rejected goes; all else may
+    /// be a standby, and gets its window again.
+    pub fn slot_was_forgotten(&self) -> Option<Decision> {
+        let live = self.memory.live?;
+        let other = live.other();
+        let deployed = self.deployed(other).filter(|deployed| deployed.size > 0)?;
+        if self.memory.transition.is_some() {
+            return None;
+        }
+        let goes = deployed.rejected || self.memory.rejection(&deployed.revision).is_some();
+        let live_revision = self.memory.revisions.of(live).clone()?;
+        let mut memory = self.memory.clone();
+        memory.transition = Some(Transition {
+            id: id(self.now.as_millisecond(), live),
+            from: Some(other),
+            to: live,
+            revision: live_revision,
+            cause: Cause::NewVersion,
+            step: if goes { Step::Draining } else { Step::StandingBy },
+            started_at: self.now,
+            deadline: Some(if goes { self.now } else { self.after(self.wanted.policy.rollback_window) }),
+        });
+        Some(Decision::remember(memory))
+    }
+
+    fn standby(&self, deployed: &Deployed) -> Shape {
+        self.standby_of(deployed, self.wanted.size)
+    }
+
+    fn standby_of(&self, deployed: &Deployed, size: i32) -> Shape {
+        Shape {
+            revision: deployed.revision.clone(),
+            size,
+            recycled: deployed.recycled.clone(),
+            rejected: deployed.rejected,
+        }
+    }
+
+    fn former_at(&self, transition: &Transition, step: Step) -> Decision {
+        let mut memory = self.memory.clone();
+        memory.transition = Some(Transition {
+            step,
+            ..transition.clone()
+        });
+        Decision::remember(memory)
+    }
+
+    fn end(&self) -> Decision {
+        let mut memory = self.memory.clone();
+        memory.transition = None;
+        Decision::remember(memory)
+    }
+}

@@ -1,0 +1,5 @@
+//! The machine against its specification: named scenarios, and a search through everything that can happen.
+
+mod model;
+mod scenarios;
+mod search;

@@ -1,0 +1,190 @@
+//! Everything that can happen, in every order: each state that can be reached keeps the rules of design.md, and comes to
+//! rest once faults end.
+
+use std::{collections::HashMap, time::Instant};
+
+use plexica_crds::{names::Slot, plugin_installation::Step};
+
+use super::{
+    super::{Action, Decision},
+    model::{Event, Left, Selected, World, revision},
+};
+
+/// Passes and events after which a world without faults has come to rest.
+const PATIENCE: usize = 120;
+
+/// The rules that every write keeps.
+pub fn check(world: &World, decision: &Decision) -> Result<(), String> {
+    let observed = world.observed();
+    let reached = |slot: Slot| {
+        world.selector == Some(Selected::Slot(slot)) || observed.endpoints.of(slot).named > 0
+    };
+    match &decision.action {
+        Action::Remember => {}
+        Action::Install { slot, .. } => {
+            let serves = |slot| world.is_ready(slot);
+            if serves(*slot) || serves(slot.other()) {
+                return Err("an installation that serves is not installed anew".into());
+            }
+        }
+        Action::Repair(slot) => {
+            let is_live = world.truth.live.is_none_or(|live| live == *slot);
+            // Between intent and outcome both slots are recorded.
+            let is_intended = world.memory.transition.as_ref().is_some_and(|t| t.step == Step::Switching);
+            if !is_live && !is_intended && !world.truth.is_lost {
+                return Err("a changed Service leads to the recorded live slot again".into());
+            }
+        }
+        Action::Switch { to } => {
+            if !world.is_ready(*to) && world.is_ready(to.other()) {
+                return Err("the live selector never selects no ready pod while there is one".into());
+            }
+            let switching = world.memory.transition.as_ref().filter(|t| t.step == Step::Switching);
+            let intent = switching.or(world.before.transition.as_ref().filter(|t| t.step == Step::Switching));
+            let Some(intent) = intent else {
+                return Err("nothing is switched without a recorded intent".into());
+            };
+            let place = world.slots.of(*to).as_ref();
+            if place.is_none_or(|place| revision(place.revision) != intent.revision) {
+                return Err("a switch leads to what was intended".into());
+            }
+            if !intent.is_rollback() {
+                let rejected = place.is_some_and(|place| world.truth.rejected.contains(&place.revision));
+                if rejected && !world.truth.is_forgotten {
+                    return Err("a rejected revision is not promoted".into());
+                }
+            }
+        }
+        Action::Reshape { slot, shape } => {
+            let before = world.slots.of(*slot).as_ref();
+            let Some(before) = before.filter(|before| before.size > 0) else { return Ok(()) };
+            let takes_away = shape.size < before.size || shape.revision != revision(before.revision);
+            if takes_away && reached(*slot) {
+                return Err("a slot that requests reach is not taken away".into());
+            }
+            if takes_away && world.truth.live == Some(*slot) && !world.truth.is_lost {
+                return Err("the live slot is not taken away".into());
+            }
+            let is_standby = world.truth.standby == Some(*slot) && before.ready.is_some();
+            if takes_away && is_standby && !world.is_ready(slot.other()) {
+                return Err("a standby that is ready is not taken away while the live slot is not".into());
+            }
+        }
+    }
+    // Consent: the intent to promote is recorded only of what soaked or what a person asked for.
+    if let Some(intent) = &decision.memory.transition
+        && intent.step == Step::Switching
+        && !intent.is_rollback()
+        && world.memory.transition.as_ref().is_none_or(|t| t.step != Step::Switching)
+    {
+        let has_soaked = world.slots.of(intent.to).as_ref().and_then(|place| place.ready).is_some_and(|age| age >= 1);
+        let asked = world.requests.0;
+        if !(asked || has_soaked && world.auto) {
+            return Err("what did not soak is not promoted unasked".into());
+        }
+        if intent.revision != revision(world.wanted) {
+            return Err("only what is wanted is promoted".into());
+        }
+    }
+    Ok(())
+}
+
+/// What happened, and what was found.
+struct Search {
+    worlds: Vec<World>,
+    came_by: Vec<Option<(usize, Event)>>,
+    known: HashMap<World, usize>,
+}
+
+impl Search {
+    fn path(&self, mut at: usize) -> String {
+        let mut events = vec![];
+        while let Some((from, event)) = self.came_by[at] {
+            events.push(format!("{event:?}"));
+            at = from;
+        }
+        events.reverse();
+        events.join(", ")
+    }
+
+    fn visit(&mut self, world: World, from: Option<(usize, Event)>) {
+        if !self.known.contains_key(&world) {
+            self.known.insert(world.clone(), self.worlds.len());
+            self.worlds.push(world);
+            self.came_by.push(from);
+        }
+    }
+}
+
+/// Searches all worlds from a beginning, up to a number; gives how many there were.
+fn search(beginning: World, limit: usize) -> usize {
+    let mut search = Search {
+        worlds: vec![],
+        came_by: vec![],
+        known: HashMap::new(),
+    };
+    search.visit(beginning, None);
+    let mut at = 0;
+    while at < search.worlds.len() && search.worlds.len() < limit {
+        let world = search.worlds[at].clone();
+        if let Err(why) = comes_to_rest(&world) {
+            panic!("never at rest after {}: {why}", search.path(at));
+        }
+        for event in world.events() {
+            match world.after(event) {
+                None => {}
+                Some(Ok(next)) => search.visit(next, Some((at, event))),
+                Some(Err(rule)) => panic!("broken: {rule}, after {}, {event:?}: {world:#?}", search.path(at)),
+            }
+        }
+        at += 1;
+    }
+    search.worlds.len()
+}
+
+/// Without faults and wishes, everything ends where it should.
+fn comes_to_rest(world: &World) -> Result<(), String> {
+    let mut world = world.clone();
+    world.left = Left { faults: 0, wishes: 0 };
+    for _ in 0..PATIENCE {
+        let mut is_moved = false;
+        for event in [Event::Pass, Event::Slices, Event::Ready(Slot::A), Event::Ready(Slot::B)] {
+            match world.after(event) {
+                None => {}
+                Some(Ok(next)) => (world, is_moved) = (next, true),
+                Some(Err(rule)) => return Err(rule),
+            }
+        }
+        if !is_moved {
+            match world.after(Event::Tick) {
+                None => return world.is_at_rest().map_err(|why| format!("{why}\nat {world:#?}")),
+                Some(Ok(next)) => world = next,
+                Some(Err(rule)) => return Err(rule),
+            }
+        }
+    }
+    Err(format!("it goes on and on: {world:#?}"))
+}
+
+fn all(auto: bool, auto_rollback: bool, faults: u8, wishes: u8) {
+    let start = Instant::now();
+    let limit = std::env::var("PLEXICA_WORLDS").ok().and_then(|limit| limit.parse().ok()).unwrap_or(2_000_000);
+    let worlds = search(World::new(auto, auto_rollback, Left { faults, wishes }), limit);
+    println!("{worlds} worlds in {:.1} s", start.elapsed().as_secs_f64());
+    assert!(worlds < limit, "more than {limit} worlds: not all of them were looked at");
+}
+
+#[test]
+fn every_world_with_automatic_promotion_keeps_the_rules_and_comes_to_rest() {
+    all(true, false, 2, 2);
+}
+
+#[test]
+fn every_world_with_promotion_by_hand_keeps_the_rules_and_comes_to_rest() {
+    all(false, false, 1, 3);
+}
+
+#[test]
+fn every_world_with_automatic_rollback_keeps_the_rules_and_comes_to_rest() {
+    all(true, true, 2, 2);
+}
