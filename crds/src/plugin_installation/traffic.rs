@@ -136,6 +136,10 @@ pub struct TransitionStatus {
     pub from: Option<Slot>,
     /// The slot that is to be live.
     pub to: Slot,
+    /// The version that is to be live there.
+    pub version: String,
+    /// Hash of its configuration.
+    pub config_hash: String,
     /// Why.
     pub reason: Cause,
     /// How far.
@@ -178,9 +182,20 @@ pub struct RejectedVersion {
     /// Hash of its configuration: the same version with another configuration is another candidate.
     pub config_hash: String,
     /// Why.
-    pub message: String,
+    pub reason: Fault,
     /// When.
     pub at: Time,
+}
+
+/// Why a candidate was rejected.
+#[derive(JsonSchema, AsRefStr, EnumIter, Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Fault {
+    /// It was not ready for long enough before its deadline.
+    ProgressDeadlineExceeded,
+    /// It failed after it had gone live, and the former version is live again.
+    FailedAfterPromotion,
+    /// A person went back from it.
+    RolledBackByRequest,
 }
 
 /// How a transition ended.

@@ -2,14 +2,14 @@
 
 use plexica_crds::{
     names::Slot,
-    plugin_installation::{Cause, Step, TransitionResult},
+    plugin_installation::{Cause, Fault, Step, TransitionResult},
 };
 
 use super::{
     action::{Decision, Shape},
     decide::{Pass, is_shaped, later},
     facts::Deployed,
-    memory::{Fault, Memory, Transition},
+    memory::{Memory, Transition},
 };
 
 impl Pass<'_> {
@@ -40,7 +40,8 @@ impl Pass<'_> {
         }
         match &self.memory.transition {
             Some(transition) if transition.is_before_switch() => self.go_on(transition),
-            Some(transition) if matches!(transition.step, Step::Switching | Step::Proving) => None,
+            // First nobody is to speak to what the candidate would take the place of.
+            Some(transition) if transition.step < Step::StandingBy => None,
             _ => self.begin(),
         }
     }
@@ -89,6 +90,12 @@ impl Pass<'_> {
         self.blocked().is_none() && !self.can_do_without()
     }
 
+    /// The candidate has not taken its place yet, and what is live has failed meanwhile: it stands by again.
+    fn is_needed_as_standby(&self, deployed: &Deployed) -> bool {
+        let has_served = deployed.recycled.is_some() && self.memory.rejection(&deployed.revision).is_none();
+        has_served && deployed.ready > 0 && !self.can_do_without()
+    }
+
     fn go_on(&self, transition: &Transition) -> Option<Decision> {
         let slot = transition.to;
         // Somebody led requests to it; that is set right first.
@@ -98,6 +105,11 @@ impl Pass<'_> {
         let deployed = self.deployed(slot);
         // What stands by with this revision already needs no new pods.
         let same = deployed.filter(|deployed| deployed.revision == transition.revision);
+        if same.is_none() && deployed.is_some_and(|deployed| self.is_needed_as_standby(deployed)) {
+            let mut memory = self.memory.clone();
+            memory.transition = None;
+            return Some(Decision::remember(memory));
+        }
         let shape = Shape {
             revision: transition.revision.clone(),
             size: self.wanted.size,

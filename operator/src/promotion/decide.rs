@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use plexica_crds::{
     names::Slot,
-    plugin_installation::{Step, TransitionResult},
+    plugin_installation::{Fault, Step, TransitionResult},
 };
 
 use super::{
@@ -108,7 +108,7 @@ impl Pass<'_> {
             let Some(deployed) = self.deployed(slot) else { continue };
             *memory.revisions.of_mut(slot) = Some(deployed.revision.clone());
             if deployed.rejected && memory.rejection(&deployed.revision).is_none() {
-                memory.reject(deployed.revision.clone(), super::Fault::RolledBackByRequest, self.now);
+                memory.reject(deployed.revision.clone(), Fault::RolledBackByRequest, self.now);
             }
         }
         let action = if self.is_led_to(live) {
@@ -208,8 +208,8 @@ impl Pass<'_> {
             // What was gone back from does not stand by.
             (Step::Draining, TransitionResult::RolledBack, Duration::ZERO)
         } else {
-            let window = self.wanted.policy.rollback_window;
-            (Step::MovingConnections, TransitionResult::Promoted, window)
+            let drain = self.wanted.policy.connection_drain;
+            (Step::MovingConnections, TransitionResult::Promoted, drain)
         };
         memory.ended(transition, result, self.now);
         memory.transition = Some(Transition {

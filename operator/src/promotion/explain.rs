@@ -7,7 +7,7 @@ use plexica_crds::{
     condition::{ConditionType as _, Statement, Status},
     names::Slot,
     plugin_installation::{
-        Phase, RollbackStatus, Step,
+        Fault, Phase, RollbackStatus, Step,
         conditions::{Reason, Type},
     },
 };
@@ -15,7 +15,7 @@ use plexica_crds::{
 use super::{
     decide::{Pass, later},
     facts::{Observed, Requests, Wanted},
-    memory::{Fault, Memory, Transition},
+    memory::{Memory, Transition},
 };
 
 /// What is said of a traffic light.
@@ -190,7 +190,7 @@ impl Pass<'_> {
         let former = self.memory.transition.as_ref().and_then(|transition| transition.from);
         let target = self.version_in(former).to_owned();
         let until = self
-            .transition(|step| matches!(step, Step::MovingConnections | Step::StandingBy))
+            .transition(|step| step == Step::StandingBy)
             .and_then(|transition| transition.deadline);
         let summary = match blocked {
             None => until.map_or_else(|| target.clone(), |until| format!("{target} until {}", at(until))),

@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use plexica_crds::{
     names::Slot,
-    plugin_installation::{Cause, Step, TransitionResult},
+    plugin_installation::{Cause, Fault, Step, TransitionResult},
 };
 
 use super::facts::{PerSlot, Revision};
@@ -74,17 +74,6 @@ pub struct Rejection {
     pub why: Fault,
     /// When.
     pub at: Timestamp,
-}
-
-/// Why a revision was rejected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Fault {
-    /// It was not ready for long enough before its deadline.
-    ProgressDeadlineExceeded,
-    /// It failed after it had gone live.
-    FailedAfterPromotion,
-    /// A person went back from it.
-    RolledBackByRequest,
 }
 
 /// A transition that has ended.

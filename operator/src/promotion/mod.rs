@@ -22,4 +22,4 @@ pub use action::{Action, Decision, Shape};
 pub use decide::decide;
 pub use explain::{Explanation, explain};
 pub use facts::{Deployed, Endpoints, Observed, PerSlot, Policy, Requests, Revision, Selector, Wanted};
-pub use memory::{CarriedOut, Ended, Fault, Memory, Rejection, Transition};
+pub use memory::{CarriedOut, Ended, Memory, Rejection, Transition};

@@ -1,12 +1,12 @@
 //! The way back: a switch with the roles swapped. It asks nothing of what it leaves.
 
-use plexica_crds::plugin_installation::{Cause, Step, TransitionResult, conditions::Reason};
+use plexica_crds::plugin_installation::{Cause, Fault, Step, TransitionResult, conditions::Reason};
 
 use super::{
     action::Decision,
     candidate::{id, make_way},
     decide::Pass,
-    memory::{Fault, Transition},
+    memory::Transition,
 };
 
 impl Pass<'_> {

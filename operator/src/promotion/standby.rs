@@ -1,5 +1,7 @@
 //! The slot that was live before: its pods are replaced, stand by, and are drained.
 
+use std::time::Duration;
+
 use plexica_crds::{
     names::Slot,
     plugin_installation::{Cause, Step},
@@ -48,7 +50,7 @@ impl Pass<'_> {
         }
         let is_over = transition.deadline.is_none_or(|deadline| deadline <= self.now);
         (deployed.is_settled && deployed.ready_since.is_some() || is_over)
-            .then(|| self.former_at(transition, Step::StandingBy))
+            .then(|| self.former_at(transition, Step::StandingBy, self.wanted.policy.rollback_window))
     }
 
     fn stand_by(&self, transition: &Transition, former: Slot, deployed: &Deployed) -> Option<Decision> {
@@ -57,13 +59,7 @@ impl Pass<'_> {
             return Some(self.reshape(former, shape));
         }
         let is_open = transition.deadline.is_some_and(|deadline| self.now < deadline);
-        (!is_open && self.can_do_without()).then(|| {
-            let mut decision = self.former_at(transition, Step::Draining);
-            if let Some(transition) = &mut decision.memory.transition {
-                transition.deadline = Some(self.now);
-            }
-            decision
-        })
+        (!is_open && self.can_do_without()).then(|| self.former_at(transition, Step::Draining, Duration::ZERO))
     }
 
     /// Step by step to zero.
@@ -141,10 +137,11 @@ impl Pass<'_> {
         }
     }
 
-    fn former_at(&self, transition: &Transition, step: Step) -> Decision {
+    fn former_at(&self, transition: &Transition, step: Step, period: Duration) -> Decision {
         let mut memory = self.memory.clone();
         memory.transition = Some(Transition {
             step,
+            deadline: Some(self.after(period)),
             ..transition.clone()
         });
         Decision::remember(memory)

@@ -7,7 +7,9 @@ use std::{
 
 use futures::{StreamExt, stream};
 use k8s_openapi::{
-    api::{apps::v1::Deployment, core::v1::Service, networking::v1::NetworkPolicy},
+    api::{
+        apps::v1::Deployment, core::v1::Service, discovery::v1::EndpointSlice, networking::v1::NetworkPolicy,
+    },
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use kube::{
@@ -64,6 +66,8 @@ impl Reconciler for Context {
             touched_by_others::<NetworkPolicy, _>(client, LABEL_PLUGIN, owner),
             // How its pods fare is in its status.
             self.whatever_happens_to::<Deployment>(),
+            // Where requests go is in these.
+            self.whatever_happens_to::<EndpointSlice>(),
             self.tenants(),
             self.releases(),
             self.siblings(),

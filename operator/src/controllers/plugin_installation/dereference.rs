@@ -148,6 +148,13 @@ impl World {
         })
     }
 
+    /// The plugins that the tenant has and that are not on their way out.
+    pub fn installed(&self) -> Vec<PluginId> {
+        let stays = |guard: &&Arc<Root<PluginInstallation>>| guard.meta().deletion_timestamp.is_none();
+        let names = self.installations.iter().filter(stays).map(|guard| guard.name_any());
+        names.filter_map(|name| PluginId::parse(&name).ok()).collect()
+    }
+
     /// The other installation of this name.
     pub fn installation(&self, id: &PluginId) -> Option<&PluginInstallation> {
         let mut live = self.installations.iter().filter_map(|guard| guard.0.as_ref().ok());

@@ -1,5 +1,7 @@
 //! From how the steps of an installation fare to its status. Pure; takes `now`.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use plexica_crds::{
     condition::{self, ConditionType as _, Statement, Status},
@@ -12,7 +14,10 @@ use plexica_crds::{
 };
 use serde_json::Value;
 
-use super::validate::{Running, Wanted};
+use super::{
+    apply::Traffic,
+    validate::{Running, Wanted},
+};
 use crate::runtime::objects::with_due;
 
 /// What a pass found.
@@ -37,8 +42,12 @@ pub struct Steps {
     pub configuration: Option<Value>,
     /// How far the migrations are; `None` if they were not reached.
     pub migrations: Option<MigrationsStatus>,
-    /// What the slot holds once all of it runs.
+    /// What the one slot of a release for all tenants holds once all of it runs.
     pub slot: Option<SlotStatus>,
+    /// How traffic is led to the tenant's own slots; `None` if that was not reached.
+    pub traffic: Option<Traffic>,
+    /// Hash of the wanted configuration, once it is known.
+    pub config_hash: Option<String>,
     /// Where the plugin's API is found, once the Gateway leads there.
     pub url: Option<String>,
     /// Whether no pod runs, on request.
@@ -65,6 +74,8 @@ impl Steps {
             configuration: None,
             migrations: None,
             slot: None,
+            traffic: None,
+            config_hash: None,
             url: None,
             stopped: false,
             registry: None,
@@ -97,6 +108,15 @@ impl Findings {
             Self::Deleting(outcome) | Self::Unresolved(outcome) => Some(outcome),
             Self::Applied(steps) => steps.worst(),
         }
+    }
+}
+
+impl Findings {
+    /// How long until the traffic light may have something to do, though nothing happens.
+    pub fn wait(&self) -> Option<Duration> {
+        let Self::Applied(steps) = self else { return None };
+        let due = steps.traffic.as_ref()?.explanation.due?;
+        Some(due.duration_since(Timestamp::now()).unsigned_abs())
     }
 }
 
@@ -187,16 +207,20 @@ fn applied(status: &mut PluginInstallationStatus, steps: &Steps, moment: Moment)
     if let Some(migrations) = &steps.migrations {
         status.migrations = Some(migrations.clone());
     }
-    if let Some(slot) = &steps.slot {
-        let complete = steps.worst().is_none();
-        if complete || status.live_slot.is_none() && slot.ready > 0 {
-            status.config_hash = Some(slot.config_hash.clone());
-            status.live_slot = Some(Slot::A);
-            status.slots.a = Some(slot.clone());
-        } else if let Some(live) = &mut status.slots.a {
-            live.ready = slot.ready;
-            live.desired = slot.desired;
+    if let Some(traffic) = &steps.traffic {
+        traffic.write(status);
+        if steps.config_hash.is_some() {
+            status.config_hash.clone_from(&steps.config_hash);
         }
+        if status.live_slot.is_some() {
+            statements.extend(traffic.explanation.statements.iter().cloned());
+        }
+        if status.phase == Some(Phase::Ready) {
+            status.phase = traffic.explanation.phase.or(status.phase);
+        }
+    }
+    if let Some(slot) = &steps.slot {
+        shared(status, slot, steps.worst().is_none());
     }
     if steps.stopped {
         let (reason, message) = match steps.runs {
@@ -210,15 +234,46 @@ fn applied(status: &mut PluginInstallationStatus, steps: &Steps, moment: Moment)
                 .contains(&statement.type_)
         });
         statements.push(Type::Ready.says(Status::False, reason, message));
-        if let Some(slot) = &mut status.slots.a {
-            (slot.ready, slot.desired) = (0, 0);
+        stopped(status);
+    }
+    statements
+}
+
+/// What a release for all tenants holds: it has one slot.
+fn shared(status: &mut PluginInstallationStatus, slot: &SlotStatus, is_complete: bool) {
+    if is_complete || status.live_slot.is_none() && slot.ready > 0 {
+        status.config_hash = Some(slot.config_hash.clone());
+        status.live_slot = Some(Slot::A);
+        status.slots.a = Some(slot.clone());
+        (status.slots.b, status.transition, status.rollback) = (None, None, None);
+    } else if let Some(live) = &mut status.slots.a {
+        live.ready = slot.ready;
+        live.desired = slot.desired;
+    }
+    status.lights.green = status.slots.a.as_ref().map(light);
+    status.lights.yellow = None;
+}
+
+/// Nothing runs: there is no candidate, and nothing to go back to.
+fn stopped(status: &mut PluginInstallationStatus) {
+    (status.transition, status.rollback) = (None, None);
+    let live = status.live_slot;
+    for slot in [Slot::A, Slot::B] {
+        let held = status.slots.get_mut(slot);
+        if live == Some(slot) {
+            if let Some(held) = held {
+                (held.ready, held.desired, held.ready_since) = (0, 0, None);
+            }
+        } else {
+            *held = None;
         }
     }
-    status.lights.green = status
-        .live_slot
-        .and_then(|slot| status.slots.get(slot))
-        .map(|slot| format!("{} {}/{}", slot.version, slot.ready, slot.desired));
-    statements
+    status.lights.green = live.and_then(|slot| status.slots.get(slot)).map(light);
+    status.lights.yellow = None;
+}
+
+fn light(slot: &SlotStatus) -> String {
+    format!("{} {}/{}", slot.version, slot.ready, slot.desired)
 }
 
 /// The condition of a step. Pods that were taken away on request are not deployed, though nothing is wrong; nor is it

@@ -45,6 +45,10 @@ pub struct Wanted {
     pub runs: Running,
     /// The plugins that it is told the addresses of.
     pub providers: Vec<PluginId>,
+    /// Releases that its slots run beside the chosen one, as far as they are there.
+    pub former: Vec<Plugin>,
+    /// All plugins that the tenant has.
+    pub installed: Vec<PluginId>,
     /// Plugins that the tenant lacks and that are to be installed for this one, in order.
     pub added: Vec<PluginId>,
     /// The plugin's schema.
@@ -136,12 +140,23 @@ pub fn validate(installation: &PluginInstallation, world: &World, platform: &Pla
         owner: tenant.owner,
         postgres_pool: tenant.postgres_pool,
         has_realm: tenant.has_realm,
+        former: former(installation, &id, &plugin.spec.version, world),
         id,
         plugin,
         manifest,
         providers,
+        installed: world.installed(),
         added,
     })
+}
+
+/// The releases of what the slots hold, but for the chosen one.
+fn former(installation: &PluginInstallation, id: &PluginId, chosen: &str, world: &World) -> Vec<Plugin> {
+    let slots = installation.status.as_ref().map(|status| &status.slots);
+    let held = slots.into_iter().flat_map(|slots| [&slots.a, &slots.b]).flatten();
+    let versions = held.filter(|slot| slot.version != chosen);
+    let versions = versions.filter_map(|slot| Version::parse(&slot.version).ok());
+    versions.filter_map(|version| release(world, id, &version).ok()).collect()
 }
 
 /// Sessions that a plugin's login role may have at once: a few pods with a small pool each.

@@ -266,7 +266,7 @@ impl World {
             Event::Pass | Event::KilledPass | Event::StalePass => {
                 let memory = if event == Event::StalePass { &self.before } else { &self.memory };
                 let decision = self.decision(memory);
-                if let Err(rule) = super::search::check(self, &decision) {
+                if let Err(rule) = super::search::check(self, memory, &decision) {
                     return Some(Err(rule));
                 }
                 world.act(&decision.action);

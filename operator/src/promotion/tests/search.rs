@@ -6,7 +6,7 @@ use std::{collections::HashMap, time::Instant};
 use plexica_crds::{names::Slot, plugin_installation::Step};
 
 use super::{
-    super::{Action, Decision},
+    super::{Action, Decision, Memory},
     model::{Event, Left, Selected, World, revision},
 };
 
@@ -14,7 +14,7 @@ use super::{
 const PATIENCE: usize = 120;
 
 /// The rules that every write keeps.
-pub fn check(world: &World, decision: &Decision) -> Result<(), String> {
+pub fn check(world: &World, memory: &Memory, decision: &Decision) -> Result<(), String> {
     let observed = world.observed();
     let reached = |slot: Slot| {
         world.selector == Some(Selected::Slot(slot)) || observed.endpoints.of(slot).named > 0
@@ -30,7 +30,8 @@ pub fn check(world: &World, decision: &Decision) -> Result<(), String> {
         Action::Repair(slot) => {
             let is_live = world.truth.live.is_none_or(|live| live == *slot);
             // Between intent and outcome both slots are recorded.
-            let is_intended = world.memory.transition.as_ref().is_some_and(|t| t.step == Step::Switching);
+            let mut known = [&world.memory, memory].into_iter().filter_map(|memory| memory.transition.as_ref());
+            let is_intended = known.any(|transition| transition.step == Step::Switching);
             if !is_live && !is_intended && !world.truth.is_lost {
                 return Err("a changed Service leads to the recorded live slot again".into());
             }

@@ -7,6 +7,7 @@ mod dependencies;
 mod rollout;
 mod route;
 pub mod shared;
+mod traffic;
 mod workload;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -33,6 +34,8 @@ use crate::backends::Credential;
 use database::{Access, Unmigrated};
 use workload::Deployed;
 
+pub use traffic::Traffic;
+
 /// Makes or stops everything, and says how each step fares.
 pub async fn apply(installation: &PluginInstallation, wanted: &Wanted, ctx: &Context) -> Findings {
     let mut steps = Steps::resolved(wanted);
@@ -58,6 +61,12 @@ async fn run(
     steps: &mut Steps,
     ctx: &Context,
 ) -> Result<(), Failed> {
+    let is_dedicated = wanted.plugin.spec.runtime.sharing == Sharing::Dedicated;
+    if is_dedicated {
+        // Where requests go comes first, and depends on no backend.
+        let led = traffic::go_on(installation, wanted, steps, ctx).await;
+        steps.take(Type::Promoted, led)?;
+    }
     let outcome = dependencies::add(wanted, ctx).await;
     steps.end(Type::DependenciesSatisfied, outcome)?;
     let configuration = configuration::read(installation, wanted, ctx).await;
@@ -80,15 +89,12 @@ async fn run(
         wanted.id.database_secret()
     );
     steps.done(Type::DatabaseReady, Reason::Provisioned, &place);
-    let deployed = deploy(installation, wanted, &configuration, &access.credential, ctx).await;
+    let deployed = deploy(installation, wanted, &configuration, &access.credential, steps, ctx).await;
     let deployed = steps.take(Type::Deployed, deployed)?;
-    let serves = match wanted.plugin.spec.runtime.sharing {
-        // While pods are replaced one by one, what is live goes on being reached.
-        Sharing::Dedicated => deployed.slot.ready > 0 || deployed.is_complete(),
-        // Pods that do not know the tenant yet are ready for others.
-        Sharing::Shared => deployed.is_complete(),
-    };
-    steps.slot = Some(deployed.slot);
+    // While pods are replaced one by one, what is live goes on being reached; but pods of a release for all tenants that do
+    // not know this one yet are ready for others.
+    let serves = deployed.is_complete() || is_dedicated && deployed.ready > 0;
+    steps.slot = deployed.shared;
     let ended = steps.end(Type::Deployed, deployed.outcome);
     if serves {
         let routed = route::lead(wanted, ctx).await;
@@ -111,13 +117,14 @@ async fn deploy(
     wanted: &Wanted,
     configuration: &Configuration,
     access: &Credential,
+    steps: &mut Steps,
     ctx: &Context,
 ) -> Result<Deployed, Outcome> {
     let plugin = &wanted.plugin;
     let changes = running_version(installation).is_none_or(|running| running.to_string() != plugin.spec.version);
     match plugin.spec.runtime.sharing {
         Sharing::Dedicated => {
-            let deployed = workload::deploy(installation, wanted, configuration, access, ctx).await?;
+            let deployed = workload::deploy(installation, wanted, configuration, access, steps, ctx).await?;
             if changes && deployed.is_complete() {
                 shared::leave(&wanted.slug, &wanted.id, None, ctx).await?;
             }

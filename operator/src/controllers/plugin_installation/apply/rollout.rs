@@ -46,6 +46,22 @@ impl<'a> Rollout<'a> {
         }
     }
 
+    /// The rollout of a Deployment that was read after it was written.
+    pub fn seen(namespace: &'a str, selector: String, desired: i32, live: Option<&Deployment>) -> Self {
+        let status = live.and_then(|live| live.status.clone()).unwrap_or_default();
+        let current = live.is_some_and(|live| {
+            let told = live.spec.as_ref().and_then(|spec| spec.replicas);
+            told == Some(desired) && status.observed_generation == live.metadata.generation
+        });
+        Self {
+            namespace,
+            selector,
+            desired,
+            complete: current && is_complete(&status, desired),
+            status,
+        }
+    }
+
     /// Whether all wanted pods are of the present template, and ready, and no other is left.
     pub fn is_complete(&self) -> bool {
         self.complete

@@ -60,7 +60,8 @@ pub async fn deploy(
     }
     Ok(Deployed {
         outcome: rollout.outcome(ctx).await?,
-        slot: slot_status(wanted, &hash, &rollout),
+        ready: rollout.ready(),
+        shared: Some(slot_status(wanted, &hash, &rollout)),
     })
 }
 
@@ -145,7 +146,7 @@ async fn resolve(wanted: &Wanted, ctx: &Context) -> Result<Vec<(String, SecretSt
     let api: Api<Secret> = Api::namespaced(ctx.objects.client.clone(), wanted.slug.namespace().as_str());
     let mut read: BTreeMap<String, Secret> = BTreeMap::new();
     let mut resolved = vec![];
-    for variable in variables::of_tenant(wanted) {
+    for variable in variables::of_tenant(wanted, &wanted.providers) {
         let value = match variable.value {
             Source::Text(text) => text.into(),
             Source::Secret { secret: name, key } => {
@@ -192,5 +193,5 @@ pub async fn forget_own(wanted: &Wanted, ctx: &Context) -> Result<(), Outcome> {
     let selector = format!("{LABEL_PLUGIN}={}", wanted.id);
     remove::<Deployment>(namespace.as_str(), &selector, false, |_| false, ctx).await?;
     remove::<NetworkPolicy>(namespace.as_str(), &selector, false, |_| false, ctx).await?;
-    super::workload::forget_configurations(wanted, None::<&build::Config>, ctx).await
+    super::workload::forget_configurations(wanted, &[], ctx).await
 }

@@ -20,9 +20,11 @@ use super::{
         Context, build,
         objects::{make, remove},
         report,
+        status::Steps,
         validate::Wanted,
     },
     rollout::Rollout,
+    traffic,
 };
 use crate::{
     backends::Credential,
@@ -33,8 +35,10 @@ use crate::{
 pub struct Deployed {
     /// How they fare.
     pub outcome: Outcome,
-    /// What runs in the slot, once all of it does.
-    pub slot: SlotStatus,
+    /// Pods that serve.
+    pub ready: i32,
+    /// What runs in the one slot of a release that runs for all tenants.
+    pub shared: Option<SlotStatus>,
 }
 
 impl Deployed {
@@ -44,12 +48,13 @@ impl Deployed {
     }
 }
 
-/// Makes configuration, pods and Service as declared, and looks at how the pods fare.
+/// Makes configuration, pods and Services as declared, leads traffic, and looks at how the live pods fare.
 pub async fn deploy(
     installation: &PluginInstallation,
     wanted: &Wanted,
     configuration: &Configuration,
     access: &Credential,
+    steps: &mut Steps,
     ctx: &Context,
 ) -> Result<Deployed, Outcome> {
     let config = build::Config::new(wanted, configuration, access);
@@ -59,28 +64,44 @@ pub async fn deploy(
             build::Config::ConfigMap(map) => make(map, ctx).await.map(drop),
         }
     };
-    let (policy, service) = (
-        build::network_policy(wanted, &ctx.platform),
-        build::service(wanted, Slot::A),
-    );
+    let policy = build::network_policy(wanted, &ctx.platform);
     // Pods need both of these, and neither needs the other.
     tokio::try_join!(configured, make(&policy, ctx))?;
-    let declared = build::deployment(installation, wanted, &config, access, Slot::A);
-    // API servers make Services one after another: pods do not wait for that.
-    let (applied, _) = tokio::try_join!(make(&declared, ctx), make(&service, ctx))?;
-    let namespace = wanted.slug.namespace();
-    let selector = format!("{}={}", build::LABEL_PLUGIN, wanted.id);
-    let rollout = Rollout::of(namespace.as_str(), selector, &declared, applied);
+    steps.config_hash = Some(config.hash().to_owned());
+    let means = traffic::Means {
+        config: &config,
+        credential: access,
+    };
+    traffic::lead(installation, wanted, means, steps, ctx).await?;
+    let Some(traffic) = &steps.traffic else {
+        return Err(Outcome::Waiting(
+            plexica_crds::plugin_installation::conditions::Reason::PodsStarting,
+            "nothing was seen yet".to_owned(),
+        ));
+    };
+    let (namespace, slot) = (wanted.slug.namespace(), traffic.slot());
+    let selector = format!(
+        "{}={},{}={}",
+        build::LABEL_PLUGIN,
+        wanted.id,
+        build::LABEL_SLOT,
+        slot.as_ref()
+    );
+    let live = traffic.seen.deployments.of(slot).as_ref();
+    let rollout = Rollout::seen(namespace.as_str(), selector, traffic.size, live);
+    let outcome = rollout.outcome(ctx).await?;
     if rollout.is_complete() {
-        forget_configurations(wanted, Some(&config), ctx).await?;
+        let used = traffic.configurations(wanted, config.name());
+        forget_configurations(wanted, &used, ctx).await?;
     }
     Ok(Deployed {
-        outcome: rollout.outcome(ctx).await?,
-        slot: slot_status(wanted, config.hash(), &rollout),
+        outcome,
+        ready: rollout.ready(),
+        shared: None,
     })
 }
 
-/// What runs in the slot.
+/// What runs in the one slot of a release that runs for all tenants.
 pub fn slot_status(wanted: &Wanted, config_hash: &str, rollout: &Rollout<'_>) -> SlotStatus {
     SlotStatus {
         light: Some(Light::Green),
@@ -92,10 +113,15 @@ pub fn slot_status(wanted: &Wanted, config_hash: &str, rollout: &Rollout<'_>) ->
     }
 }
 
-/// Takes all pods away; what they would be made from stays.
+/// Takes all pods of all slots away; what they would be made from stays.
 pub async fn stop(slug: &TenantSlug, id: &PluginId, ctx: &Context) -> Result<(), Outcome> {
+    stop_slot(slug, id, Slot::A, ctx).await?;
+    stop_slot(slug, id, Slot::B, ctx).await
+}
+
+async fn stop_slot(slug: &TenantSlug, id: &PluginId, slot: Slot, ctx: &Context) -> Result<(), Outcome> {
     let api: Api<Deployment> = Api::namespaced(ctx.objects.client.clone(), slug.namespace().as_str());
-    let name = id.deployment(Slot::A);
+    let name = id.deployment(slot);
     let live = within(api.get_opt(name.as_str()))
         .await
         .map_err(|error| report::api_outcome(&error))?;
@@ -118,15 +144,11 @@ pub async fn stop(slug: &TenantSlug, id: &PluginId, ctx: &Context) -> Result<(),
         .map_err(|error| report::api_outcome(&error))
 }
 
-/// Removes configurations but the one that pods use.
-pub async fn forget_configurations(
-    wanted: &Wanted,
-    used: Option<&build::Config>,
-    ctx: &Context,
-) -> Result<(), Outcome> {
+/// Removes configurations but those of these names, which pods use.
+pub async fn forget_configurations(wanted: &Wanted, used: &[String], ctx: &Context) -> Result<(), Outcome> {
     let namespace = wanted.slug.namespace();
     let selector = format!("{}={},{}", build::LABEL_PLUGIN, wanted.id, build::LABEL_CONFIG);
-    let stays = |name: &str| used.is_some_and(|used| used.name() == name);
+    let stays = |name: &str| used.iter().any(|used| used == name);
     remove::<ConfigMap>(namespace.as_str(), &selector, false, stays, ctx).await?;
     remove::<Secret>(namespace.as_str(), &selector, false, stays, ctx).await
 }

@@ -6,7 +6,7 @@ use k8s_openapi::{
     api::core::v1::{ConfigMap, ConfigMapVolumeSource, Secret, SecretVolumeSource, Volume},
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
-use plexica_crds::plugin_installation::configuration::Configuration;
+use plexica_crds::{names::PluginId, plugin_installation::configuration::Configuration};
 use secrecy::ExposeSecret;
 use sha2::Sha256;
 
@@ -32,7 +32,7 @@ impl Config {
     pub fn new(wanted: &Wanted, configuration: &Configuration, access: &Credential) -> Self {
         let text = configuration.to_json();
         let hash = keyed_hash(access.secret.expose_secret().as_bytes(), text.as_bytes());
-        let mut metadata = meta(wanted, &format!("{}-config-{hash}", wanted.id));
+        let mut metadata = meta(wanted, &config_name(&wanted.id, &hash));
         metadata
             .labels
             .get_or_insert_default()
@@ -76,29 +76,40 @@ impl Config {
         hash.map_or("", String::as_str)
     }
 
-    pub(super) fn volume(&self) -> Volume {
-        let mut volume = Volume {
-            name: "config".to_owned(),
-            ..Volume::default()
-        };
-        match self {
-            Self::Secret(_) => {
-                volume.secret = Some(SecretVolumeSource {
-                    secret_name: Some(self.name().to_owned()),
-                    default_mode: Some(0o440),
-                    ..SecretVolumeSource::default()
-                });
-            }
-            Self::ConfigMap(_) => {
-                volume.config_map = Some(ConfigMapVolumeSource {
-                    name: self.name().to_owned(),
-                    default_mode: Some(0o440),
-                    ..ConfigMapVolumeSource::default()
-                });
-            }
-        }
-        volume
+    /// The volume by which pods find it.
+    pub fn volume(&self) -> Volume {
+        volume_of(self.name().to_owned(), matches!(self, Self::Secret(_)))
     }
+}
+
+/// Name of the volume with the configuration.
+pub const CONFIG_VOLUME: &str = "config";
+
+/// Name of the object that delivers the configuration of this hash.
+pub fn config_name(id: &PluginId, hash: &str) -> String {
+    format!("{id}-config-{hash}")
+}
+
+/// The volume with the configuration of this name.
+pub fn volume_of(name: String, is_secret: bool) -> Volume {
+    let mut volume = Volume {
+        name: CONFIG_VOLUME.to_owned(),
+        ..Volume::default()
+    };
+    if is_secret {
+        volume.secret = Some(SecretVolumeSource {
+            secret_name: Some(name),
+            default_mode: Some(0o440),
+            ..SecretVolumeSource::default()
+        });
+    } else {
+        volume.config_map = Some(ConfigMapVolumeSource {
+            name,
+            default_mode: Some(0o440),
+            ..ConfigMapVolumeSource::default()
+        });
+    }
+    volume
 }
 
 /// A short hash that tells nobody without the key what was hashed.

@@ -11,29 +11,46 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::{
     ByteString,
-    api::{apps::v1::Deployment, core::v1::Secret},
+    api::{
+        apps::v1::Deployment,
+        core::v1::{Secret, Volume},
+    },
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
-use plexica_crds::{LABEL_TENANT, LABEL_TENANT_ID, PluginInstallation, names::Slot};
+use plexica_crds::{
+    LABEL_TENANT, LABEL_TENANT_ID, Plugin, PluginInstallation,
+    names::{PluginId, Slot},
+};
 use secrecy::ExposeSecret;
 
 use pods::Pods;
 
 use super::validate::Wanted;
-use crate::backends::{Credential, postgres::DatabaseEndpoint};
+use crate::{
+    backends::{Credential, postgres::DatabaseEndpoint},
+    promotion::Shape,
+};
 
-pub use config::Config;
-pub use network::{network_policy, service};
+pub use config::{CONFIG_VOLUME, Config, config_name, volume_of};
+pub use network::{live_service, network_policy, yellow_service};
 pub use route::{grant, parent, route, url};
 
 /// Label: the plugin that an object belongs to.
 pub const LABEL_PLUGIN: &str = "plexica.io/plugin";
 /// Label of a pod: its slot, which never changes.
-const LABEL_SLOT: &str = "plexica.io/slot";
+pub const LABEL_SLOT: &str = "plexica.io/slot";
 /// Label of a pod: the version that it runs. No selector names it.
 pub const LABEL_VERSION: &str = "app.kubernetes.io/version";
 /// Label of a configuration: its hash.
 pub const LABEL_CONFIG: &str = "plexica.io/config";
+/// Annotation of a pod: hash of the configuration that it was started with.
+pub const ANNOTATION_CONFIG: &str = "plexica.io/config-hash";
+/// Annotation of a pod: the transition after which it took the place of one that had been live.
+pub const ANNOTATION_RECYCLED: &str = "plexica.io/recycled";
+/// Annotation of a Deployment: what it runs was rejected.
+pub const ANNOTATION_REJECTED: &str = "plexica.io/rejected";
+/// Annotation of the live Service: the slot that it leads to. It is written together with the selector.
+pub const ANNOTATION_LIVE: &str = "plexica.io/live-slot";
 /// Annotation on a Secret: the id under which the backend knows the credential.
 pub const ANNOTATION_CREDENTIAL: &str = "plexica.io/credential-id";
 /// Annotation on an installation that the operator made: the plugin that needs it.
@@ -73,29 +90,55 @@ fn slot_labels(wanted: &Wanted, slot: Slot) -> BTreeMap<String, String> {
 /// Where a plugin of one tenant finds its configuration (design.md section 4).
 const CONFIG_FOLDER: &str = "/etc/plexica";
 
+/// What a slot runs, for this tenant alone.
+pub struct InSlot<'a> {
+    /// The slot.
+    pub slot: Slot,
+    /// What its Deployment is to be.
+    pub shape: &'a Shape,
+    /// The release of that revision.
+    pub plugin: &'a Plugin,
+    /// The plugins that it is told the addresses of.
+    pub providers: &'a [PluginId],
+    /// What it is configured by.
+    pub config: Volume,
+    /// The id of the credential that it logs in with.
+    pub credential: &'a str,
+}
+
 /// The Deployment of a slot, for this tenant alone.
-pub fn deployment(
-    installation: &PluginInstallation,
-    wanted: &Wanted,
-    config: &Config,
-    access: &Credential,
-    slot: Slot,
-) -> Deployment {
-    let runtime = &wanted.plugin.spec.runtime;
+pub fn deployment(installation: &PluginInstallation, wanted: &Wanted, inside: InSlot<'_>) -> Deployment {
+    let InSlot {
+        slot,
+        shape,
+        plugin,
+        providers,
+        config,
+        credential,
+    } = inside;
     let spec = &installation.spec;
-    let mut variables = variables::of_process(&wanted.plugin, &wanted.id, slot);
-    variables.extend(variables::of_tenant(wanted));
+    let mut variables = variables::of_process(plugin, &wanted.id, slot);
+    variables.extend(variables::of_tenant(wanted, providers));
+    // New pods when what they were started with changes.
+    let mut annotations = BTreeMap::from([
+        (ANNOTATION_CREDENTIAL.to_owned(), credential.to_owned()),
+        (ANNOTATION_CONFIG.to_owned(), shape.revision.config_hash.clone()),
+    ]);
+    annotations.extend(shape.recycled.clone().map(|id| (ANNOTATION_RECYCLED.to_owned(), id)));
+    let mut metadata = meta(wanted, &wanted.id.deployment(slot));
+    if shape.rejected {
+        metadata.annotations = Some([(ANNOTATION_REJECTED.to_owned(), shape.revision.version.clone())].into());
+    }
     pods::deployment(Pods {
-        metadata: meta(wanted, &wanted.id.deployment(slot)),
+        metadata,
         selected: slot_labels(wanted, slot),
-        plugin: &wanted.plugin,
-        replicas: spec.replicas.unwrap_or(runtime.replicas),
-        resources: spec.resources.as_ref().unwrap_or(&runtime.resources),
+        plugin,
+        replicas: shape.size,
+        resources: spec.resources.as_ref().unwrap_or(&plugin.spec.runtime.resources),
         progress_deadline: spec.promotion.progress_deadline.value(),
-        // New pods when what they were started with changes: the configuration is in its name.
-        annotations: [(ANNOTATION_CREDENTIAL.to_owned(), access.id.clone())].into(),
+        annotations,
         variables,
-        files: config.volume(),
+        files: config,
         folder: CONFIG_FOLDER,
     })
 }

@@ -12,21 +12,34 @@ use k8s_openapi::{
 };
 use plexica_crds::{
     LABEL_TENANT,
-    names::{PluginId, Slot},
+    names::{ObjectName, PluginId, Slot},
 };
 
-use super::{LABEL_PLUGIN, PORT, SERVICE_PORT, meta, slot_labels};
+use super::{ANNOTATION_LIVE, LABEL_PLUGIN, PORT, SERVICE_PORT, meta, slot_labels};
 use crate::{controllers::plugin_installation::validate::Wanted, platform::Platform};
 
 /// Label that Kubernetes itself gives to every namespace: its name.
 const LABEL_NAMESPACE: &str = "kubernetes.io/metadata.name";
 
-/// The Service that reaches GREEN.
-pub fn service(wanted: &Wanted, live: Slot) -> Service {
+/// The Service that reaches GREEN. It is marked once its slot has served.
+pub fn live_service(wanted: &Wanted, live: Slot, is_marked: bool) -> Service {
+    let mut service = service(wanted, &wanted.id.service(), live);
+    if is_marked {
+        service.metadata.annotations = Some([(ANNOTATION_LIVE.to_owned(), live.as_ref().to_owned())].into());
+    }
+    service
+}
+
+/// The Service that reaches YELLOW: the candidate, or the standby.
+pub fn yellow_service(wanted: &Wanted, yellow: Slot) -> Service {
+    service(wanted, &wanted.id.yellow_service(), yellow)
+}
+
+fn service(wanted: &Wanted, name: &ObjectName, slot: Slot) -> Service {
     Service {
-        metadata: meta(wanted, &wanted.id.service()),
+        metadata: meta(wanted, name),
         spec: Some(ServiceSpec {
-            selector: Some(slot_labels(wanted, live)),
+            selector: Some(slot_labels(wanted, slot)),
             ports: Some(service_ports()),
             ..ServiceSpec::default()
         }),

@@ -55,6 +55,8 @@ fn ledger() -> Wanted {
         reason: String::new(),
         runs: Running::Yes,
         providers: vec![],
+        former: vec![],
+        installed: vec![],
         added: vec![],
         permissions: vec![],
     }

@@ -62,7 +62,7 @@ pub fn of_process(plugin: &Plugin, id: &PluginId, slot: Slot) -> Vec<Variable> {
 }
 
 /// What it finds of a tenant.
-pub fn of_tenant(wanted: &Wanted) -> Vec<Variable> {
+pub fn of_tenant(wanted: &Wanted, providers: &[PluginId]) -> Vec<Variable> {
     let mut all = vec![
         text("PLEXICA_TENANT", &wanted.slug),
         text("PLEXICA_TENANT_ID", &wanted.owner.tenant_id),
@@ -77,7 +77,7 @@ pub fn of_tenant(wanted: &Wanted) -> Vec<Variable> {
         all.push(secret("OIDC_ISSUER", IDENTITY_SECRET, "issuer"));
         all.push(secret("OIDC_JWKS_URI", IDENTITY_SECRET, "jwksUri"));
     }
-    for provider in &wanted.providers {
+    for provider in providers {
         let id = provider.as_str().to_uppercase().replace('-', "_");
         let address = format!("http://{}.{}.svc", provider.service(), wanted.slug.namespace());
         all.push(text(format!("PLEXICA_PLUGIN_{id}_URL"), &address));

@@ -1,0 +1,419 @@
+//! Leads traffic: looks at the slots, lets the machine (`promotion`) decide, and does what it says, until it is at rest.
+
+mod observe;
+mod remember;
+
+use jiff::Timestamp;
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    core::v1::{ConfigMap, Volume},
+};
+use kube::{
+    Api, Resource, ResourceExt,
+    api::{Patch, PatchParams},
+    core::NamespaceResourceScope,
+};
+use plexica_crds::{
+    PluginInstallation,
+    names::{PluginId, Slot},
+    plugin::{DependencyKind, Sharing},
+    plugin_installation::{
+        PluginInstallationStatus,
+        conditions::{Outcome, Reason},
+    },
+};
+use serde::{Serialize, de::DeserializeOwned};
+use std::fmt::Debug;
+
+use super::super::{
+    Context,
+    build::{self, InSlot},
+    objects::make,
+    report,
+    status::Steps,
+    validate::Wanted,
+};
+use crate::{
+    backends::Credential,
+    promotion::{self, Action, Decision, Explanation, Memory, Policy, Requests, Revision, Selector, Shape, decide},
+    runtime::{
+        apply::{FieldManager, holds},
+        client::within,
+    },
+};
+pub use observe::Seen;
+use observe::observe;
+
+/// Decisions in one pass, before it gives way to others.
+const DECISIONS: usize = 12;
+/// Writes that somebody else was faster than, in one pass.
+const CONFLICTS: usize = 5;
+
+/// How traffic is led after a pass.
+pub struct Traffic {
+    /// What is remembered.
+    pub memory: Memory,
+    /// What was seen last.
+    pub seen: Seen,
+    /// Why it is so.
+    pub explanation: Explanation,
+    /// Pods that are wanted of the live slot.
+    pub size: i32,
+}
+
+impl Traffic {
+    /// The slot whose pods tell how the plugin fares: the live one, or the one that is to be the first.
+    pub fn slot(&self) -> Slot {
+        self.memory.live.unwrap_or(Slot::A)
+    }
+
+    /// Names of the configurations that are used: the wanted one, and those that slots were started with.
+    pub fn configurations(&self, wanted: &Wanted, config: &str) -> Vec<String> {
+        let seen = [Slot::A, Slot::B].map(|slot| self.seen.observed.slots.of(slot).as_ref());
+        let seen = seen.into_iter().flatten().map(|deployed| &deployed.revision);
+        let remembered = [Slot::A, Slot::B].map(|slot| self.memory.revisions.of(slot).as_ref());
+        let used = seen.chain(remembered.into_iter().flatten());
+        let used = used.map(|revision| build::config_name(&wanted.id, &revision.config_hash));
+        used.chain([config.to_owned()]).collect()
+    }
+
+    /// Writes all of it into a status.
+    pub fn write(&self, status: &mut PluginInstallationStatus) {
+        remember::write(status, &self.memory);
+        remember::describe(status, &self.memory, &self.seen.observed, self.size, &self.explanation);
+    }
+}
+
+/// What pods are made from, once it is known: the configuration, and the credential of the schema.
+pub struct Means<'a> {
+    /// The wanted configuration.
+    pub config: &'a build::Config,
+    /// What pods log in with.
+    pub credential: &'a Credential,
+}
+
+/// What is under way goes on, and what was changed by others is set right, whatever else may fail in this pass: nothing new
+/// is begun. Does nothing before something is live.
+pub async fn go_on(
+    installation: &PluginInstallation,
+    wanted: &Wanted,
+    steps: &mut Steps,
+    ctx: &Context,
+) -> Result<(), Outcome> {
+    let status = installation.status.clone().unwrap_or_default();
+    let memory = remembered(installation, wanted);
+    let Some(live) = memory.live.and_then(|live| memory.revisions.of(live).clone()) else {
+        return Ok(());
+    };
+    let candidate = memory.transition.as_ref().filter(|transition| transition.is_before_switch());
+    let is_current = status.observed_generation == installation.metadata.generation;
+    let revision = match candidate {
+        // Perhaps another configuration is wanted: that has to be read first.
+        Some(_) if !is_current => return Ok(()),
+        Some(candidate) if candidate.revision.version == wanted.plugin.spec.version => candidate.revision.clone(),
+        _ => live,
+    };
+    let has_candidate = candidate.is_some();
+    let leads = Leads {
+        installation,
+        wanted,
+        goal: goal(installation, wanted, revision),
+        means: None,
+        requests: |memory: &Memory| {
+            let asked = remember::requests(installation, &memory.carried_out);
+            Requests {
+                promote: asked.promote.filter(|_| has_candidate),
+                rollback: asked.rollback,
+                retry: None,
+            }
+        },
+        ctx,
+    };
+    let (memory, seen) = leads.until_rest(memory, steps).await?;
+    steps.traffic = Some(leads.told(memory, seen));
+    Ok(())
+}
+
+/// Leads traffic to what is wanted, as far as that goes now.
+pub async fn lead(
+    installation: &PluginInstallation,
+    wanted: &Wanted,
+    means: Means<'_>,
+    steps: &mut Steps,
+    ctx: &Context,
+) -> Result<(), Outcome> {
+    let memory = match &steps.traffic {
+        Some(traffic) => traffic.memory.clone(),
+        None => remembered(installation, wanted),
+    };
+    let revision = Revision {
+        version: wanted.plugin.spec.version.clone(),
+        config_hash: means.config.hash().to_owned(),
+    };
+    let leads = Leads {
+        installation,
+        wanted,
+        goal: goal(installation, wanted, revision),
+        means: Some(means),
+        requests: |memory: &Memory| remember::requests(installation, &memory.carried_out),
+        ctx,
+    };
+    let (memory, seen) = leads.until_rest(memory, steps).await?;
+    let kept = leads.keep(&memory, &seen).await;
+    steps.traffic = Some(leads.told(memory, seen));
+    kept
+}
+
+/// What the status remembers of slots of the tenant's own; of a release that ran for all tenants there were none.
+fn remembered(installation: &PluginInstallation, wanted: &Wanted) -> Memory {
+    let memory = remember::memory(&installation.status.clone().unwrap_or_default());
+    let live = memory.live.and_then(|live| memory.revisions.of(live).as_ref());
+    let was_shared = wanted.former.iter().any(|plugin| {
+        let is_live = live.is_some_and(|live| live.version == plugin.spec.version);
+        is_live && plugin.spec.runtime.sharing == Sharing::Shared
+    });
+    if was_shared { Memory::default() } else { memory }
+}
+
+/// What the machine is to reach.
+fn goal(installation: &PluginInstallation, wanted: &Wanted, revision: Revision) -> promotion::Wanted {
+    let spec = &installation.spec;
+    let promotion = &spec.promotion;
+    promotion::Wanted {
+        revision,
+        size: spec.replicas.unwrap_or(wanted.plugin.spec.runtime.replicas),
+        policy: Policy {
+            auto: promotion.auto,
+            promotion_delay: promotion.promotion_delay.value(),
+            rollback_window: promotion.rollback_window.value(),
+            progress_deadline: promotion.progress_deadline.value(),
+            connection_drain: promotion.connection_drain.value(),
+            auto_rollback: promotion.auto_rollback,
+        },
+        held_by_others: None,
+        contracted: false,
+    }
+}
+
+/// Somebody wrote to the object since it was read: it is looked at again.
+struct Overtaken;
+
+/// One pass over the traffic of an installation.
+struct Leads<'a, R> {
+    installation: &'a PluginInstallation,
+    wanted: &'a Wanted,
+    goal: promotion::Wanted,
+    /// Without them no pods are made.
+    means: Option<Means<'a>>,
+    requests: R,
+    ctx: &'a Context,
+}
+
+impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
+    /// Decides and does until nothing is left to do.
+    async fn until_rest(&self, mut memory: Memory, steps: &mut Steps) -> Result<(Memory, Seen), Outcome> {
+        let (mut conflicts, mut decisions) = (0, 0);
+        loop {
+            let seen = observe(self.wanted, memory.transition.is_some(), self.ctx).await?;
+            let requests = (self.requests)(&memory);
+            let Decision { action, memory: next } = decide(&seen.observed, &self.goal, &requests, &memory, Timestamp::now());
+            decisions += 1;
+            let is_at_rest = action == Action::Remember && next == memory;
+            let lacks_means = self.means.is_none() && matches!(action, Action::Install { .. } | Action::Reshape { .. });
+            if is_at_rest || lacks_means || decisions > DECISIONS {
+                return Ok((memory, seen));
+            }
+            if matches!(action, Action::Switch { .. }) {
+                // The intent is written down before anything moves.
+                self.write_down(&memory, steps).await?;
+            }
+            match self.act(&action, &seen).await? {
+                Ok(()) => memory = next,
+                Err(Overtaken) => {
+                    conflicts += 1;
+                    if conflicts > CONFLICTS {
+                        return Err(Outcome::Waiting(
+                            Reason::ApiUnavailable,
+                            "somebody else writes to the plugin's objects all the time".to_owned(),
+                        ));
+                    }
+                }
+            }
+            // One thing is done; whatever follows is decided by what is seen then.
+            if matches!(action, Action::Install { .. } | Action::Reshape { .. }) {
+                let seen = observe(self.wanted, memory.transition.is_some(), self.ctx).await?;
+                return Ok((memory, seen));
+            }
+        }
+    }
+
+    async fn write_down(&self, memory: &Memory, steps: &mut Steps) -> Result<(), Outcome> {
+        let before = steps
+            .written
+            .clone()
+            .or_else(|| self.installation.status.clone())
+            .unwrap_or_default();
+        let mut after = before.clone();
+        remember::write(&mut after, memory);
+        self.ctx
+            .objects
+            .write_status(self.installation.meta(), &before, &after)
+            .await
+            .map_err(|error| Outcome::Waiting(Reason::ApiUnavailable, error.to_string()))?;
+        steps.written = Some(after);
+        Ok(())
+    }
+
+    async fn act(&self, action: &Action, seen: &Seen) -> Result<Result<(), Overtaken>, Outcome> {
+        match action {
+            Action::Remember => Ok(Ok(())),
+            Action::Install { slot, shape } => {
+                let service = build::live_service(self.wanted, *slot, false);
+                let deployment = self.deployment(*slot, shape, None).await?;
+                // API servers make Services one after another: pods do not wait for that.
+                tokio::try_join!(make(&deployment, self.ctx), make(&service, self.ctx))?;
+                Ok(Ok(()))
+            }
+            Action::Repair(slot) | Action::Switch { to: slot } => {
+                let mut service = build::live_service(self.wanted, *slot, true);
+                service.metadata.resource_version = seen.service.as_ref().and_then(ResourceExt::resource_version);
+                self.write(&service).await
+            }
+            Action::Reshape { slot, shape } => {
+                let live = seen.deployments.of(*slot).as_ref();
+                let mut deployment = self.deployment(*slot, shape, live).await?;
+                deployment.metadata.resource_version = live.and_then(ResourceExt::resource_version);
+                self.write(&deployment).await
+            }
+        }
+    }
+
+    /// Writes an object as declared, unless somebody wrote to it since it was read.
+    async fn write<K>(&self, declared: &K) -> Result<Result<(), Overtaken>, Outcome>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Serialize + DeserializeOwned,
+    {
+        let api: Api<K> =
+            Api::namespaced(self.ctx.objects.client.clone(), self.wanted.slug.namespace().as_str());
+        let params = PatchParams::apply(FieldManager::Objects.as_ref()).force();
+        match within(api.patch(&declared.name_any(), &params, &Patch::Apply(declared))).await {
+            Ok(_) => Ok(Ok(())),
+            Err(error) if error.status().is_some_and(|status| status.code == 409) => Ok(Err(Overtaken)),
+            Err(error) => Err(report::api_outcome(&error)),
+        }
+    }
+
+    /// What is there stays as declared, whoever changes it: templates, sizes, ports.
+    async fn keep(&self, memory: &Memory, seen: &Seen) -> Result<(), Outcome> {
+        for slot in [Slot::A, Slot::B] {
+            let (Some(live), Some(is)) = (seen.deployments.of(slot), seen.observed.slots.of(slot)) else {
+                continue;
+            };
+            if is.size == 0 {
+                continue;
+            }
+            let shape = Shape {
+                revision: is.revision.clone(),
+                size: is.size,
+                recycled: is.recycled.clone(),
+                rejected: is.rejected,
+            };
+            let declared = self.deployment(slot, &shape, Some(live)).await?;
+            self.set_right(live, declared).await?;
+        }
+        let (Some(slot), Some(service)) = (memory.live, &seen.service) else {
+            return Ok(());
+        };
+        if seen.observed.selector == Selector::Slot(slot) {
+            self.set_right(service, build::live_service(self.wanted, slot, true)).await?;
+        }
+        if seen.observed.slots.of(slot.other()).as_ref().is_some_and(|other| other.size > 0) {
+            make(&build::yellow_service(self.wanted, slot.other()), self.ctx).await?;
+        }
+        Ok(())
+    }
+
+    async fn set_right<K>(&self, live: &K, mut declared: K) -> Result<(), Outcome>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Serialize + DeserializeOwned,
+    {
+        let (is, wanted) = (serde_json::to_value(live), serde_json::to_value(&declared));
+        if holds(&is.unwrap_or_default(), &wanted.unwrap_or_default()) {
+            return Ok(());
+        }
+        declared.meta_mut().resource_version = live.resource_version();
+        // Whoever was faster causes the next pass.
+        self.write(&declared).await.map(drop)
+    }
+
+    /// The Deployment of a slot. What it ran before it runs again from the release that it is of.
+    async fn deployment(&self, slot: Slot, shape: &Shape, live: Option<&Deployment>) -> Result<Deployment, Outcome> {
+        let Some(means) = &self.means else {
+            return Err(Outcome::Waiting(Reason::PodsStarting, "the configuration was not reached".to_owned()));
+        };
+        let wanted = self.wanted;
+        let version = &shape.revision.version;
+        let plugin = [&wanted.plugin].into_iter().chain(&wanted.former).find(|plugin| plugin.spec.version == *version);
+        let Some(plugin) = plugin else {
+            let id = &wanted.id;
+            return Err(Outcome::Blocked(
+                Reason::PluginUnknown,
+                format!("slot {} runs {id} {version}, and its Plugin is not there any more: apply Plugin {id}-{version} again", slot.as_ref()),
+            ));
+        };
+        let config = if shape.revision.config_hash == means.config.hash() {
+            means.config.volume()
+        } else {
+            self.former_config(shape, live).await?
+        };
+        let needed: Vec<PluginId> = self.providers(plugin);
+        Ok(build::deployment(
+            self.installation,
+            wanted,
+            InSlot {
+                slot,
+                shape,
+                plugin,
+                providers: if *version == wanted.plugin.spec.version { &wanted.providers } else { &needed },
+                config,
+                credential: &means.credential.id,
+            },
+        ))
+    }
+
+    /// The plugins that a former release is told the addresses of.
+    fn providers(&self, plugin: &plexica_crds::Plugin) -> Vec<PluginId> {
+        let named = plugin.spec.dependencies.iter().filter(|dependency| match dependency.kind {
+            DependencyKind::Required => true,
+            DependencyKind::Optional => self.wanted.installed.contains(&dependency.plugin),
+        });
+        named.map(|dependency| dependency.plugin.clone()).collect()
+    }
+
+    /// The configuration that a slot was started with: it is kept while a slot names it.
+    async fn former_config(&self, shape: &Shape, live: Option<&Deployment>) -> Result<Volume, Outcome> {
+        let name = build::config_name(&self.wanted.id, &shape.revision.config_hash);
+        let volumes = live.and_then(|live| live.spec.as_ref()?.template.spec.as_ref()?.volumes.as_ref());
+        let present = volumes.into_iter().flatten().find(|volume| volume.name == build::CONFIG_VOLUME);
+        let is_secret = match present {
+            Some(volume) => volume.secret.is_some(),
+            None => {
+                let namespace = self.wanted.slug.namespace();
+                let api: Api<ConfigMap> = Api::namespaced(self.ctx.objects.client.clone(), namespace.as_str());
+                let found = within(api.get_opt(&name)).await;
+                found.map_err(|error| report::api_outcome(&error))?.is_none()
+            }
+        };
+        Ok(build::volume_of(name, is_secret))
+    }
+
+    fn told(&self, memory: Memory, seen: Seen) -> Traffic {
+        let explanation = promotion::explain(&seen.observed, &self.goal, &memory, Timestamp::now());
+        Traffic {
+            memory,
+            seen,
+            explanation,
+            size: self.goal.size,
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! What the cluster shows of an installation's slots.
+
+use std::{collections::BTreeMap, fmt::Debug};
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    core::v1::{Pod, Service},
+    discovery::v1::EndpointSlice,
+};
+use kube::{
+    Api, Resource, ResourceExt,
+    api::ListParams,
+    core::NamespaceResourceScope,
+};
+use plexica_crds::{
+    LABEL_TENANT_ID,
+    names::Slot,
+    plugin_installation::conditions::{Outcome, Reason},
+};
+use serde::de::DeserializeOwned;
+
+use crate::{
+    controllers::plugin_installation::{
+        Context,
+        build::{
+            ANNOTATION_CONFIG, ANNOTATION_LIVE, ANNOTATION_RECYCLED, ANNOTATION_REJECTED, LABEL_PLUGIN, LABEL_SLOT,
+            LABEL_VERSION,
+        },
+        report,
+        validate::Wanted,
+    },
+    promotion::{Deployed, Endpoints, Observed, PerSlot, Revision, Selector},
+    runtime::client::within,
+};
+
+/// What is there.
+pub struct Seen {
+    /// As the machine sees it.
+    pub observed: Observed,
+    /// The live Service.
+    pub service: Option<Service>,
+    /// The Deployments.
+    pub deployments: PerSlot<Option<Deployment>>,
+}
+
+/// Looks at Service and Deployments; at pods and EndpointSlices only if something is under way, since nothing else is
+/// decided by them.
+pub async fn observe(wanted: &Wanted, is_under_way: bool, ctx: &Context) -> Result<Seen, Outcome> {
+    let id = &wanted.id;
+    let (service_name, [a, b]) = (id.service(), [Slot::A, Slot::B].map(|slot| id.deployment(slot)));
+    let of_service = format!("kubernetes.io/service-name={service_name}");
+    let of_plugin = format!("{LABEL_PLUGIN}={id},{LABEL_SLOT}");
+    let (service, a, b, pods, slices) = tokio::try_join!(
+        get::<Service>(wanted, service_name.as_str(), ctx),
+        get::<Deployment>(wanted, a.as_str(), ctx),
+        get::<Deployment>(wanted, b.as_str(), ctx),
+        list::<Pod>(wanted, &of_plugin, is_under_way, ctx),
+        list::<EndpointSlice>(wanted, &of_service, is_under_way, ctx),
+    )?;
+    let known = is_under_way.then_some(pods.as_slice());
+    let mark = service.as_ref().and_then(|service| {
+        let mark = service.annotations().get(ANNOTATION_LIVE)?;
+        slot_of(mark)
+    });
+    let observed = Observed {
+        selector: service.as_ref().map_or(Selector::Absent, |service| selector(wanted, service)),
+        mark,
+        slots: PerSlot {
+            a: a.as_ref().map(|deployment| deployed(deployment, Slot::A, known)),
+            b: b.as_ref().map(|deployment| deployed(deployment, Slot::B, known)),
+        },
+        endpoints: endpoints(&slices, &pods),
+    };
+    Ok(Seen {
+        observed,
+        service,
+        deployments: PerSlot { a, b },
+    })
+}
+
+async fn get<K>(wanted: &Wanted, name: &str, ctx: &Context) -> Result<Option<K>, Outcome>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+{
+    let api: Api<K> = Api::namespaced(ctx.objects.client.clone(), wanted.slug.namespace().as_str());
+    let found = within(api.get_opt(name))
+        .await
+        .map_err(|error| report::api_outcome(&error))?;
+    let ours = |found: &K| {
+        let bears = |label: &str, value: &str| found.labels().get(label).is_some_and(|is| is == value);
+        bears(LABEL_TENANT_ID, &wanted.owner.tenant_id.to_string()) && bears(LABEL_PLUGIN, wanted.id.as_str())
+    };
+    match found {
+        Some(found) if !ours(&found) => {
+            Err(report::not_owned(&format!("{} {name}", K::kind(&())), Reason::NotOwned))
+        }
+        found => Ok(found),
+    }
+}
+
+async fn list<K>(wanted: &Wanted, selector: &str, is_wanted: bool, ctx: &Context) -> Result<Vec<K>, Outcome>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+{
+    if !is_wanted {
+        return Ok(vec![]);
+    }
+    let api: Api<K> = Api::namespaced(ctx.objects.client.clone(), wanted.slug.namespace().as_str());
+    within(api.list(&ListParams::default().labels(selector)))
+        .await
+        .map(|listed| listed.items)
+        .map_err(|error| report::api_outcome(&error))
+}
+
+fn slot_of(text: &str) -> Option<Slot> {
+    [Slot::A, Slot::B].into_iter().find(|slot| slot.as_ref() == text)
+}
+
+/// What the Service selects: a slot only if it is exactly the selector that the operator writes.
+fn selector(wanted: &Wanted, service: &Service) -> Selector {
+    let selector = service.spec.as_ref().and_then(|spec| spec.selector.as_ref());
+    let of = |slot: Slot| {
+        BTreeMap::from([
+            (LABEL_PLUGIN.to_owned(), wanted.id.to_string()),
+            (LABEL_SLOT.to_owned(), slot.as_ref().to_owned()),
+        ])
+    };
+    let found = [Slot::A, Slot::B].into_iter().find(|slot| selector == Some(&of(*slot)));
+    found.map_or(Selector::Foreign, Selector::Slot)
+}
+
+/// The revision that a template is of.
+fn revision(labels: &BTreeMap<String, String>, annotations: &BTreeMap<String, String>) -> Revision {
+    let text = |map: &BTreeMap<String, String>, key: &str| map.get(key).cloned().unwrap_or_default();
+    Revision {
+        version: text(labels, LABEL_VERSION),
+        config_hash: text(annotations, ANNOTATION_CONFIG),
+    }
+}
+
+fn deployed(deployment: &Deployment, slot: Slot, pods: Option<&[Pod]>) -> Deployed {
+    let spec = deployment.spec.clone().unwrap_or_default();
+    let status = deployment.status.clone().unwrap_or_default();
+    let size = spec.replicas.unwrap_or(1);
+    let template = spec.template.metadata.unwrap_or_default();
+    let annotations = template.annotations.unwrap_or_default();
+    let revision = revision(&template.labels.unwrap_or_default(), &annotations);
+    let is_seen = status.observed_generation == deployment.metadata.generation;
+    let count = |number: Option<i32>| number.unwrap_or_default();
+    let is_settled = is_seen
+        && count(status.updated_replicas) == size
+        && count(status.replicas) == size
+        && count(status.terminating_replicas) == 0;
+    let (ready, ready_since, present) = match pods {
+        None => (count(status.ready_replicas), None, count(status.replicas)),
+        Some(pods) => {
+            let mine: Vec<_> = pods.iter().filter(|pod| slot_of_pod(pod) == Some(slot)).collect();
+            let ready: Vec<_> = mine
+                .iter()
+                .filter(|pod| pod.meta().deletion_timestamp.is_none())
+                .filter(|pod| self::revision(pod.labels(), pod.annotations()) == revision)
+                .filter_map(|pod| ready_since(pod))
+                .collect();
+            let number = |length: usize| i32::try_from(length).unwrap_or(i32::MAX);
+            let all = is_seen && size > 0 && number(ready.len()) >= size;
+            let since = ready.iter().max().copied().filter(|_| all);
+            (number(ready.len()), since, number(mine.len()))
+        }
+    };
+    Deployed {
+        revision,
+        size,
+        ready,
+        ready_since,
+        recycled: annotations.get(ANNOTATION_RECYCLED).cloned(),
+        rejected: deployment.annotations().contains_key(ANNOTATION_REJECTED),
+        is_settled,
+        pods: present,
+    }
+}
+
+fn slot_of_pod(pod: &Pod) -> Option<Slot> {
+    slot_of(pod.labels().get(LABEL_SLOT)?)
+}
+
+/// Since when a pod is ready; `None` if it is not. Kubernetes cuts times to seconds: the next one is taken, so that nothing
+/// counts as ready before it was.
+fn ready_since(pod: &Pod) -> Option<Timestamp> {
+    let conditions = pod.status.as_ref()?.conditions.as_ref()?;
+    let ready = conditions
+        .iter()
+        .find(|condition| condition.type_ == "Ready" && condition.status == "True")?;
+    let since = ready.last_transition_time.as_ref()?.0;
+    since.checked_add(SignedDuration::from_secs(1)).ok()
+}
+
+/// Which slots the live Service's EndpointSlices name, by the pods that they refer to. One that is gone already is found by
+/// its name.
+fn endpoints(slices: &[EndpointSlice], pods: &[Pod]) -> PerSlot<Endpoints> {
+    let slots: BTreeMap<_, _> = pods.iter().filter_map(|pod| Some((pod.uid()?, slot_of_pod(pod)?))).collect();
+    let mut found = PerSlot::<Endpoints>::default();
+    for endpoint in slices.iter().flat_map(|slice| &slice.endpoints) {
+        let Some(target) = &endpoint.target_ref else { continue };
+        let Some(slot) = target.uid.as_ref().and_then(|uid| slots.get(uid)) else {
+            // Its pod is gone, and so is its address; whichever slot it was of, it is not proven to be out of the way.
+            found.a.named += 1;
+            found.b.named += 1;
+            continue;
+        };
+        let of_slot = found.of_mut(*slot);
+        of_slot.named += 1;
+        let ready = endpoint.conditions.as_ref().and_then(|conditions| conditions.ready);
+        of_slot.ready += i32::from(ready == Some(true));
+    }
+    found
+}
