@@ -12,6 +12,7 @@
 //! | the operator on that cluster, its webhook, its tenants, and the way to their plugins | [`platform`], [`webhook`], [`tenants`], [`gateway`] |
 //! | the order of it all | [`up`], [`down`], [`status`] |
 //! | what tests and benchmarks ask of a running stack | [`stack`] |
+//! | load that sees every lost request, and the plugin that it talks to | [`load`], [`traffic`] |
 
 pub mod bench;
 pub mod credentials;
@@ -21,6 +22,7 @@ pub mod gateway;
 pub mod generate;
 pub mod host;
 pub mod layout;
+pub mod load;
 pub mod parts;
 pub mod passthrough;
 pub mod pki;
@@ -33,6 +35,7 @@ pub mod tenants;
 pub mod test;
 pub mod token;
 pub mod tools;
+pub mod traffic;
 pub mod ui;
 pub mod up;
 pub mod versions;

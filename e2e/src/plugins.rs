@@ -1,4 +1,5 @@
 //! The example plugins: their images in containerd, under the names that their manifests have; and their installations.
+//! The image of the tests' own plugin comes with them, and is installed by tests alone.
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use crate::host::command;
 use crate::layout;
 use crate::parts::{Context, kubernetes, node};
 use crate::tools::operator;
-use crate::{platform, wait};
+use crate::{platform, traffic, wait};
 
 /// Longest time for the installations of the examples to become Ready.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -29,28 +30,34 @@ fn package(id: &str) -> String {
     format!("plexica-example-{id}")
 }
 
+/// What is built and imported: a package, and the image of its binary.
+fn images() -> Vec<(String, String)> {
+    let examples = IDS.map(|id| (package(id), image(id)));
+    let of_tests = (traffic::PACKAGE.to_owned(), traffic::IMAGE.to_owned());
+    examples.into_iter().chain([of_tests]).collect()
+}
+
 /// Builds the plugins and gives containerd the images that are not there, or not of these binaries.
 pub async fn prepare(context: &Context) -> Result<()> {
-    let packages = IDS.map(package);
-    let folder = context
-        .tools
-        .release("plugins", &packages.each_ref().map(String::as_str))
-        .await?;
+    let images = images();
+    let packages: Vec<_> = images.iter().map(|(package, _)| package.as_str()).collect();
+    let folder = context.tools.release("plugins", &packages).await?;
     context
         .ui
         .step("plugin images", async |step| {
-            step.result(IDS.map(image).join(", "));
-            try_join_all(IDS.map(async |id| {
-                let (binary, image) = (folder.join(package(id)), image(id));
+            let names: Vec<_> = images.iter().map(|(_, image)| image.as_str()).collect();
+            step.result(names.join(", "));
+            try_join_all(images.iter().map(async |(package, image)| {
+                let binary = folder.join(package);
                 // The tag stays the same, so what it holds is written down.
-                let imported = context.layout.state.join("imported").join(package(id));
+                let imported = context.layout.state.join("imported").join(package);
                 let wanted = operator::tag(&binary)?;
                 let is_recorded = std::fs::read_to_string(&imported).is_ok_and(|found| found == wanted);
-                if is_recorded && node::has_image(&context.layout, &image).await? {
+                if is_recorded && node::has_image(&context.layout, image).await? {
                     return Ok(());
                 }
                 step.says(&format!("importing {image}"));
-                node::import(&context.layout, &image, &binary).await?;
+                node::import(&context.layout, image, &binary).await?;
                 layout::write(&imported, wanted.as_bytes())
             }))
             .await?;

@@ -2,7 +2,7 @@
 //!
 //! - [`environment`]: what the platform puts into the container.
 //! - [`auth`]: tokens of the tenant's realm, and permissions.
-//! - [`serve`]: `/health`, `/ready`, `/version`, and an end without a lost request.
+//! - [`serve`]: `/health`, `/ready`, `/version`, and an end without a lost request; WebSockets with feature `ws`.
 //! - [`provider`]: asking another plugin of the same tenant, as the same user.
 //! - [`process`]: one tenant in a process, or many.
 //!

@@ -1,5 +1,6 @@
 //! A plugin's process from start to end, for one tenant or for many.
 
+use std::error::Error;
 use std::process::ExitCode;
 
 use axum::Router;
@@ -111,6 +112,32 @@ impl Process {
         })
     }
 
+    /// A process that has no database: it serves this until it has gone that way to the end.
+    pub fn of(router: Router, drain: Drain) -> Self {
+        Self {
+            router,
+            drain,
+            databases: Vec::new(),
+        }
+    }
+
+    /// Serves at the platform's address until SIGTERM, and then until all is answered.
+    ///
+    /// # Errors
+    /// [`CannotRun::Listen`].
+    pub async fn serve(self) -> Result<(), CannotRun> {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let address = std::env::var("PLEXICA_LISTEN").unwrap_or_else(|_| LISTEN.to_owned());
+        let listener = TcpListener::bind(&address).await?;
+        info!(address, "listening");
+        let stop = async move {
+            terminate.recv().await;
+        };
+        self.listen(listener, stop).await;
+        info!("ended");
+        Ok(())
+    }
+
     /// Serves until `stop` ends, and then until all is answered.
     pub async fn listen(self, listener: TcpListener, stop: impl Future<Output = ()>) {
         let Self {
@@ -126,26 +153,22 @@ impl Process {
 
 /// Runs a plugin until it is told to end.
 pub async fn run(routes_of: RoutesOf) -> ExitCode {
+    to_the_end(async {
+        Process::new(Sharing::of_process()?, Times::default(), routes_of)?
+            .serve()
+            .await
+    })
+    .await
+}
+
+/// Runs something as the process's work: its events go to the log, and so does the reason why it ends early.
+pub async fn to_the_end<E: Error>(work: impl Future<Output = Result<(), E>>) -> ExitCode {
     logging::init();
-    match start(routes_of).await {
+    match work.await {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {
             error!(%reason, "the plugin cannot run");
             ExitCode::FAILURE
         }
     }
-}
-
-async fn start(routes_of: RoutesOf) -> Result<(), CannotRun> {
-    let process = Process::new(Sharing::of_process()?, Times::default(), routes_of)?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let address = std::env::var("PLEXICA_LISTEN").unwrap_or_else(|_| LISTEN.to_owned());
-    let listener = TcpListener::bind(&address).await?;
-    info!(address, "listening");
-    let stop = async move {
-        terminate.recv().await;
-    };
-    process.listen(listener, stop).await;
-    info!("ended");
-    Ok(())
 }

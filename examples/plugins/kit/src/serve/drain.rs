@@ -20,9 +20,9 @@ pub enum Phase {
     Serving,
     /// Not ready any more; everything is still answered, and asked to go elsewhere.
     Leaving,
-    /// No new connections. WebSockets are told to reconnect, which now leads elsewhere.
+    /// No new connections. WebSockets are told with their next answer to reconnect, which now leads elsewhere.
     Closing,
-    /// Connections that are idle are closed.
+    /// Connections that are idle are closed, WebSockets too.
     Ending,
 }
 

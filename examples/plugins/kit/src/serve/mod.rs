@@ -4,6 +4,8 @@ pub mod drain;
 pub mod listen;
 mod readiness;
 pub(crate) mod shared;
+#[cfg(feature = "ws")]
+pub mod socket;
 
 use std::future::ready;
 
@@ -43,6 +45,12 @@ pub fn router(plugin: &Plugin, routes: Routes) -> Router {
         .route("/health", get(health))
         .route("/ready", ready);
     marked(answering(all), &plugin.environment.release, &plugin.drain)
+}
+
+/// Everything that a process without tenants answers to: routes that ask for no token and no database. `/health`,
+/// `/ready` and `/version` are among them.
+pub fn plain(routes: Router, release: &Release, drain: &Drain) -> Router {
+    marked(answering(routes), release, drain)
 }
 
 /// What is the tenant's: the plugin's own routes, and `/version`.
