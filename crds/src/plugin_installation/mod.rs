@@ -18,6 +18,6 @@ pub use status::{
     ResolutionStatus,
 };
 pub use traffic::{
-    Cause, Fault, Light, LightsStatus, RejectedVersion, RollbackStatus, SlotStatus, SlotsStatus, Step, TransitionRecord,
-    TransitionResult, TransitionStatus,
+    Cause, Fault, Light, LightsStatus, RejectedVersion, RollbackStatus, SlotStatus, SlotsStatus, Step,
+    TransitionRecord, TransitionResult, TransitionStatus,
 };

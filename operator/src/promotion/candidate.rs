@@ -48,7 +48,10 @@ impl Pass<'_> {
 
     /// Whether what is wanted is live or was rejected.
     fn has_no_candidate(&self) -> bool {
-        let live = self.memory.live.and_then(|live| self.memory.revisions.of(live).as_ref());
+        let live = self
+            .memory
+            .live
+            .and_then(|live| self.memory.revisions.of(live).as_ref());
         live.is_none_or(|live| *live == self.wanted.revision) || self.memory.rejection(&self.wanted.revision).is_some()
     }
 
@@ -141,7 +144,9 @@ impl Pass<'_> {
         let had_soaked = transition.step == Step::AwaitingPromotion;
         (transition.step != Step::Deploying).then(|| {
             let renewed = self.after(self.wanted.policy.progress_deadline);
-            self.at_step(transition, Step::Deploying, |deadline| if had_soaked { Some(renewed) } else { deadline })
+            self.at_step(transition, Step::Deploying, |deadline| {
+                if had_soaked { Some(renewed) } else { deadline }
+            })
         })
     }
 

@@ -46,13 +46,7 @@ const RULES: [Rule; 14] = [
 
 /// Decides what a pass does. Called again with what it led to, it comes to rest: then nothing is to be done, and nothing
 /// new to be remembered.
-pub fn decide(
-    observed: &Observed,
-    wanted: &Wanted,
-    requests: &Requests,
-    memory: &Memory,
-    now: Timestamp,
-) -> Decision {
+pub fn decide(observed: &Observed, wanted: &Wanted, requests: &Requests, memory: &Memory, now: Timestamp) -> Decision {
     let pass = Pass {
         observed,
         wanted,
@@ -148,7 +142,9 @@ impl Pass<'_> {
     /// unless nothing else is ready either.
     fn switch_is_due(&self) -> Option<Decision> {
         let transition = self.transition(|step| step == Step::Switching)?;
-        let target = self.deployed(transition.to).filter(|target| target.revision == transition.revision);
+        let target = self
+            .deployed(transition.to)
+            .filter(|target| target.revision == transition.revision);
         let can_serve = target.is_some_and(|target| {
             if transition.is_rollback() {
                 target.ready > 0
@@ -166,7 +162,9 @@ impl Pass<'_> {
         memory.transition = if transition.is_rollback() {
             // What goes on being live was not gone back from.
             let live = transition.from.and_then(|live| self.memory.revisions.of(live).clone());
-            memory.rejected.retain(|rejection| Some(&rejection.revision) != live.as_ref());
+            memory
+                .rejected
+                .retain(|rejection| Some(&rejection.revision) != live.as_ref());
             None
         } else {
             Some(Transition {

@@ -47,7 +47,7 @@ pub fn explain(observed: &Observed, wanted: &Wanted, memory: &Memory, now: Times
     let rollback = pass.rollback();
     let blocked = pass.blocked();
     let rejected = match memory.rejection(&wanted.revision) {
-        Some(rejection) => Type::VersionRejected.says(Status::True, reason_of(rejection.why), &pass.rejected()),
+        Some(rejection) => Type::VersionRejected.says(Status::True, reason_of(rejection.why), pass.rejected()),
         None => Type::VersionRejected.says(Status::False, Reason::NotRejected, "what is wanted was not rejected"),
     };
     let way_back = match blocked {
@@ -97,7 +97,9 @@ impl Pass<'_> {
                 (
                     Status::False,
                     Reason::RolledBack,
-                    format!("{live} is live; {wanted} was rejected and is not tried again until annotation plexica.io/retry or a change"),
+                    format!(
+                        "{live} is live; {wanted} was rejected and is not tried again until annotation plexica.io/retry or a change"
+                    ),
                 )
             }
             _ if self.is_only_hope() && self.is_something_else_wanted() => {
@@ -105,7 +107,10 @@ impl Pass<'_> {
                 (
                     Status::False,
                     Reason::AwaitingPromotion,
-                    format!("{live} has no ready pod, and {} stands by ready: {wanted} does not take its place; go back with annotation plexica.io/rollback first", self.version_in(self.memory.live.map(Slot::other))),
+                    format!(
+                        "{live} has no ready pod, and {} stands by ready: {wanted} does not take its place; go back with annotation plexica.io/rollback first",
+                        self.version_in(self.memory.live.map(Slot::other))
+                    ),
                 )
             }
             Some(transition) => (Status::True, Reason::Live, self.after_switch(transition, live)),
@@ -114,7 +119,10 @@ impl Pass<'_> {
     }
 
     fn is_something_else_wanted(&self) -> bool {
-        let live = self.memory.live.and_then(|live| self.memory.revisions.of(live).as_ref());
+        let live = self
+            .memory
+            .live
+            .and_then(|live| self.memory.revisions.of(live).as_ref());
         live != Some(&self.wanted.revision)
     }
 
@@ -141,7 +149,9 @@ impl Pass<'_> {
                 Some(others) => (Reason::AwaitingOthers, format!("{to} is ready and waits: {others}")),
                 None => (
                     Reason::AwaitingPromotion,
-                    format!("{to} is ready and waits for a person, without a deadline: kubectl annotate it plexica.io/promote=<any new value>"),
+                    format!(
+                        "{to} is ready and waits for a person, without a deadline: kubectl annotate it plexica.io/promote=<any new value>"
+                    ),
                 ),
             },
             Step::Switching => (Reason::Switching, format!("requests are being led to {to}")),
@@ -230,6 +240,10 @@ impl Pass<'_> {
             .then(|| self.deployed(transition.to)?.ready_since)
             .flatten()
             .map(|since| later(since, self.wanted.policy.promotion_delay));
-        [transition.deadline, soaked].into_iter().flatten().filter(|due| *due > self.now).min()
+        [transition.deadline, soaked]
+            .into_iter()
+            .flatten()
+            .filter(|due| *due > self.now)
+            .min()
     }
 }

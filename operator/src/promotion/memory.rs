@@ -121,7 +121,12 @@ impl Memory {
 
     /// Remembers how a transition ended.
     pub fn ended(&mut self, transition: &Transition, result: TransitionResult, at: Timestamp) {
-        let version = |slot: Slot| self.revisions.of(slot).as_ref().map(|revision| revision.version.clone());
+        let version = |slot: Slot| {
+            self.revisions
+                .of(slot)
+                .as_ref()
+                .map(|revision| revision.version.clone())
+        };
         self.history.retain(|ended| ended.id != transition.id);
         self.history.insert(
             0,

@@ -8,12 +8,12 @@
 //! another observation.
 
 mod action;
+mod candidate;
 mod decide;
 mod explain;
 mod facts;
 mod memory;
 mod rollback;
-mod candidate;
 mod standby;
 #[cfg(test)]
 mod tests;

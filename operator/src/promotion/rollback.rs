@@ -40,8 +40,16 @@ impl Pass<'_> {
     /// Why there is no way back, by the first check that fails; `None` if there is one.
     pub fn blocked(&self) -> Option<Reason> {
         let Some(transition) = &self.memory.transition else {
-            let former = self.memory.history.iter().any(|ended| ended.result == TransitionResult::Promoted);
-            return Some(if former { Reason::WindowClosed } else { Reason::NoFormerVersion });
+            let former = self
+                .memory
+                .history
+                .iter()
+                .any(|ended| ended.result == TransitionResult::Promoted);
+            return Some(if former {
+                Reason::WindowClosed
+            } else {
+                Reason::NoFormerVersion
+            });
         };
         let Some(former) = transition.from else {
             return Some(Reason::NoFormerVersion);

@@ -69,7 +69,7 @@ impl Pass<'_> {
             if deployed.rejected != rejected {
                 let shape = Shape {
                     rejected,
-                    ..self.standby_of(deployed, 0)
+                    ..of_size(deployed, 0)
                 };
                 return Some(self.reshape(former, shape));
             }
@@ -84,7 +84,7 @@ impl Pass<'_> {
             .div_ceil(DRAIN_STEPS);
         let shape = Shape {
             rejected,
-            ..self.standby_of(deployed, deployed.size.saturating_sub_unsigned(step).max(0))
+            ..of_size(deployed, deployed.size.saturating_sub_unsigned(step).max(0))
         };
         let mut decision = self.reshape(former, shape);
         if let Some(transition) = &mut decision.memory.transition {
@@ -119,22 +119,17 @@ impl Pass<'_> {
             cause: Cause::NewVersion,
             step: if goes { Step::Draining } else { Step::StandingBy },
             started_at: self.now,
-            deadline: Some(if goes { self.now } else { self.after(self.wanted.policy.rollback_window) }),
+            deadline: Some(if goes {
+                self.now
+            } else {
+                self.after(self.wanted.policy.rollback_window)
+            }),
         });
         Some(Decision::remember(memory))
     }
 
     fn standby(&self, deployed: &Deployed) -> Shape {
-        self.standby_of(deployed, self.wanted.size)
-    }
-
-    fn standby_of(&self, deployed: &Deployed, size: i32) -> Shape {
-        Shape {
-            revision: deployed.revision.clone(),
-            size,
-            recycled: deployed.recycled.clone(),
-            rejected: deployed.rejected,
-        }
+        of_size(deployed, self.wanted.size)
     }
 
     fn former_at(&self, transition: &Transition, step: Step, period: Duration) -> Decision {
@@ -151,5 +146,15 @@ impl Pass<'_> {
         let mut memory = self.memory.clone();
         memory.transition = None;
         Decision::remember(memory)
+    }
+}
+
+/// What a slot is, of another size.
+fn of_size(deployed: &Deployed, size: i32) -> Shape {
+    Shape {
+        revision: deployed.revision.clone(),
+        size,
+        recycled: deployed.recycled.clone(),
+        rejected: deployed.rejected,
     }
 }

@@ -7,9 +7,7 @@ use std::{
 
 use futures::{StreamExt, stream};
 use k8s_openapi::{
-    api::{
-        apps::v1::Deployment, core::v1::Service, discovery::v1::EndpointSlice, networking::v1::NetworkPolicy,
-    },
+    api::{apps::v1::Deployment, core::v1::Service, discovery::v1::EndpointSlice, networking::v1::NetworkPolicy},
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use kube::{

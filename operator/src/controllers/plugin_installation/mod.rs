@@ -99,7 +99,10 @@ async fn pass(guard: &Root<PluginInstallation>, ctx: &Context) -> Result<Passed,
             } else {
                 objects.succeeded(meta);
                 let resync = spread(ctx.platform.resync_interval, rand::random());
-                (None, Action::requeue(findings.wait().map_or(resync, |wait| wait.min(resync))))
+                (
+                    None,
+                    Action::requeue(findings.wait().map_or(resync, |wait| wait.min(resync))),
+                )
             };
             report::findings(installation, &findings, due, ctx).await?;
             Ok((action, worst.map_or("ok", report::label)))

@@ -156,7 +156,9 @@ fn former(installation: &PluginInstallation, id: &PluginId, chosen: &str, world:
     let held = slots.into_iter().flat_map(|slots| [&slots.a, &slots.b]).flatten();
     let versions = held.filter(|slot| slot.version != chosen);
     let versions = versions.filter_map(|slot| Version::parse(&slot.version).ok());
-    versions.filter_map(|version| release(world, id, &version).ok()).collect()
+    versions
+        .filter_map(|version| release(world, id, &version).ok())
+        .collect()
 }
 
 /// Sessions that a plugin's login role may have at once: a few pods with a small pool each.

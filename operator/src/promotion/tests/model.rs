@@ -264,7 +264,11 @@ impl World {
         let mut world = self.clone();
         match event {
             Event::Pass | Event::KilledPass | Event::StalePass => {
-                let memory = if event == Event::StalePass { &self.before } else { &self.memory };
+                let memory = if event == Event::StalePass {
+                    &self.before
+                } else {
+                    &self.memory
+                };
                 let decision = self.decision(memory);
                 if let Err(rule) = super::search::check(self, memory, &decision) {
                     return Some(Err(rule));
@@ -415,7 +419,9 @@ impl World {
         }
         let (memory, truth) = (&self.memory, &mut self.truth);
         // A rollback that could not be done takes its rejection back.
-        truth.rejected.retain(|number| memory.rejection(&revision(*number)).is_some() || truth.is_forgotten);
+        truth
+            .rejected
+            .retain(|number| memory.rejection(&revision(*number)).is_some() || truth.is_forgotten);
         self.memory.carried_out = CarriedOut::default();
         self.before.carried_out = CarriedOut::default();
     }
@@ -428,7 +434,10 @@ impl World {
             }
         }
         for memory in [&mut self.memory, &mut self.before] {
-            let deadline = memory.transition.as_mut().and_then(|transition| transition.deadline.as_mut());
+            let deadline = memory
+                .transition
+                .as_mut()
+                .and_then(|transition| transition.deadline.as_mut());
             if let Some(deadline) = deadline {
                 *deadline -= TICK;
             }
@@ -442,7 +451,12 @@ impl World {
             if let Some(place) = self.slots.of_mut(slot)
                 && let Some(recycled) = &mut place.recycled
             {
-                *recycled = if Some(&*recycled) == current.as_ref() { "now" } else { "once" }.to_owned();
+                *recycled = if Some(&*recycled) == current.as_ref() {
+                    "now"
+                } else {
+                    "once"
+                }
+                .to_owned();
             }
         }
         for memory in [&mut self.memory, &mut self.before] {
@@ -454,7 +468,9 @@ impl World {
                     *deadline = (*deadline).max(now());
                 }
             }
-            memory.history.retain(|ended| ended.result == TransitionResult::Promoted);
+            memory
+                .history
+                .retain(|ended| ended.result == TransitionResult::Promoted);
             memory.history.truncate(1);
             for ended in &mut memory.history {
                 let (cause, result) = (ended.cause, ended.result);
@@ -477,10 +493,17 @@ impl World {
     pub fn is_at_rest(&self) -> Result<(), String> {
         let live = self.memory.live.ok_or("nothing is live")?;
         let place = self.slots.of(live).as_ref().ok_or("the live Deployment is missing")?;
-        let waits = self.memory.transition.as_ref().is_some_and(|t| t.step == Step::AwaitingPromotion);
+        let waits = self
+            .memory
+            .transition
+            .as_ref()
+            .is_some_and(|t| t.step == Step::AwaitingPromotion);
         let rejected = self.memory.rejection(&revision(self.wanted)).is_some();
-        if place.revision != self.wanted && !rejected && !(waits && !self.auto) {
-            return Err(format!("revision {} is live, {} is wanted", place.revision, self.wanted));
+        if place.revision != self.wanted && !rejected && (self.auto || !waits) {
+            return Err(format!(
+                "revision {} is live, {} is wanted",
+                place.revision, self.wanted
+            ));
         }
         if self.selector != Some(Selected::Slot(live)) || self.mark != Some(live) {
             return Err("the Service leads elsewhere".into());

@@ -16,9 +16,7 @@ const PATIENCE: usize = 120;
 /// The rules that every write keeps.
 pub fn check(world: &World, memory: &Memory, decision: &Decision) -> Result<(), String> {
     let observed = world.observed();
-    let reached = |slot: Slot| {
-        world.selector == Some(Selected::Slot(slot)) || observed.endpoints.of(slot).named > 0
-    };
+    let reached = |slot: Slot| world.selector == Some(Selected::Slot(slot)) || observed.endpoints.of(slot).named > 0;
     match &decision.action {
         Action::Remember => {}
         Action::Install { slot, .. } => {
@@ -30,7 +28,9 @@ pub fn check(world: &World, memory: &Memory, decision: &Decision) -> Result<(), 
         Action::Repair(slot) => {
             let is_live = world.truth.live.is_none_or(|live| live == *slot);
             // Between intent and outcome both slots are recorded.
-            let mut known = [&world.memory, memory].into_iter().filter_map(|memory| memory.transition.as_ref());
+            let mut known = [&world.memory, memory]
+                .into_iter()
+                .filter_map(|memory| memory.transition.as_ref());
             let is_intended = known.any(|transition| transition.step == Step::Switching);
             if !is_live && !is_intended && !world.truth.is_lost {
                 return Err("a changed Service leads to the recorded live slot again".into());
@@ -58,7 +58,9 @@ pub fn check(world: &World, memory: &Memory, decision: &Decision) -> Result<(), 
         }
         Action::Reshape { slot, shape } => {
             let before = world.slots.of(*slot).as_ref();
-            let Some(before) = before.filter(|before| before.size > 0) else { return Ok(()) };
+            let Some(before) = before.filter(|before| before.size > 0) else {
+                return Ok(());
+            };
             let takes_away = shape.size < before.size || shape.revision != revision(before.revision);
             if takes_away && reached(*slot) {
                 return Err("a slot that requests reach is not taken away".into());
@@ -76,9 +78,18 @@ pub fn check(world: &World, memory: &Memory, decision: &Decision) -> Result<(), 
     if let Some(intent) = &decision.memory.transition
         && intent.step == Step::Switching
         && !intent.is_rollback()
-        && world.memory.transition.as_ref().is_none_or(|t| t.step != Step::Switching)
+        && world
+            .memory
+            .transition
+            .as_ref()
+            .is_none_or(|t| t.step != Step::Switching)
     {
-        let has_soaked = world.slots.of(intent.to).as_ref().and_then(|place| place.ready).is_some_and(|age| age >= 1);
+        let has_soaked = world
+            .slots
+            .of(intent.to)
+            .as_ref()
+            .and_then(|place| place.ready)
+            .is_some_and(|age| age >= 1);
         let asked = world.requests.0;
         if !(asked || has_soaked && world.auto) {
             return Err("what did not soak is not promoted unasked".into());
@@ -169,10 +180,16 @@ fn comes_to_rest(world: &World) -> Result<(), String> {
 
 fn all(auto: bool, auto_rollback: bool, faults: u8, wishes: u8) {
     let start = Instant::now();
-    let limit = std::env::var("PLEXICA_WORLDS").ok().and_then(|limit| limit.parse().ok()).unwrap_or(2_000_000);
+    let limit = std::env::var("PLEXICA_WORLDS")
+        .ok()
+        .and_then(|limit| limit.parse().ok())
+        .unwrap_or(2_000_000);
     let worlds = search(World::new(auto, auto_rollback, Left { faults, wishes }), limit);
     println!("{worlds} worlds in {:.1} s", start.elapsed().as_secs_f64());
-    assert!(worlds < limit, "more than {limit} worlds: not all of them were looked at");
+    assert!(
+        worlds < limit,
+        "more than {limit} worlds: not all of them were looked at"
+    );
 }
 
 #[test]

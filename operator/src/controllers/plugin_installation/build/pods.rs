@@ -7,8 +7,9 @@ use k8s_openapi::{
         apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment},
         core::v1::{
             Capabilities, Container, ContainerPort, EmptyDirVolumeSource, EnvVar, EnvVarSource, HTTPGetAction,
-            PodSecurityContext, PodSpec, PodTemplateSpec, Probe, ResourceRequirements, SeccompProfile,
-            SecretKeySelector, SecurityContext, TopologySpreadConstraint, Volume, VolumeMount,
+            Lifecycle, LifecycleHandler, PodSecurityContext, PodSpec, PodTemplateSpec, Probe, ResourceRequirements,
+            SeccompProfile, SecretKeySelector, SecurityContext, SleepAction, TopologySpreadConstraint, Volume,
+            VolumeMount,
         },
     },
     apimachinery::pkg::{
@@ -31,7 +32,10 @@ use super::{
 const USER: i64 = 65532;
 /// Name of the container.
 const CONTAINER: &str = "plugin";
-/// How long a pod may take to finish its requests.
+/// How long a pod that is to end is not told so yet: proxies need up to a second to lead nobody there any more, and a
+/// server that does not know better closes its socket as soon as it is told.
+const UNTOLD_SECONDS: i64 = 3;
+/// How long a pod may take to finish its requests, that time included.
 const GRACE_SECONDS: i64 = 30;
 
 /// The pods of a slot: what a Deployment for one tenant and one for all have in common, and where they differ.
@@ -170,6 +174,15 @@ fn container(pods: &Pods<'_>) -> Container {
             period_seconds: Some(1),
             failure_threshold: Some(i32::try_from(startup).unwrap_or(i32::MAX)),
             ..probe(&api.health_check, &runtime.probes.liveness)
+        }),
+        lifecycle: Some(Lifecycle {
+            pre_stop: Some(LifecycleHandler {
+                sleep: Some(SleepAction {
+                    seconds: UNTOLD_SECONDS,
+                }),
+                ..LifecycleHandler::default()
+            }),
+            ..Lifecycle::default()
         }),
         security_context: Some(SecurityContext {
             allow_privilege_escalation: Some(false),

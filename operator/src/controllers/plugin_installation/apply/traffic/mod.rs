@@ -105,7 +105,10 @@ pub async fn go_on(
     let Some(live) = memory.live.and_then(|live| memory.revisions.of(live).clone()) else {
         return Ok(());
     };
-    let candidate = memory.transition.as_ref().filter(|transition| transition.is_before_switch());
+    let candidate = memory
+        .transition
+        .as_ref()
+        .filter(|transition| transition.is_before_switch());
     let is_current = status.observed_generation == installation.metadata.generation;
     let revision = match candidate {
         // Perhaps another configuration is wanted: that has to be read first.
@@ -216,7 +219,8 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
         loop {
             let seen = observe(self.wanted, memory.transition.is_some(), self.ctx).await?;
             let requests = (self.requests)(&memory);
-            let Decision { action, memory: next } = decide(&seen.observed, &self.goal, &requests, &memory, Timestamp::now());
+            let Decision { action, memory: next } =
+                decide(&seen.observed, &self.goal, &requests, &memory, Timestamp::now());
             decisions += 1;
             let is_at_rest = action == Action::Remember && next == memory;
             let lacks_means = self.means.is_none() && matches!(action, Action::Install { .. } | Action::Reshape { .. });
@@ -227,18 +231,17 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
                 // The intent is written down before anything moves.
                 self.write_down(&memory, steps).await?;
             }
-            match self.act(&action, &seen).await? {
-                Ok(()) => memory = next,
-                Err(Overtaken) => {
-                    conflicts += 1;
-                    if conflicts > CONFLICTS {
-                        return Err(Outcome::Waiting(
-                            Reason::ApiUnavailable,
-                            "somebody else writes to the plugin's objects all the time".to_owned(),
-                        ));
-                    }
+            if let Err(Overtaken) = self.act(&action, &seen).await? {
+                conflicts += 1;
+                if conflicts > CONFLICTS {
+                    return Err(Outcome::Waiting(
+                        Reason::ApiUnavailable,
+                        "somebody else writes to the plugin's objects all the time".to_owned(),
+                    ));
                 }
+                continue;
             }
+            memory = next;
             // One thing is done; whatever follows is decided by what is seen then.
             if matches!(action, Action::Install { .. } | Action::Reshape { .. }) {
                 let seen = observe(self.wanted, memory.transition.is_some(), self.ctx).await?;
@@ -293,8 +296,7 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Serialize + DeserializeOwned,
     {
-        let api: Api<K> =
-            Api::namespaced(self.ctx.objects.client.clone(), self.wanted.slug.namespace().as_str());
+        let api: Api<K> = Api::namespaced(self.ctx.objects.client.clone(), self.wanted.slug.namespace().as_str());
         let params = PatchParams::apply(FieldManager::Objects.as_ref()).force();
         match within(api.patch(&declared.name_any(), &params, &Patch::Apply(declared))).await {
             Ok(_) => Ok(Ok(())),
@@ -325,9 +327,16 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
             return Ok(());
         };
         if seen.observed.selector == Selector::Slot(slot) {
-            self.set_right(service, build::live_service(self.wanted, slot, true)).await?;
+            self.set_right(service, build::live_service(self.wanted, slot, true))
+                .await?;
         }
-        if seen.observed.slots.of(slot.other()).as_ref().is_some_and(|other| other.size > 0) {
+        if seen
+            .observed
+            .slots
+            .of(slot.other())
+            .as_ref()
+            .is_some_and(|other| other.size > 0)
+        {
             make(&build::yellow_service(self.wanted, slot.other()), self.ctx).await?;
         }
         Ok(())
@@ -349,16 +358,25 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
     /// The Deployment of a slot. What it ran before it runs again from the release that it is of.
     async fn deployment(&self, slot: Slot, shape: &Shape, live: Option<&Deployment>) -> Result<Deployment, Outcome> {
         let Some(means) = &self.means else {
-            return Err(Outcome::Waiting(Reason::PodsStarting, "the configuration was not reached".to_owned()));
+            return Err(Outcome::Waiting(
+                Reason::PodsStarting,
+                "the configuration was not reached".to_owned(),
+            ));
         };
         let wanted = self.wanted;
         let version = &shape.revision.version;
-        let plugin = [&wanted.plugin].into_iter().chain(&wanted.former).find(|plugin| plugin.spec.version == *version);
+        let plugin = [&wanted.plugin]
+            .into_iter()
+            .chain(&wanted.former)
+            .find(|plugin| plugin.spec.version == *version);
         let Some(plugin) = plugin else {
             let id = &wanted.id;
             return Err(Outcome::Blocked(
                 Reason::PluginUnknown,
-                format!("slot {} runs {id} {version}, and its Plugin is not there any more: apply Plugin {id}-{version} again", slot.as_ref()),
+                format!(
+                    "slot {} runs {id} {version}, and its Plugin is not there any more: apply Plugin {id}-{version} again",
+                    slot.as_ref()
+                ),
             ));
         };
         let config = if shape.revision.config_hash == means.config.hash() {
@@ -374,7 +392,11 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
                 slot,
                 shape,
                 plugin,
-                providers: if *version == wanted.plugin.spec.version { &wanted.providers } else { &needed },
+                providers: if *version == wanted.plugin.spec.version {
+                    &wanted.providers
+                } else {
+                    &needed
+                },
                 config,
                 credential: &means.credential.id,
             },
@@ -383,10 +405,14 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
 
     /// The plugins that a former release is told the addresses of.
     fn providers(&self, plugin: &plexica_crds::Plugin) -> Vec<PluginId> {
-        let named = plugin.spec.dependencies.iter().filter(|dependency| match dependency.kind {
-            DependencyKind::Required => true,
-            DependencyKind::Optional => self.wanted.installed.contains(&dependency.plugin),
-        });
+        let named = plugin
+            .spec
+            .dependencies
+            .iter()
+            .filter(|dependency| match dependency.kind {
+                DependencyKind::Required => true,
+                DependencyKind::Optional => self.wanted.installed.contains(&dependency.plugin),
+            });
         named.map(|dependency| dependency.plugin.clone()).collect()
     }
 
@@ -394,15 +420,17 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
     async fn former_config(&self, shape: &Shape, live: Option<&Deployment>) -> Result<Volume, Outcome> {
         let name = build::config_name(&self.wanted.id, &shape.revision.config_hash);
         let volumes = live.and_then(|live| live.spec.as_ref()?.template.spec.as_ref()?.volumes.as_ref());
-        let present = volumes.into_iter().flatten().find(|volume| volume.name == build::CONFIG_VOLUME);
-        let is_secret = match present {
-            Some(volume) => volume.secret.is_some(),
-            None => {
-                let namespace = self.wanted.slug.namespace();
-                let api: Api<ConfigMap> = Api::namespaced(self.ctx.objects.client.clone(), namespace.as_str());
-                let found = within(api.get_opt(&name)).await;
-                found.map_err(|error| report::api_outcome(&error))?.is_none()
-            }
+        let present = volumes
+            .into_iter()
+            .flatten()
+            .find(|volume| volume.name == build::CONFIG_VOLUME);
+        let is_secret = if let Some(volume) = present {
+            volume.secret.is_some()
+        } else {
+            let namespace = self.wanted.slug.namespace();
+            let api: Api<ConfigMap> = Api::namespaced(self.ctx.objects.client.clone(), namespace.as_str());
+            let found = within(api.get_opt(&name)).await;
+            found.map_err(|error| report::api_outcome(&error))?.is_none()
         };
         Ok(build::volume_of(name, is_secret))
     }

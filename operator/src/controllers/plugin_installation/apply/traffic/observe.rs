@@ -8,11 +8,7 @@ use k8s_openapi::api::{
     core::v1::{Pod, Service},
     discovery::v1::EndpointSlice,
 };
-use kube::{
-    Api, Resource, ResourceExt,
-    api::ListParams,
-    core::NamespaceResourceScope,
-};
+use kube::{Api, Resource, ResourceExt, api::ListParams, core::NamespaceResourceScope};
 use plexica_crds::{
     LABEL_TENANT_ID,
     names::Slot,
@@ -64,7 +60,9 @@ pub async fn observe(wanted: &Wanted, is_under_way: bool, ctx: &Context) -> Resu
         slot_of(mark)
     });
     let observed = Observed {
-        selector: service.as_ref().map_or(Selector::Absent, |service| selector(wanted, service)),
+        selector: service
+            .as_ref()
+            .map_or(Selector::Absent, |service| selector(wanted, service)),
         mark,
         slots: PerSlot {
             a: a.as_ref().map(|deployment| deployed(deployment, Slot::A, known)),
@@ -92,9 +90,7 @@ where
         bears(LABEL_TENANT_ID, &wanted.owner.tenant_id.to_string()) && bears(LABEL_PLUGIN, wanted.id.as_str())
     };
     match found {
-        Some(found) if !ours(&found) => {
-            Err(report::not_owned(&format!("{} {name}", K::kind(&())), Reason::NotOwned))
-        }
+        Some(found) if !ours(&found) => Err(report::not_owned(&format!("{} {name}", K::kind(&())), Reason::NotOwned)),
         found => Ok(found),
     }
 }
@@ -198,7 +194,10 @@ fn ready_since(pod: &Pod) -> Option<Timestamp> {
 /// Which slots the live Service's EndpointSlices name, by the pods that they refer to. One that is gone already is found by
 /// its name.
 fn endpoints(slices: &[EndpointSlice], pods: &[Pod]) -> PerSlot<Endpoints> {
-    let slots: BTreeMap<_, _> = pods.iter().filter_map(|pod| Some((pod.uid()?, slot_of_pod(pod)?))).collect();
+    let slots: BTreeMap<_, _> = pods
+        .iter()
+        .filter_map(|pod| Some((pod.uid()?, slot_of_pod(pod)?)))
+        .collect();
     let mut found = PerSlot::<Endpoints>::default();
     for endpoint in slices.iter().flat_map(|slice| &slice.endpoints) {
         let Some(target) = &endpoint.target_ref else { continue };
