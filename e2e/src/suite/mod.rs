@@ -27,6 +27,7 @@ mod ownership;
 mod permissions;
 mod plugins;
 mod plugins_refused;
+mod promotions;
 mod realm;
 pub mod releases;
 mod retention;
@@ -112,6 +113,7 @@ fn all() -> Vec<Case> {
         kubernetes::cases(),
         plugins::cases(),
         plugins_refused::cases(),
+        promotions::cases(),
         retention::cases(),
         deletion::cases(),
         suspension::cases(),

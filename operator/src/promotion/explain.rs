@@ -1,6 +1,6 @@
 //! Why an installation is where it is, for people: what it waits for, until when, and whether there is a way back.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, time::Duration};
 
 use jiff::Timestamp;
 use plexica_crds::{
@@ -17,6 +17,9 @@ use super::{
     facts::{Observed, Requests, Wanted},
     memory::{Memory, Transition},
 };
+
+/// How often it is looked whether a drained slot is empty.
+const LOOKED_FOR: Duration = Duration::from_secs(2);
 
 /// What is said of a traffic light.
 #[derive(Clone, Debug, PartialEq)]
