@@ -9,7 +9,13 @@ use kube::CustomResourceExt;
 use serde_json::{Value, json};
 use strum::{EnumMessage, IntoEnumIterator};
 
-use crate::{Plugin, PluginInstallation, Tenant, condition::ConditionType, plugin, plugin_installation, tenant};
+use crate::{
+    Plugin, PluginInstallation, Tenant,
+    condition::ConditionType,
+    plugin,
+    plugin_installation::{self, MOVES, Step},
+    tenant,
+};
 
 /// First lines of a generated file.
 const HEADER: &str = "# Generated from crds/src by `cargo dev generate`: do not edit.\n";
@@ -81,6 +87,26 @@ pub fn references() -> Result<Vec<(&'static str, String)>, String> {
     .collect()
 }
 
+/// The steps of a release and how it goes from one to the next, for docs/releases.md: a diagram of the usual way, and
+/// tables of all.
+pub fn release_steps() -> String {
+    let mut text = String::from("```mermaid\nstateDiagram-v2\n");
+    let name = |step: Option<Step>| step.map_or_else(|| "[*]".to_owned(), |step| step.as_ref().to_owned());
+    for drawn in MOVES.iter().filter(|drawn| drawn.is_drawn) {
+        let _ = writeln!(text, "    {} --> {}: {}", name(drawn.from), name(drawn.to), drawn.when);
+    }
+    text += "```\n\n| step | what happens |\n|---|---|\n";
+    for step in Step::iter() {
+        let _ = writeln!(text, "| {} | {} |", step.as_ref(), self::text(step.get_documentation()));
+    }
+    text += "\n| from | to | when |\n|---|---|---|\n";
+    let name = |step: Option<Step>| step.map_or_else(|| "nothing".to_owned(), |step| step.as_ref().to_owned());
+    for each in MOVES {
+        let _ = writeln!(text, "| {} | {} | {} |", name(each.from), name(each.to), each.when);
+    }
+    text
+}
+
 /// Writes the conditions of one resource.
 fn table<T>(kind: &str, page: &mut String)
 where
@@ -137,6 +163,10 @@ mod tests {
     use super::*;
     use std::{fs, path::Path};
 
+    /// Between these lines of the guide of releases stands what is generated.
+    const STEPS_BEGIN: &str = "<!-- Generated from crds/src/plugin_installation/{traffic,moves}.rs by `cargo dev generate`: do not edit. -->\n";
+    const STEPS_END: &str = "<!-- End of what is generated. -->\n";
+
     /// Compares a checked-in file with what the code says, or writes it: `PLEXICA_GENERATE=1 cargo test -p
     /// plexica-crds`, which is what `cargo dev generate` runs.
     fn assert_checked_in(file: &Path, text: &str) {
@@ -165,6 +195,21 @@ mod tests {
         for (file, text) in references().unwrap() {
             assert_checked_in(&folder.join(file), &text);
         }
+    }
+
+    #[test]
+    fn the_steps_in_the_guide_of_releases_are_those_of_the_code() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/releases.md");
+        let page = fs::read_to_string(&file).unwrap();
+        let (before, rest) = page.split_once(STEPS_BEGIN).unwrap();
+        let (_, after) = rest.split_once(STEPS_END).unwrap();
+        let steps = release_steps();
+        assert_checked_in(&file, &format!("{before}{STEPS_BEGIN}{steps}{STEPS_END}{after}"));
+    }
+
+    #[test]
+    fn mermaid_takes_no_move_for_its_own() {
+        assert!(MOVES.iter().all(|each| !each.when.contains([':', ';', '#', '|'])));
     }
 
     #[test]

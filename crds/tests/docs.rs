@@ -6,11 +6,13 @@ use std::path::Path;
 use kube::{CustomResourceExt, core::cel};
 use plexica_crds::{
     Plugin, PluginInstallation, Tenant,
+    condition::ConditionType as _,
     plugin::validation::{ValidatedManifest, check_plugin},
-    plugin_installation::{configuration, validation::violations},
+    plugin_installation::{conditions::Type, configuration, validation::violations},
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
+use strum::EnumMessage as _;
 
 const PAGES: [&str; 3] = ["README.md", "docs/writing-a-plugin.md", "docs/installing-a-plugin.md"];
 
@@ -118,4 +120,38 @@ fn the_installations_of_the_guide_fit_their_plugin() {
 #[test]
 fn the_tenants_of_the_pages_are_admitted() {
     assert!(!objects::<Tenant>("Tenant").unwrap().is_empty());
+}
+
+/// A text on one line.
+fn words(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn the_runbook_has_a_heading_for_each_reason_and_begins_with_what_it_means() {
+    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/runbook.md")).unwrap();
+    let told: Vec<_> = page.split("\n## ").skip(1).collect();
+    let types = [
+        Type::Promoted,
+        Type::RollbackAvailable,
+        Type::VersionRejected,
+        Type::TrafficDrift,
+    ];
+    assert_eq!(told.len(), types.len());
+    for (type_, section) in types.into_iter().zip(told) {
+        let mut sections = section.split("\n### ");
+        assert_eq!(sections.next().map(str::trim), Some(type_.as_ref()));
+        let sections: Vec<_> = sections.collect();
+        assert_eq!(sections.len(), type_.reasons().len(), "{type_:?}");
+        for (reason, section) in type_.reasons().iter().zip(sections) {
+            let (heading, text) = section.split_once('\n').unwrap();
+            assert_eq!(heading.trim_end_matches(" †"), reason.as_ref(), "{type_:?}");
+            let meaning = words(reason.get_documentation().unwrap());
+            assert!(words(text).starts_with(&meaning), "{type_:?} {reason:?}: {meaning}");
+            assert!(
+                text.contains("\n- Look at: ") && text.contains("\n- Do: "),
+                "{type_:?} {reason:?}"
+            );
+        }
+    }
 }

@@ -2,12 +2,14 @@
 
 pub mod conditions;
 pub mod configuration;
+mod moves;
 mod promotion;
 mod spec;
 mod status;
 mod traffic;
 pub mod validation;
 
+pub use moves::{MOVES, Move};
 pub use promotion::{ProbeSpec, PromotionSpec, RedSpec};
 pub use spec::{
     ConfigFormat, ConfigSource, DataPolicy, DependencyPolicy, KeyRef, PluginInstallation, PluginInstallationSpec,

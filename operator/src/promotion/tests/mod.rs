@@ -1,5 +1,7 @@
 //! The machine against its specification: named scenarios, and a search through everything that can happen.
 
+mod diagram;
 mod model;
 mod scenarios;
 mod search;
+mod stage;

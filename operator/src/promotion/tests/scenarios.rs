@@ -1,1 +1,7 @@
-//! What happens, by name.
+//! What happens, by name: the specification as scenarios on a [`Stage`](super::stage::Stage).
+
+mod explained;
+mod promotion;
+mod rollback;
+mod standby;
+mod tampering;

@@ -1,12 +1,16 @@
 //! Everything that can happen, in every order: each state that can be reached keeps the rules of design.md, and comes to
 //! rest once faults end.
 
-use std::{collections::HashMap, time::Instant};
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Instant,
+};
 
 use plexica_crds::{names::Slot, plugin_installation::Step};
 
 use super::{
     super::{Action, Decision, Memory},
+    diagram::{Pair, shown_move},
     model::{Event, Left, Selected, World, revision},
 };
 
@@ -102,10 +106,12 @@ pub fn check(world: &World, memory: &Memory, decision: &Decision) -> Result<(), 
 }
 
 /// What happened, and what was found.
-struct Search {
+pub struct Search {
     worlds: Vec<World>,
     came_by: Vec<Option<(usize, Event)>>,
     known: HashMap<World, usize>,
+    /// How the machine went from step to step.
+    pub moves: BTreeSet<Pair>,
 }
 
 impl Search {
@@ -128,12 +134,13 @@ impl Search {
     }
 }
 
-/// Searches all worlds from a beginning, up to a number; gives how many there were.
-fn search(beginning: World, limit: usize) -> usize {
+/// Searches all worlds from a beginning, up to a number.
+pub fn search(beginning: World, limit: usize) -> Search {
     let mut search = Search {
         worlds: vec![],
         came_by: vec![],
         known: HashMap::new(),
+        moves: BTreeSet::new(),
     };
     search.visit(beginning, None);
     let mut at = 0;
@@ -142,6 +149,8 @@ fn search(beginning: World, limit: usize) -> usize {
         if let Err(why) = comes_to_rest(&world) {
             panic!("never at rest after {}: {why}", search.path(at));
         }
+        let decided = world.decision(&world.memory);
+        search.moves.extend(shown_move(&world.memory, &decided.memory));
         for event in world.events() {
             match world.after(event) {
                 None => {}
@@ -151,7 +160,7 @@ fn search(beginning: World, limit: usize) -> usize {
         }
         at += 1;
     }
-    search.worlds.len()
+    search
 }
 
 /// Without faults and wishes, everything ends where it should.
@@ -184,7 +193,9 @@ fn all(auto: bool, auto_rollback: bool, faults: u8, wishes: u8) {
         .ok()
         .and_then(|limit| limit.parse().ok())
         .unwrap_or(2_000_000);
-    let worlds = search(World::new(auto, auto_rollback, Left { faults, wishes }), limit);
+    let worlds = search(World::new(auto, auto_rollback, Left { faults, wishes }), limit)
+        .worlds
+        .len();
     println!("{worlds} worlds in {:.1} s", start.elapsed().as_secs_f64());
     assert!(
         worlds < limit,

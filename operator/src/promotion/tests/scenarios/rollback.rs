@@ -1,0 +1,144 @@
+//! The way back.
+
+use plexica_crds::{
+    names::Slot,
+    plugin_installation::{Fault, Step, TransitionResult, conditions::Reason},
+};
+
+use super::super::stage::Stage;
+
+/// Asks for a rollback.
+fn ask(stage: &mut Stage) {
+    stage.requests.rollback = Some("back".into());
+}
+
+fn blocked_by(stage: &Stage) -> Option<String> {
+    stage.explain().rollback.blocked_by
+}
+
+#[test]
+fn rollback_is_one_write_and_no_waiting() {
+    let mut stage = Stage::at(Step::StandingBy);
+    ask(&mut stage);
+    assert_eq!(stage.rest(), ["switch: a"]);
+    assert_eq!(stage.live(), ("1.0.0", Slot::A));
+    assert_eq!(stage.memory.carried_out.rollback.as_deref(), Some("back"));
+}
+
+#[test]
+fn rollback_is_there_as_soon_as_the_switch_is_done() {
+    let mut stage = Stage::at(Step::Proving);
+    ask(&mut stage);
+    assert_eq!(stage.rest()[0], "switch: a");
+}
+
+#[test]
+fn rollback_asks_only_for_a_ready_standby_and_nothing_of_what_it_leaves() {
+    let mut stage = Stage::at(Step::StandingBy);
+    stage.fails(Slot::B);
+    stage.slot(Slot::A).ready = 1;
+    stage.slot(Slot::A).ready_since = None;
+    ask(&mut stage);
+    assert_eq!(stage.rest(), ["switch: a"]);
+}
+
+#[test]
+fn rollback_waits_for_a_standby_that_is_not_ready() {
+    let mut stage = Stage::at(Step::StandingBy);
+    stage.fails(Slot::A);
+    ask(&mut stage);
+    assert_eq!(stage.rest(), [""; 0]);
+    assert_eq!(blocked_by(&stage).as_deref(), Some(Reason::StandbyNotReady.as_ref()));
+    stage.ready(Slot::A);
+    assert_eq!(stage.rest(), ["switch: a"]);
+}
+
+#[test]
+fn what_is_gone_back_from_is_rejected_and_drained() {
+    let mut stage = Stage::at(Step::StandingBy);
+    ask(&mut stage);
+    stage.until(None);
+    assert_eq!(stage.rejected(), [("2.0.0", Fault::RolledBackByRequest)]);
+    assert_eq!((stage.slot(Slot::B).size, stage.slot(Slot::B).rejected), (0, true));
+    assert_eq!(stage.memory.history[0].result, TransitionResult::RolledBack);
+    stage.later(86_400);
+    assert_eq!(stage.rest(), [""; 0], "it is not tried again");
+}
+
+#[test]
+fn rollback_proves_its_switch_before_it_drains() {
+    let mut stage = Stage::at(Step::StandingBy);
+    stage.slices_follow();
+    ask(&mut stage);
+    assert_eq!(stage.rest(), ["switch: a"]);
+    assert_eq!(stage.step(), Some(Step::Proving));
+    stage.slices_follow();
+    assert_eq!(stage.rest(), ["b: 2.0.0 x3, rejected"]);
+}
+
+#[test]
+fn rollback_after_the_window_is_answered_by_window_closed_and_does_nothing_later() {
+    let mut stage = Stage::upgraded();
+    ask(&mut stage);
+    assert_eq!(stage.rest(), [""; 0]);
+    assert_eq!(blocked_by(&stage).as_deref(), Some(Reason::WindowClosed.as_ref()));
+    stage.want("3.0.0");
+    stage.until(Some(Step::StandingBy));
+    assert_eq!(stage.rest(), [""; 0]);
+    assert_eq!(stage.live(), ("3.0.0", Slot::A));
+}
+
+#[test]
+fn rollback_of_a_candidate_rejects_it_and_nothing_moves() {
+    let mut stage = Stage::at(Step::Soaking);
+    ask(&mut stage);
+    stage.until(None);
+    assert_eq!(stage.rejected(), [("2.0.0", Fault::RolledBackByRequest)]);
+    assert_eq!((stage.live(), stage.observed.mark), (("1.0.0", Slot::A), Some(Slot::A)));
+}
+
+#[test]
+fn rollback_whose_standby_fails_before_the_write_moves_and_rejects_nothing() {
+    let mut stage = Stage::at(Step::StandingBy);
+    ask(&mut stage);
+    stage.until(Some(Step::Switching));
+    stage.fails(Slot::A);
+    assert_eq!(stage.rest(), [""; 0]);
+    assert_eq!((stage.live(), stage.rejected()), (("2.0.0", Slot::B), vec![]));
+}
+
+#[test]
+fn after_a_contract_migration_there_is_no_way_back() {
+    let mut stage = Stage::at(Step::StandingBy);
+    stage.wanted.contracted = true;
+    ask(&mut stage);
+    assert_eq!(stage.rest(), [""; 0]);
+    assert_eq!(blocked_by(&stage).as_deref(), Some(Reason::Contracted.as_ref()));
+}
+
+#[test]
+fn what_fails_after_its_promotion_stays_live_unless_automatic_rollback_was_opted_in() {
+    let mut stage = Stage::at(Step::StandingBy);
+    stage.fails(Slot::B);
+    assert_eq!(stage.rest(), [""; 0]);
+    stage.wanted.policy.auto_rollback = true;
+    assert_eq!(stage.rest(), ["switch: a"]);
+    assert_eq!(stage.rejected(), [("2.0.0", Fault::FailedAfterPromotion)]);
+}
+
+#[test]
+fn automatic_rollback_leaves_alone_what_has_one_ready_pod() {
+    let mut stage = Stage::at(Step::StandingBy);
+    stage.wanted.policy.auto_rollback = true;
+    stage.fails(Slot::B);
+    stage.slot(Slot::B).ready = 1;
+    assert_eq!(stage.rest(), [""; 0]);
+}
+
+#[test]
+fn automatic_rollback_ends_with_the_window() {
+    let mut stage = Stage::upgraded();
+    stage.wanted.policy.auto_rollback = true;
+    stage.fails(Slot::B);
+    assert_eq!(stage.rest(), [""; 0]);
+}
