@@ -137,6 +137,10 @@ pub enum Reason {
     Switching,
     /// A rollback was asked for, or done by itself: what is live is not what is wanted.
     RolledBack,
+    /// What is wanted was rejected before it went live.
+    Rejected,
+    /// What is live has no ready pod, and what stands by has: no candidate takes its place. Go back first.
+    StandbyNeeded,
     /// The former version stands by.
     StandingBy,
     /// There was no former version.
@@ -251,6 +255,8 @@ impl ConditionType for Type {
                 R::AwaitingOthers,
                 R::Switching,
                 R::RolledBack,
+                R::Rejected,
+                R::StandbyNeeded,
                 R::Disabled,
                 R::TenantSuspended,
             ],

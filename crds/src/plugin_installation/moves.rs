@@ -46,7 +46,7 @@ pub const MOVES: &[Move] = {
         rare(Some(Deploying), Some(AwaitingPromotion), "its pods were ready for promotionDelay already"),
         rare(Some(Deploying), Some(Switching), "its pods were ready for promotionDelay already, or a promotion was asked for"),
         usual(Some(Deploying), Some(Draining), "rejected, or not wanted any more"),
-        rare(Some(Deploying), None, "GREEN failed before the candidate took the standby's place, which stands by again"),
+        rare(Some(Deploying), Some(StandingBy), "GREEN failed before the candidate took the standby's place, which stands by again"),
         usual(Some(Soaking), Some(Deploying), "a pod is not ready any more"),
         usual(Some(Soaking), Some(AwaitingPromotion), "promotionDelay is over, and auto is false"),
         usual(Some(Soaking), Some(Switching), "promotionDelay is over, or a promotion was asked for"),

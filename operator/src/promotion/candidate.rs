@@ -1,5 +1,6 @@
 //! A candidate on its way to being live: deployed, ready for long enough, and released.
 
+use jiff::Timestamp;
 use plexica_crds::{
     names::Slot,
     plugin_installation::{Cause, Fault, Step, TransitionResult},
@@ -29,6 +30,10 @@ impl Pass<'_> {
             let mut memory = self.memory.clone();
             memory.ended(transition, TransitionResult::Superseded, self.now);
             make_way(&mut memory, transition, self.now);
+            // What was asked for was this one's promotion.
+            if let Some(asked) = &self.requests.promote {
+                memory.carried_out.promote = Some(asked.clone());
+            }
             Decision::remember(memory)
         })
     }
@@ -109,9 +114,7 @@ impl Pass<'_> {
         // What stands by with this revision already needs no new pods.
         let same = deployed.filter(|deployed| deployed.revision == transition.revision);
         if same.is_none() && deployed.is_some_and(|deployed| self.is_needed_as_standby(deployed)) {
-            let mut memory = self.memory.clone();
-            memory.transition = None;
-            return Some(Decision::remember(memory));
+            return Some(self.stands_by_again(transition));
         }
         let shape = Shape {
             revision: transition.revision.clone(),
@@ -126,6 +129,21 @@ impl Pass<'_> {
             None => self.is_overdue(transition).or_else(|| self.has_flapped(transition)),
             Some(_) => self.is_ready(transition, deployed),
         }
+    }
+
+    fn stands_by_again(&self, transition: &Transition) -> Decision {
+        let mut memory = self.memory.clone();
+        memory.transition = transition.from.and_then(|live| {
+            Some(Transition {
+                from: Some(transition.to),
+                to: live,
+                revision: self.memory.revisions.of(live).clone()?,
+                step: Step::StandingBy,
+                deadline: Some(self.after(self.wanted.policy.rollback_window)),
+                ..transition.clone()
+            })
+        });
+        Decision::remember(memory)
     }
 
     fn is_overdue(&self, transition: &Transition) -> Option<Decision> {
@@ -156,7 +174,9 @@ impl Pass<'_> {
         let asked = self.requests.promote.as_ref();
         if !has_soaked && asked.is_none() {
             return self.is_overdue(transition).or_else(|| {
-                (transition.step != Step::Soaking).then(|| self.at_step(transition, Step::Soaking, |deadline| deadline))
+                let renewed = self.after(self.wanted.policy.progress_deadline);
+                let soaks = |deadline: Option<Timestamp>| deadline.or(Some(renewed));
+                (transition.step != Step::Soaking).then(|| self.at_step(transition, Step::Soaking, soaks))
             });
         }
         let is_released = self.wanted.policy.auto || asked.is_some();
@@ -175,7 +195,7 @@ impl Pass<'_> {
         &self,
         transition: &Transition,
         step: Step,
-        deadline: impl Fn(Option<jiff::Timestamp>) -> Option<jiff::Timestamp>,
+        deadline: impl Fn(Option<Timestamp>) -> Option<Timestamp>,
     ) -> Decision {
         let mut memory = self.memory.clone();
         memory.transition = Some(Transition {
@@ -193,7 +213,7 @@ pub(super) fn id(milliseconds: i64, to: Slot) -> String {
 }
 
 /// The candidate's slot is emptied.
-pub(super) fn make_way(memory: &mut Memory, transition: &Transition, now: jiff::Timestamp) {
+pub(super) fn make_way(memory: &mut Memory, transition: &Transition, now: Timestamp) {
     memory.transition = transition.from.map(|live| Transition {
         from: Some(transition.to),
         to: live,

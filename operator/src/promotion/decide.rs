@@ -233,12 +233,24 @@ impl Pass<'_> {
         self.observed.selector == Selector::Slot(slot) && self.observed.mark == Some(slot)
     }
 
-    /// The slot that is live, by what is written down: the Service's mark, which moves with its selector, else the status.
+    /// The slot that is live, by what is written down: the status, and the Service's mark, which moves with its selector.
+    /// Where they differ and no switch is announced, the status is an old one if all of the Service agrees and leads to
+    /// ready pods; else somebody changed the mark.
     pub fn recorded(&self) -> Slot {
-        self.observed
-            .mark
-            .or(self.memory.live)
-            .unwrap_or_else(|| self.most_likely())
+        let is_announced = |mark| {
+            self.transition(|step| step == Step::Switching)
+                .is_some_and(|t| t.to == mark)
+        };
+        let serves = |mark| {
+            let is_ready = self.deployed(mark).is_some_and(|deployed| deployed.ready > 0);
+            is_ready && self.observed.selector == Selector::Slot(mark)
+        };
+        match (self.observed.mark, self.memory.live) {
+            (Some(mark), Some(live)) if mark == live || is_announced(mark) || serves(mark) => mark,
+            (_, Some(live)) => live,
+            (Some(mark), None) => mark,
+            (None, None) => self.most_likely(),
+        }
     }
 
     /// Status and mark are lost, or not there yet: the slot that the Service leads to, if there is something, else one that

@@ -99,7 +99,7 @@ impl Pass<'_> {
                 let wanted = &self.wanted.revision.version;
                 (
                     Status::False,
-                    Reason::RolledBack,
+                    self.reason_not_live(),
                     format!(
                         "{live} is live; {wanted} was rejected and is not tried again until annotation plexica.io/retry or a change"
                     ),
@@ -116,8 +116,28 @@ impl Pass<'_> {
                     ),
                 )
             }
+            Some(transition) if self.is_something_else_wanted() => {
+                let wanted = &self.wanted.revision.version;
+                (
+                    Status::False,
+                    Reason::Soaking,
+                    format!("{wanted} comes next; {}", self.after_switch(transition, live)),
+                )
+            }
             Some(transition) => (Status::True, Reason::Live, self.after_switch(transition, live)),
             None => (Status::True, Reason::Live, format!("{live} is live")),
+        }
+    }
+
+    /// Why what was rejected is not live: it never was, or it is no more.
+    fn reason_not_live(&self) -> Reason {
+        match self
+            .memory
+            .rejection(&self.wanted.revision)
+            .map(|rejection| rejection.why)
+        {
+            Some(Fault::FailedAfterPromotion | Fault::RolledBackByRequest) => Reason::RolledBack,
+            Some(Fault::ProgressDeadlineExceeded) | None => Reason::Rejected,
         }
     }
 
@@ -204,7 +224,9 @@ impl Pass<'_> {
         let target = self.version_in(former).to_owned();
         let until = self
             .transition(|step| step == Step::StandingBy)
-            .and_then(|transition| transition.deadline);
+            .and_then(|transition| transition.deadline)
+            // It is kept for longer while what is live has no ready pod.
+            .filter(|until| *until > self.now);
         let summary = match blocked {
             None => until.map_or_else(|| target.clone(), |until| format!("{target} until {}", at(until))),
             Some(reason) => match reason {

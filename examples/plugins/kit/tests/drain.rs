@@ -124,6 +124,8 @@ async fn a_kept_connection_is_answered_once_more_and_then_left() {
         "{last}"
     );
     assert!(kept.is_closed().await);
+    // A client that sees the end closes its side.
+    drop(kept);
     running.await.unwrap();
     assert!(TcpStream::connect(address).await.is_err());
     assert_eq!(plugin.drain.phase(), Phase::Closing, "nothing was left to be cut");

@@ -213,7 +213,7 @@ fn applied(status: &mut PluginInstallationStatus, steps: &Steps, moment: Moment)
             status.config_hash.clone_from(&steps.config_hash);
         }
         if status.live_slot.is_some() {
-            statements.extend(traffic.explanation.statements.iter().cloned());
+            statements.extend(traffic.statements());
         }
         if status.phase == Some(Phase::Ready) {
             status.phase = traffic.explanation.phase.or(status.phase);
@@ -234,6 +234,9 @@ fn applied(status: &mut PluginInstallationStatus, steps: &Steps, moment: Moment)
                 .contains(&statement.type_)
         });
         statements.push(Type::Ready.says(Status::False, reason, message));
+        statements.push(Type::Promoted.says(Status::False, reason, message));
+        let way_back = "there is no former version";
+        statements.push(Type::RollbackAvailable.says(Status::False, Reason::NoFormerVersion, way_back));
         stopped(status);
     }
     statements

@@ -125,6 +125,8 @@ pub enum Event {
     DeleteService,
     /// Fault: somebody replaces the live Service by one that knows nothing of slots.
     ReplaceService,
+    /// Fault: somebody changes the mark.
+    Mark(Slot),
     /// Fault: somebody deletes a Deployment.
     DeleteDeployment(Slot),
     /// Fault: the status is emptied.
@@ -240,6 +242,7 @@ impl World {
                 events.extend([
                     Event::Flap(slot),
                     Event::DeleteDeployment(slot),
+                    Event::Mark(slot),
                     Event::Select(Some(Selected::Slot(slot))),
                 ]);
             }
@@ -270,6 +273,11 @@ impl World {
                     &self.memory
                 };
                 let decision = self.decision(memory);
+                // Before the one write it is made sure that the intent is the one that is recorded.
+                let is_refused = matches!(decision.action, Action::Switch { .. }) && *memory != self.memory;
+                if is_refused {
+                    return None;
+                }
                 if let Err(rule) = super::search::check(self, memory, &decision) {
                     return Some(Err(rule));
                 }
@@ -321,6 +329,12 @@ impl World {
                 world.left.faults -= 1;
                 self.selector?;
                 (world.selector, world.mark) = (Some(Selected::Foreign), None);
+                world.truth.is_lost |= world.memory.live.is_none();
+            }
+            Event::Mark(slot) => {
+                world.left.faults -= 1;
+                self.selector?;
+                world.mark = Some(slot);
                 world.truth.is_lost |= world.memory.live.is_none();
             }
             Event::DeleteDeployment(slot) => {

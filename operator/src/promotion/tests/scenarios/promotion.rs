@@ -254,7 +254,6 @@ fn wanting_what_is_live_again_ends_the_candidate_without_a_rejection() {
 }
 
 #[test]
-#[ignore = "a finding: a promotion that was asked for is kept for whatever replaces the candidate, which is then not soaked"]
 fn a_promotion_asked_for_of_one_candidate_is_not_one_of_the_next() {
     let mut stage = Stage::at(Step::Deploying);
     stage.wanted.policy.auto = false;
@@ -267,7 +266,6 @@ fn a_promotion_asked_for_of_one_candidate_is_not_one_of_the_next() {
 }
 
 #[test]
-#[ignore = "a finding: a flap that nobody saw leaves a candidate that awaited its promotion without a deadline for ever"]
 fn what_waits_and_flaps_unseen_has_a_deadline_again() {
     let mut stage = Stage::at(Step::AwaitingPromotion);
     stage.fails(Slot::B);

@@ -152,7 +152,6 @@ fn replicas_of_a_candidate_follow_the_spec_and_all_of_them_have_to_be_ready() {
 }
 
 #[test]
-#[ignore = "a finding: candidate and nothing take turns for as long as GREEN has no ready pod, and there is no way back"]
 fn a_standby_that_is_needed_again_stands_by() {
     let mut stage = Stage::at(Step::StandingBy);
     stage.want("3.0.0");

@@ -142,7 +142,6 @@ fn no_gate_is_skipped_when_the_status_is_lost() {
 }
 
 #[test]
-#[ignore = "a finding: the mark of the live Service alone is believed, whatever the selector and the status say"]
 fn a_changed_mark_is_set_right_and_promotes_nothing() {
     for mut stage in [Stage::at(Step::AwaitingPromotion), Stage::installed()] {
         stage.observed.mark = Some(Slot::B);
@@ -152,7 +151,6 @@ fn a_changed_mark_is_set_right_and_promotes_nothing() {
 }
 
 #[test]
-#[ignore = "a finding: an old manifest of the live Service leads requests to a slot without a pod"]
 fn an_old_manifest_of_the_service_leads_nobody_to_a_drained_slot() {
     let mut stage = Stage::upgraded();
     (stage.observed.selector, stage.observed.mark) = (Selector::Slot(Slot::A), Some(Slot::A));

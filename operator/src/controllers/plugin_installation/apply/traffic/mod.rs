@@ -3,6 +3,11 @@
 mod observe;
 mod remember;
 
+use std::{
+    fmt::Debug,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
 use jiff::Timestamp;
 use k8s_openapi::api::{
     apps::v1::Deployment,
@@ -15,15 +20,15 @@ use kube::{
 };
 use plexica_crds::{
     PluginInstallation,
+    condition::{ConditionType as _, Statement, Status},
     names::{PluginId, Slot},
     plugin::{DependencyKind, Sharing},
     plugin_installation::{
         PluginInstallationStatus,
-        conditions::{Outcome, Reason},
+        conditions::{Outcome, Reason, Type},
     },
 };
 use serde::{Serialize, de::DeserializeOwned};
-use std::fmt::Debug;
 
 use super::super::{
     Context,
@@ -59,6 +64,8 @@ pub struct Traffic {
     pub explanation: Explanation,
     /// Pods that are wanted of the live slot.
     pub size: i32,
+    /// The live Service was found changed by others, and leads to its slot again.
+    pub has_repaired: bool,
 }
 
 impl Traffic {
@@ -75,6 +82,17 @@ impl Traffic {
         let used = seen.chain(remembered.into_iter().flatten());
         let used = used.map(|revision| build::config_name(&wanted.id, &revision.config_hash));
         used.chain([config.to_owned()]).collect()
+    }
+
+    /// What is said of it.
+    pub fn statements(&self) -> Vec<Statement> {
+        let drift = if self.has_repaired {
+            let message = "the live Service was found changed or gone, and leads to its slot again";
+            Type::TrafficDrift.says(Status::True, Reason::Corrected, message)
+        } else {
+            Type::TrafficDrift.says(Status::False, Reason::InSync, "nothing was found changed by others")
+        };
+        self.explanation.statements.iter().cloned().chain([drift]).collect()
     }
 
     /// Writes all of it into a status.
@@ -130,6 +148,7 @@ pub async fn go_on(
                 retry: None,
             }
         },
+        has_repaired: AtomicBool::new(steps.traffic.as_ref().is_some_and(|traffic| traffic.has_repaired)),
         ctx,
     };
     let (memory, seen) = leads.until_rest(memory, steps).await?;
@@ -159,6 +178,7 @@ pub async fn lead(
         goal: goal(installation, wanted, revision),
         means: Some(means),
         requests: |memory: &Memory| remember::requests(installation, &memory.carried_out),
+        has_repaired: AtomicBool::new(steps.traffic.as_ref().is_some_and(|traffic| traffic.has_repaired)),
         ctx,
     };
     let (memory, seen) = leads.until_rest(memory, steps).await?;
@@ -209,6 +229,8 @@ struct Leads<'a, R> {
     /// Without them no pods are made.
     means: Option<Means<'a>>,
     requests: R,
+    /// The live Service was found changed.
+    has_repaired: AtomicBool,
     ctx: &'a Context,
 }
 
@@ -230,6 +252,9 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
             if matches!(action, Action::Switch { .. }) {
                 // The intent is written down before anything moves.
                 self.write_down(&memory, steps).await?;
+            }
+            if matches!(action, Action::Repair(_)) && memory.live.is_some() {
+                self.has_repaired.store(true, Ordering::Relaxed);
             }
             if let Err(Overtaken) = self.act(&action, &seen).await? {
                 conflicts += 1;
@@ -258,6 +283,9 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
             .unwrap_or_default();
         let mut after = before.clone();
         remember::write(&mut after, memory);
+        if before == after {
+            return self.is_written_down(memory).await;
+        }
         self.ctx
             .objects
             .write_status(self.installation.meta(), &before, &after)
@@ -265,6 +293,23 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
             .map_err(|error| Outcome::Waiting(Reason::ApiUnavailable, error.to_string()))?;
         steps.written = Some(after);
         Ok(())
+    }
+
+    /// The intent of an earlier pass is still the one that is recorded: a cache may show an old one.
+    async fn is_written_down(&self, memory: &Memory) -> Result<(), Outcome> {
+        let namespace = self.wanted.slug.namespace();
+        let api: Api<PluginInstallation> = Api::namespaced(self.ctx.objects.client.clone(), namespace.as_str());
+        let live = within(api.get_status(&self.installation.name_any()))
+            .await
+            .map_err(|error| report::api_outcome(&error))?;
+        let recorded = remember::memory(&live.status.unwrap_or_default());
+        if recorded.transition == memory.transition {
+            return Ok(());
+        }
+        Err(Outcome::Waiting(
+            Reason::Switching,
+            "the cache does not show the installation as it is".to_owned(),
+        ))
     }
 
     async fn act(&self, action: &Action, seen: &Seen) -> Result<Result<(), Overtaken>, Outcome> {
@@ -442,6 +487,7 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
             seen,
             explanation,
             size: self.goal.size,
+            has_repaired: self.has_repaired.load(Ordering::Relaxed),
         }
     }
 }
