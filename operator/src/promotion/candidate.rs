@@ -75,7 +75,7 @@ impl Pass<'_> {
             return None;
         }
         let same_version = |revision: &super::Revision| revision.version == self.wanted.revision.version;
-        let cause = match self.memory.revisions.of(live) {
+        let cause = match self.live_revision() {
             Some(revision) if same_version(revision) => Cause::NewConfiguration,
             _ => Cause::NewVersion,
         };
@@ -137,7 +137,7 @@ impl Pass<'_> {
             Some(Transition {
                 from: Some(transition.to),
                 to: live,
-                revision: self.memory.revisions.of(live).clone()?,
+                revision: self.live_revision().cloned()?,
                 step: Step::StandingBy,
                 deadline: Some(self.after(self.wanted.policy.rollback_window)),
                 ..transition.clone()

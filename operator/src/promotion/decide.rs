@@ -10,7 +10,7 @@ use plexica_crds::{
 
 use super::{
     action::{Action, Decision, Shape},
-    facts::{Deployed, Observed, Requests, Selector, Wanted},
+    facts::{Deployed, Observed, Requests, Revision, Selector, Wanted},
     memory::{Memory, Transition},
 };
 
@@ -180,11 +180,9 @@ impl Pass<'_> {
     fn live_slot_is_not_as_wanted(&self) -> Option<Decision> {
         let live = self.memory.live?;
         let deployed = self.deployed(live);
-        let present = deployed.map(|deployed| &deployed.revision);
-        let remembered = self.memory.revisions.of(live).as_ref();
         let shape = Shape {
             // If nobody knows what was live, and nothing is left of it, what is wanted is the best there is.
-            revision: remembered.or(present).unwrap_or(&self.wanted.revision).clone(),
+            revision: self.live_revision().unwrap_or(&self.wanted.revision).clone(),
             size: self.wanted.size,
             recycled: deployed.and_then(|deployed| deployed.recycled.clone()),
             rejected: false,
@@ -223,6 +221,13 @@ impl Pass<'_> {
         self.memory.transition.as_ref().filter(|transition| at(transition.step))
     }
 
+    /// What is live, as it is remembered; if that was lost, as it is deployed.
+    pub fn live_revision(&self) -> Option<&Revision> {
+        let live = self.memory.live?;
+        let deployed = self.deployed(live).map(|deployed| &deployed.revision);
+        self.memory.revisions.of(live).as_ref().or(deployed)
+    }
+
     /// What is deployed in a slot.
     pub fn deployed(&self, slot: Slot) -> Option<&Deployed> {
         self.observed.slots.of(slot).as_ref()
@@ -235,11 +240,12 @@ impl Pass<'_> {
 
     /// The slot that is live, by what is written down: the status, and the Service's mark, which moves with its selector.
     /// Where they differ and no switch is announced, the status is an old one if all of the Service agrees and leads to
-    /// ready pods; else somebody changed the mark.
+    /// ready pods; else somebody changed the mark, or an announced switch has not happened.
     pub fn recorded(&self) -> Slot {
-        let is_announced = |mark| {
-            self.transition(|step| step == Step::Switching)
-                .is_some_and(|t| t.to == mark)
+        let is_announced = |mark: Slot| {
+            let switching = self.transition(|step| step == Step::Switching);
+            // One write changes both.
+            switching.is_some_and(|t| t.to == mark) && self.observed.selector != Selector::Slot(mark.other())
         };
         let serves = |mark| {
             let is_ready = self.deployed(mark).is_some_and(|deployed| deployed.ready > 0);

@@ -265,7 +265,9 @@ impl Pass<'_> {
             .then(|| self.deployed(transition.to)?.ready_since)
             .flatten()
             .map(|since| later(since, self.wanted.policy.promotion_delay));
-        [transition.deadline, soaked]
+        // That the last pod is gone tells nobody.
+        let looked = (transition.step == Step::Draining).then(|| later(self.now, LOOKED_FOR));
+        [transition.deadline, soaked, looked]
             .into_iter()
             .flatten()
             .filter(|due| *due > self.now)

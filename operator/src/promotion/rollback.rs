@@ -80,7 +80,7 @@ impl Pass<'_> {
         let live = self.memory.live?;
         let to = live.other();
         let mut memory = self.memory.clone();
-        if let Some(left) = self.memory.revisions.of(live) {
+        if let Some(left) = self.live_revision() {
             memory.reject(left.clone(), why, self.now);
         }
         memory.transition = Some(Transition {

@@ -109,7 +109,7 @@ impl Pass<'_> {
             return None;
         }
         let goes = deployed.rejected || self.memory.rejection(&deployed.revision).is_some();
-        let live_revision = self.memory.revisions.of(live).clone()?;
+        let live_revision = self.live_revision().cloned()?;
         let mut memory = self.memory.clone();
         memory.transition = Some(Transition {
             id: id(self.now.as_millisecond(), live),

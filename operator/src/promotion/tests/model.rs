@@ -335,7 +335,8 @@ impl World {
                 world.left.faults -= 1;
                 self.selector?;
                 world.mark = Some(slot);
-                world.truth.is_lost |= world.memory.live.is_none();
+                // A pass that reads the status of before would know nothing else.
+                world.truth.is_lost |= world.memory.live.is_none() || world.before.live.is_none();
             }
             Event::DeleteDeployment(slot) => {
                 world.left.faults -= 1;
