@@ -53,10 +53,7 @@ impl Pass<'_> {
 
     /// Whether what is wanted is live or was rejected.
     fn has_no_candidate(&self) -> bool {
-        let live = self
-            .memory
-            .live
-            .and_then(|live| self.memory.revisions.of(live).as_ref());
+        let live = self.live_revision();
         live.is_none_or(|live| *live == self.wanted.revision) || self.memory.rejection(&self.wanted.revision).is_some()
     }
 

@@ -142,10 +142,7 @@ impl Pass<'_> {
     }
 
     fn is_something_else_wanted(&self) -> bool {
-        let live = self
-            .memory
-            .live
-            .and_then(|live| self.memory.revisions.of(live).as_ref());
+        let live = self.live_revision();
         live != Some(&self.wanted.revision)
     }
 

@@ -22,6 +22,10 @@ pub type Pair = (Option<Step>, Option<Step>);
 pub fn shown_move(before: &Memory, after: &Memory) -> Option<Pair> {
     let step = |memory: &Memory| memory.transition.as_ref().map(|transition| transition.step);
     let pair = (step(before), step(after));
+    if before.live != after.live && pair.1.is_none() {
+        // Somebody led the Service elsewhere by hand, mark and all: everything begins anew from there.
+        return None;
+    }
     let is_shown = MOVES.iter().any(|shown| (shown.from, shown.to) == pair);
     assert!(pair.0 == pair.1 || is_shown, "the diagram lacks {pair:?}");
     (pair.0 != pair.1).then_some(pair)

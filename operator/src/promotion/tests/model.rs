@@ -314,29 +314,10 @@ impl World {
                 world.left.faults -= 1;
                 world.slots.of_mut(slot).as_mut()?.ready.take()?;
             }
-            Event::Select(selected) => {
+            Event::Select(_) | Event::DeleteService | Event::ReplaceService | Event::Mark(_) => {
                 world.left.faults -= 1;
                 self.selector?;
-                world.selector = selected;
-            }
-            Event::DeleteService => {
-                world.left.faults -= 1;
-                self.selector?;
-                (world.selector, world.mark) = (None, None);
-                world.truth.is_lost |= world.memory.live.is_none();
-            }
-            Event::ReplaceService => {
-                world.left.faults -= 1;
-                self.selector?;
-                (world.selector, world.mark) = (Some(Selected::Foreign), None);
-                world.truth.is_lost |= world.memory.live.is_none();
-            }
-            Event::Mark(slot) => {
-                world.left.faults -= 1;
-                self.selector?;
-                world.mark = Some(slot);
-                // A pass that reads the status of before would know nothing else.
-                world.truth.is_lost |= world.memory.live.is_none() || world.before.live.is_none();
+                world.change_service(event);
             }
             Event::DeleteDeployment(slot) => {
                 world.left.faults -= 1;
@@ -365,6 +346,31 @@ impl World {
         }
         world.normalize();
         (world != *self).then_some(Ok(world))
+    }
+
+    /// Somebody changes the live Service.
+    fn change_service(&mut self, event: Event) {
+        // Whatever bears no status any more, or is not seen to, is known by the mark alone.
+        let mut is_lost = self.memory.live.is_none();
+        match event {
+            Event::Select(selected) => (self.selector, is_lost) = (selected, false),
+            Event::DeleteService => (self.selector, self.mark) = (None, None),
+            Event::ReplaceService => (self.selector, self.mark) = (Some(Selected::Foreign), None),
+            Event::Mark(slot) => {
+                self.mark = Some(slot);
+                is_lost |= self.before.live.is_none();
+            }
+            _ => return,
+        }
+        if matches!(event, Event::Select(_) | Event::Mark(_)) {
+            // Whoever changes both has switched by hand.
+            let led_to = self.mark.filter(|mark| self.selector == Some(Selected::Slot(*mark)));
+            is_lost |= led_to.is_some() && led_to != self.truth.live;
+            // And whoever changes them as an announced switch would, has done it.
+            let announced = self.memory.transition.as_ref().filter(|t| t.step == Step::Switching);
+            is_lost |= announced.is_some_and(|t| self.mark == Some(t.to));
+        }
+        self.truth.is_lost |= is_lost;
     }
 
     fn act(&mut self, action: &Action) {

@@ -74,7 +74,7 @@ pub fn check(world: &World, memory: &Memory, decision: &Decision) -> Result<(), 
                 return Err("the live slot is not taken away".into());
             }
             let is_standby = world.truth.standby == Some(*slot) && before.ready.is_some();
-            if takes_away && is_standby && !world.is_ready(slot.other()) {
+            if takes_away && is_standby && !world.is_ready(slot.other()) && !world.truth.is_lost {
                 return Err("a standby that is ready is not taken away while the live slot is not".into());
             }
         }
