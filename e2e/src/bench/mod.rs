@@ -10,6 +10,7 @@ mod raw;
 mod ready;
 mod resolution;
 mod stats;
+mod switch;
 mod table;
 mod tenant_ready;
 
@@ -37,7 +38,7 @@ enum Run {
     Alone(fn(&'static str)),
 }
 
-const BENCHMARKS: [Benchmark; 5] = [
+const BENCHMARKS: [Benchmark; 6] = [
     Benchmark {
         name: "tenant-ready",
         about: "from the POST of a Tenant to Ready, against the raw calls, with 0 and 50 tenants present (about 5 min)",
@@ -57,6 +58,11 @@ const BENCHMARKS: [Benchmark; 5] = [
         name: "installs",
         about: "100 installations over 10 tenants at once, against as many by hand (about 5 min)",
         run: Run::OnStack(|env, name| Box::pin(install::at_once(env, name))),
+    },
+    Benchmark {
+        name: "switch",
+        about: "from the annotation for a promotion or a rollback to the EndpointSlices, against a raw patch of a selector (about 5 min)",
+        run: Run::OnStack(|env, name| Box::pin(switch::run(env, name))),
     },
     Benchmark {
         name: "resolution",

@@ -87,8 +87,11 @@ impl Pass<'_> {
     }
 
     fn pods(&self, slot: Slot) -> String {
-        let ready = self.deployed(slot).map_or(0, |deployed| deployed.ready);
-        format!("{ready} of {} pods ready", self.wanted.size)
+        let deployed = self.deployed(slot);
+        let ready = deployed.map_or(0, |deployed| deployed.ready);
+        let trouble = deployed.and_then(|deployed| deployed.trouble.as_ref());
+        let trouble = trouble.map_or_else(String::new, |trouble| format!(" ({trouble})"));
+        format!("{ready} of {} pods ready{trouble}", self.wanted.size)
     }
 
     fn promoted(&self) -> (Status, Reason, String) {

@@ -86,6 +86,8 @@ pub struct Deployed {
     pub is_settled: bool,
     /// Pods that are there at all, those that end included.
     pub pods: i32,
+    /// What Kubernetes says of a pod that does not start.
+    pub trouble: Option<String>,
 }
 
 /// How the EndpointSlices name a slot's pods.

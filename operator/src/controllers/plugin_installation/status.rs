@@ -217,6 +217,7 @@ fn applied(status: &mut PluginInstallationStatus, steps: &Steps, moment: Moment)
         }
         if status.phase == Some(Phase::Ready) {
             status.phase = traffic.explanation.phase.or(status.phase);
+            statements.extend(traffic.reconciling());
         }
     }
     if let Some(slot) = &steps.slot {

@@ -168,6 +168,7 @@ impl World {
                 rejected: place.rejected,
                 is_settled: true,
                 pods: place.size,
+                trouble: None,
             })
         };
         let endpoints = |slot: Slot| {

@@ -295,6 +295,7 @@ impl Stage {
             recycled,
             rejected,
             is_settled: is_same_template,
+            trouble: None,
             pods: size,
         });
         told

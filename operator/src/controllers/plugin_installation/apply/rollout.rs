@@ -127,7 +127,8 @@ fn is_complete(status: &DeploymentStatus, desired: i32) -> bool {
         && status.replicas.unwrap_or_default() == desired
 }
 
-fn trouble_of(pod: &Pod) -> Option<String> {
+/// What Kubernetes says of a pod that is in trouble.
+pub fn trouble_of(pod: &Pod) -> Option<String> {
     let status = pod.status.as_ref()?;
     let waiting = status.container_statuses.iter().flatten().find_map(|container| {
         let waiting = container.state.as_ref()?.waiting.as_ref()?;

@@ -2,6 +2,7 @@
 
 mod observe;
 mod remember;
+mod slots;
 
 use std::{
     fmt::Debug,
@@ -9,10 +10,6 @@ use std::{
 };
 
 use jiff::Timestamp;
-use k8s_openapi::api::{
-    apps::v1::Deployment,
-    core::v1::{ConfigMap, Volume},
-};
 use kube::{
     Api, Resource, ResourceExt,
     api::{Patch, PatchParams},
@@ -21,25 +18,17 @@ use kube::{
 use plexica_crds::{
     PluginInstallation,
     condition::{ConditionType as _, Statement, Status},
-    names::{PluginId, Slot},
-    plugin::{DependencyKind, Sharing},
+    names::Slot,
+    plugin::Sharing,
     plugin_installation::{
-        PluginInstallationStatus,
+        Phase, PluginInstallationStatus,
         conditions::{Outcome, Reason, Type},
     },
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::super::{
-    Context,
-    build::{self, InSlot},
-    objects::make,
-    report,
-    status::Steps,
-    validate::Wanted,
-};
+use super::super::{Context, build, objects::make, report, status::Steps, validate::Wanted};
 use crate::{
-    backends::Credential,
     promotion::{self, Action, Decision, Explanation, Memory, Policy, Requests, Revision, Selector, Shape, decide},
     runtime::{
         apply::{FieldManager, holds},
@@ -48,6 +37,8 @@ use crate::{
 };
 pub use observe::Seen;
 use observe::observe;
+pub use slots::Means;
+use slots::Slots;
 
 /// Decisions in one pass, before it gives way to others.
 const DECISIONS: usize = 12;
@@ -72,6 +63,25 @@ impl Traffic {
     /// The slot whose pods tell how the plugin fares: the live one, or the one that is to be the first.
     pub fn slot(&self) -> Slot {
         self.memory.live.unwrap_or(Slot::A)
+    }
+
+    /// That the operator is at work on it, though what is live works: kstatus waits for that to end. Waiting for a person is
+    /// no work.
+    pub fn reconciling(&self) -> Option<Statement> {
+        let reason = match self.explanation.phase? {
+            Phase::Promoting => Reason::Soaking,
+            Phase::RollingBack => Reason::Switching,
+            Phase::Pending
+            | Phase::Installing
+            | Phase::Ready
+            | Phase::AwaitingPromotion
+            | Phase::Degraded
+            | Phase::Disabled
+            | Phase::Uninstalling
+            | Phase::Failed => return None,
+        };
+        let message = self.explanation.message.as_deref().unwrap_or_default();
+        Some(Type::Reconciling.says(Status::True, reason, message))
     }
 
     /// Names of the configurations that are used: the wanted one, and those that slots were started with.
@@ -100,14 +110,6 @@ impl Traffic {
         remember::write(status, &self.memory);
         remember::describe(status, &self.memory, &self.seen.observed, self.size, &self.explanation);
     }
-}
-
-/// What pods are made from, once it is known: the configuration, and the credential of the schema.
-pub struct Means<'a> {
-    /// The wanted configuration.
-    pub config: &'a build::Config,
-    /// What pods log in with.
-    pub credential: &'a Credential,
 }
 
 /// What is under way goes on, and what was changed by others is set right, whatever else may fail in this pass: nothing new
@@ -139,7 +141,7 @@ pub async fn go_on(
         installation,
         wanted,
         goal: goal(installation, wanted, revision),
-        means: None,
+        slots: None,
         requests: |memory: &Memory| {
             let asked = remember::requests(installation, &memory.carried_out);
             Requests {
@@ -176,7 +178,12 @@ pub async fn lead(
         installation,
         wanted,
         goal: goal(installation, wanted, revision),
-        means: Some(means),
+        slots: Some(Slots {
+            installation,
+            wanted,
+            means,
+            ctx,
+        }),
         requests: |memory: &Memory| remember::requests(installation, &memory.carried_out),
         has_repaired: AtomicBool::new(steps.traffic.as_ref().is_some_and(|traffic| traffic.has_repaired)),
         ctx,
@@ -218,8 +225,13 @@ fn goal(installation: &PluginInstallation, wanted: &Wanted, revision: Revision) 
     }
 }
 
-/// Somebody wrote to the object since it was read: it is looked at again.
-struct Overtaken;
+/// What became of a write.
+enum Written {
+    /// It was done.
+    Yes,
+    /// Somebody wrote to the object since it was read: it has to be looked at again.
+    Overtaken,
+}
 
 /// One pass over the traffic of an installation.
 struct Leads<'a, R> {
@@ -227,7 +239,7 @@ struct Leads<'a, R> {
     wanted: &'a Wanted,
     goal: promotion::Wanted,
     /// Without them no pods are made.
-    means: Option<Means<'a>>,
+    slots: Option<Slots<'a>>,
     requests: R,
     /// The live Service was found changed.
     has_repaired: AtomicBool,
@@ -237,17 +249,15 @@ struct Leads<'a, R> {
 impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
     /// Decides and does until nothing is left to do.
     async fn until_rest(&self, mut memory: Memory, steps: &mut Steps) -> Result<(Memory, Seen), Outcome> {
-        let (mut conflicts, mut decisions) = (0, 0);
-        loop {
-            let seen = observe(self.wanted, memory.transition.is_some(), self.ctx).await?;
+        let mut conflicts = 0;
+        let mut seen = self.look(&memory).await?;
+        for _ in 0..DECISIONS {
             let requests = (self.requests)(&memory);
             let Decision { action, memory: next } =
                 decide(&seen.observed, &self.goal, &requests, &memory, Timestamp::now());
-            decisions += 1;
-            let is_at_rest = action == Action::Remember && next == memory;
-            let lacks_means = self.means.is_none() && matches!(action, Action::Install { .. } | Action::Reshape { .. });
-            if is_at_rest || lacks_means || decisions > DECISIONS {
-                return Ok((memory, seen));
+            let lacks_means = self.slots.is_none() && matches!(action, Action::Install { .. } | Action::Reshape { .. });
+            if action == Action::Remember && next == memory || lacks_means {
+                break;
             }
             if matches!(action, Action::Switch { .. }) {
                 // The intent is written down before anything moves.
@@ -256,23 +266,40 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
             if matches!(action, Action::Repair(_)) && memory.live.is_some() {
                 self.has_repaired.store(true, Ordering::Relaxed);
             }
-            if let Err(Overtaken) = self.act(&action, &seen).await? {
-                conflicts += 1;
-                if conflicts > CONFLICTS {
-                    return Err(Outcome::Waiting(
-                        Reason::ApiUnavailable,
-                        "somebody else writes to the plugin's objects all the time".to_owned(),
-                    ));
+            match self.act(&action, &seen).await? {
+                Written::Yes => {
+                    let must_look = action != Action::Remember || next.transition.is_some() && !seen.is_whole;
+                    memory = next;
+                    if must_look {
+                        seen = self.look(&memory).await?;
+                    }
                 }
-                continue;
+                Written::Overtaken => {
+                    conflicts += 1;
+                    if conflicts > CONFLICTS {
+                        return Err(Outcome::Waiting(
+                            Reason::ApiUnavailable,
+                            "somebody else writes to the plugin's objects all the time".to_owned(),
+                        ));
+                    }
+                    seen = self.look(&memory).await?;
+                }
             }
-            memory = next;
-            // One thing is done; whatever follows is decided by what is seen then.
             if matches!(action, Action::Install { .. } | Action::Reshape { .. }) {
-                let seen = observe(self.wanted, memory.transition.is_some(), self.ctx).await?;
-                return Ok((memory, seen));
+                // Whatever follows is decided by what becomes of the pods.
+                break;
             }
         }
+        Ok((memory, seen))
+    }
+
+    fn slots(&self) -> Result<&Slots<'_>, Outcome> {
+        let missing = || Outcome::Waiting(Reason::PodsStarting, "the configuration was not reached".to_owned());
+        self.slots.as_ref().ok_or_else(missing)
+    }
+
+    async fn look(&self, memory: &Memory) -> Result<Seen, Outcome> {
+        observe(self.wanted, memory.transition.is_some(), self.ctx).await
     }
 
     async fn write_down(&self, memory: &Memory, steps: &mut Steps) -> Result<(), Outcome> {
@@ -312,15 +339,15 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
         ))
     }
 
-    async fn act(&self, action: &Action, seen: &Seen) -> Result<Result<(), Overtaken>, Outcome> {
+    async fn act(&self, action: &Action, seen: &Seen) -> Result<Written, Outcome> {
         match action {
-            Action::Remember => Ok(Ok(())),
+            Action::Remember => Ok(Written::Yes),
             Action::Install { slot, shape } => {
                 let service = build::live_service(self.wanted, *slot, false);
-                let deployment = self.deployment(*slot, shape, None).await?;
+                let deployment = self.slots()?.deployment(*slot, shape, None).await?;
                 // API servers make Services one after another: pods do not wait for that.
                 tokio::try_join!(make(&deployment, self.ctx), make(&service, self.ctx))?;
-                Ok(Ok(()))
+                Ok(Written::Yes)
             }
             Action::Repair(slot) | Action::Switch { to: slot } => {
                 let mut service = build::live_service(self.wanted, *slot, true);
@@ -329,7 +356,7 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
             }
             Action::Reshape { slot, shape } => {
                 let live = seen.deployments.of(*slot).as_ref();
-                let mut deployment = self.deployment(*slot, shape, live).await?;
+                let mut deployment = self.slots()?.deployment(*slot, shape, live).await?;
                 deployment.metadata.resource_version = live.and_then(ResourceExt::resource_version);
                 self.write(&deployment).await
             }
@@ -337,15 +364,15 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
     }
 
     /// Writes an object as declared, unless somebody wrote to it since it was read.
-    async fn write<K>(&self, declared: &K) -> Result<Result<(), Overtaken>, Outcome>
+    async fn write<K>(&self, declared: &K) -> Result<Written, Outcome>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Serialize + DeserializeOwned,
     {
         let api: Api<K> = Api::namespaced(self.ctx.objects.client.clone(), self.wanted.slug.namespace().as_str());
         let params = PatchParams::apply(FieldManager::Objects.as_ref()).force();
         match within(api.patch(&declared.name_any(), &params, &Patch::Apply(declared))).await {
-            Ok(_) => Ok(Ok(())),
-            Err(error) if error.status().is_some_and(|status| status.code == 409) => Ok(Err(Overtaken)),
+            Ok(_) => Ok(Written::Yes),
+            Err(error) if error.status().is_some_and(|status| status.code == 409) => Ok(Written::Overtaken),
             Err(error) => Err(report::api_outcome(&error)),
         }
     }
@@ -365,7 +392,7 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
                 recycled: is.recycled.clone(),
                 rejected: is.rejected,
             };
-            let declared = self.deployment(slot, &shape, Some(live)).await?;
+            let declared = self.slots()?.deployment(slot, &shape, Some(live)).await?;
             self.set_right(live, declared).await?;
         }
         let (Some(slot), Some(service)) = (memory.live, &seen.service) else {
@@ -398,86 +425,6 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
         declared.meta_mut().resource_version = live.resource_version();
         // Whoever was faster causes the next pass.
         self.write(&declared).await.map(drop)
-    }
-
-    /// The Deployment of a slot. What it ran before it runs again from the release that it is of.
-    async fn deployment(&self, slot: Slot, shape: &Shape, live: Option<&Deployment>) -> Result<Deployment, Outcome> {
-        let Some(means) = &self.means else {
-            return Err(Outcome::Waiting(
-                Reason::PodsStarting,
-                "the configuration was not reached".to_owned(),
-            ));
-        };
-        let wanted = self.wanted;
-        let version = &shape.revision.version;
-        let plugin = [&wanted.plugin]
-            .into_iter()
-            .chain(&wanted.former)
-            .find(|plugin| plugin.spec.version == *version);
-        let Some(plugin) = plugin else {
-            let id = &wanted.id;
-            return Err(Outcome::Blocked(
-                Reason::PluginUnknown,
-                format!(
-                    "slot {} runs {id} {version}, and its Plugin is not there any more: apply Plugin {id}-{version} again",
-                    slot.as_ref()
-                ),
-            ));
-        };
-        let config = if shape.revision.config_hash == means.config.hash() {
-            means.config.volume()
-        } else {
-            self.former_config(shape, live).await?
-        };
-        let needed: Vec<PluginId> = self.providers(plugin);
-        Ok(build::deployment(
-            self.installation,
-            wanted,
-            InSlot {
-                slot,
-                shape,
-                plugin,
-                providers: if *version == wanted.plugin.spec.version {
-                    &wanted.providers
-                } else {
-                    &needed
-                },
-                config,
-                credential: &means.credential.id,
-            },
-        ))
-    }
-
-    /// The plugins that a former release is told the addresses of.
-    fn providers(&self, plugin: &plexica_crds::Plugin) -> Vec<PluginId> {
-        let named = plugin
-            .spec
-            .dependencies
-            .iter()
-            .filter(|dependency| match dependency.kind {
-                DependencyKind::Required => true,
-                DependencyKind::Optional => self.wanted.installed.contains(&dependency.plugin),
-            });
-        named.map(|dependency| dependency.plugin.clone()).collect()
-    }
-
-    /// The configuration that a slot was started with: it is kept while a slot names it.
-    async fn former_config(&self, shape: &Shape, live: Option<&Deployment>) -> Result<Volume, Outcome> {
-        let name = build::config_name(&self.wanted.id, &shape.revision.config_hash);
-        let volumes = live.and_then(|live| live.spec.as_ref()?.template.spec.as_ref()?.volumes.as_ref());
-        let present = volumes
-            .into_iter()
-            .flatten()
-            .find(|volume| volume.name == build::CONFIG_VOLUME);
-        let is_secret = if let Some(volume) = present {
-            volume.secret.is_some()
-        } else {
-            let namespace = self.wanted.slug.namespace();
-            let api: Api<ConfigMap> = Api::namespaced(self.ctx.objects.client.clone(), namespace.as_str());
-            let found = within(api.get_opt(&name)).await;
-            found.map_err(|error| report::api_outcome(&error))?.is_none()
-        };
-        Ok(build::volume_of(name, is_secret))
     }
 
     fn told(&self, memory: Memory, seen: Seen) -> Traffic {

@@ -19,6 +19,7 @@ use serde::de::DeserializeOwned;
 use crate::{
     controllers::plugin_installation::{
         Context,
+        apply::rollout::trouble_of,
         build::{
             ANNOTATION_CONFIG, ANNOTATION_LIVE, ANNOTATION_RECYCLED, ANNOTATION_REJECTED, LABEL_PLUGIN, LABEL_SLOT,
             LABEL_VERSION,
@@ -36,6 +37,8 @@ pub struct Seen {
     pub observed: Observed,
     /// The live Service.
     pub service: Option<Service>,
+    /// Pods and EndpointSlices were looked at too.
+    pub is_whole: bool,
     /// The Deployments.
     pub deployments: PerSlot<Option<Deployment>>,
 }
@@ -73,6 +76,7 @@ pub async fn observe(wanted: &Wanted, is_under_way: bool, ctx: &Context) -> Resu
     Ok(Seen {
         observed,
         service,
+        is_whole: is_under_way,
         deployments: PerSlot { a, b },
     })
 }
@@ -148,10 +152,16 @@ fn deployed(deployment: &Deployment, slot: Slot, pods: Option<&[Pod]>) -> Deploy
         && count(status.updated_replicas) == size
         && count(status.replicas) == size
         && count(status.terminating_replicas) == 0;
+    let mut failures = status.conditions.iter().flatten();
+    let failure = failures
+        .find(|condition| condition.type_ == "ReplicaFailure" && condition.status == "True")
+        .and_then(|failure| failure.message.clone());
+    let mut trouble = None;
     let (ready, ready_since, present) = match pods {
         None => (count(status.ready_replicas), None, count(status.replicas)),
         Some(pods) => {
             let mine: Vec<_> = pods.iter().filter(|pod| slot_of_pod(pod) == Some(slot)).collect();
+            trouble = mine.iter().find_map(|pod| trouble_of(pod));
             let ready: Vec<_> = mine
                 .iter()
                 .filter(|pod| pod.meta().deletion_timestamp.is_none())
@@ -173,6 +183,7 @@ fn deployed(deployment: &Deployment, slot: Slot, pods: Option<&[Pod]>) -> Deploy
         rejected: deployment.annotations().contains_key(ANNOTATION_REJECTED),
         is_settled,
         pods: present,
+        trouble: failure.or(trouble),
     }
 }
 
