@@ -139,7 +139,10 @@ async fn an_older_version_is_taken_only_if_it_is_named(env: &Env) -> Result<()> 
         publish_running(env, &id, version, json!({})).await?;
     }
     let plugins = TenantPlugins::of_new_tenant(env).await?;
-    plugins.install(&id, json!({ "version": "^1" })).await?;
+    let promotion = json!({ "promotionDelay": "1s" });
+    plugins
+        .install(&id, json!({ "version": "^1", "promotion": promotion }))
+        .await?;
     plugins.ready(&id).await?;
     let before = live(&plugins, &id).await?;
     ensure!(before.1 == "1.1.0", "{before:?}");
@@ -155,7 +158,7 @@ async fn an_older_version_is_taken_only_if_it_is_named(env: &Env) -> Result<()> 
     ensure!(live(&plugins, &id).await? == before, "what runs was touched");
 
     plugins.patch(&id, json!({ "spec": { "version": "=1.0.0" } })).await?;
-    plugins.ready(&id).await?;
+    plugins.says(&id, Type::Promoted, "True", "Live").await?;
     let after = live(&plugins, &id).await?;
     ensure!(after.1 == "1.0.0", "{after:?}");
     Ok(())
@@ -235,9 +238,13 @@ async fn a_release_that_cannot_be_applied_leaves_the_live_one_until_another_corr
 
     let correct = migrations_and("0003_more", "ALTER TABLE {{schema}}.contacts ADD COLUMN nickname text")?;
     publish_running(env, &id, "1.4.0", json!({ "migrations": correct })).await?;
+    eventually("1.4.0 goes live", PATIENCE, || async {
+        let after = live(&plugins, &id).await?;
+        ensure!(after.1 == "1.4.0", "{after:?}");
+        Ok(())
+    })
+    .await?;
     plugins.ready(&id).await?;
-    let after = live(&plugins, &id).await?;
-    ensure!(after.1 == "1.4.0", "{after:?}");
     ensure!(database::any(&env.postgres, &nickname).await?, "it is not applied");
     Ok(())
 }

@@ -33,9 +33,9 @@ pub fn cases() -> Vec<Case> {
 
 async fn a_configuration_that_breaks_the_schema_is_told_with_its_place(env: &Env) -> Result<()> {
     let plugins = TenantPlugins::of_new_tenant(env).await?;
-    plugins
-        .install("contacts", json!({ "config": { "pageSize": "many", "unheard": 1 } }))
-        .await?;
+    let promotion = json!({ "promotionDelay": "1s", "rollbackWindow": "1s", "connectionDrain": "1s" });
+    let spec = json!({ "config": { "pageSize": "many", "unheard": 1 }, "promotion": promotion });
+    plugins.install("contacts", spec).await?;
     let told = plugins
         .says("contacts", Type::ConfigurationValid, "False", "ConfigurationInvalid")
         .await?;
@@ -49,7 +49,7 @@ async fn a_configuration_that_breaks_the_schema_is_told_with_its_place(env: &Env
         .await?;
     plugins.ready("contacts").await?;
 
-    // New pods get the new configuration; the old one goes.
+    // New pods get the new configuration; the old one goes when nothing runs with it any more.
     let configs = || async {
         let found = plugins
             .objects::<ConfigMap>()
@@ -67,11 +67,10 @@ async fn a_configuration_that_breaks_the_schema_is_told_with_its_place(env: &Env
     plugins
         .patch("contacts", json!({ "spec": { "config": { "pageSize": 6 } } }))
         .await?;
-    plugins.ready("contacts").await?;
-    contains(
-        &eventually("one configuration", PATIENCE, configs).await?,
-        "\"pageSize\":6",
-    )
+    eventually("the new configuration alone", PATIENCE, || async {
+        contains(&configs().await?, "\"pageSize\":6")
+    })
+    .await
 }
 
 async fn a_secret_of_the_configuration_comes_from_a_secret_only(env: &Env) -> Result<()> {

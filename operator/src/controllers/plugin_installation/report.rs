@@ -227,12 +227,28 @@ fn event(before: Option<&Condition>, now: &Condition) -> Option<Event> {
         "PodsStarting",
         "RoutePending",
         "NoGateway",
+        "NoFormerVersion",
+        "SlotTaken",
+        "Switching",
         "NotRejected",
         "InSync",
     ];
     if quiet.contains(&now.reason.as_str()) || now.type_ != SUMMARIES[0] && SUMMARIES.contains(&now.type_.as_str()) {
         return None;
     }
-    let asked_for = ["Disabled", "TenantSuspended"].contains(&now.reason.as_str());
-    objects::change(before, now, now.status != "True" && !asked_for)
+    let asked_for = [
+        "Disabled",
+        "TenantSuspended",
+        "Soaking",
+        "AwaitingPromotion",
+        "AwaitingOthers",
+        "WindowClosed",
+    ];
+    let bad = [Type::VersionRejected, Type::TrafficDrift].map(<&str>::from);
+    let is_warning = if bad.contains(&now.type_.as_str()) {
+        now.status == "True"
+    } else {
+        now.status != "True" && !asked_for.contains(&now.reason.as_str())
+    };
+    objects::change(before, now, is_warning)
 }

@@ -84,12 +84,18 @@ impl Traffic {
         Some(Type::Reconciling.says(Status::True, reason, message))
     }
 
-    /// Names of the configurations that are used: the wanted one, and those that slots were started with.
+    /// Names of the configurations that are used: the wanted one, and those that pods were started with.
     pub fn configurations(&self, wanted: &Wanted, config: &str) -> Vec<String> {
         let seen = [Slot::A, Slot::B].map(|slot| self.seen.observed.slots.of(slot).as_ref());
-        let seen = seen.into_iter().flatten().map(|deployed| &deployed.revision);
-        let remembered = [Slot::A, Slot::B].map(|slot| self.memory.revisions.of(slot).as_ref());
-        let used = seen.chain(remembered.into_iter().flatten());
+        let run = seen
+            .into_iter()
+            .flatten()
+            .filter(|deployed| deployed.size > 0 || deployed.pods > 0);
+        let live = self
+            .memory
+            .live
+            .and_then(|live| self.memory.revisions.of(live).as_ref());
+        let used = run.map(|deployed| &deployed.revision).chain(live);
         let used = used.map(|revision| build::config_name(&wanted.id, &revision.config_hash));
         used.chain([config.to_owned()]).collect()
     }
