@@ -10,7 +10,6 @@ mod raw;
 mod ready;
 mod resolution;
 mod stats;
-mod switch;
 mod table;
 mod tenant_ready;
 
@@ -38,7 +37,7 @@ enum Run {
     Alone(fn(&'static str)),
 }
 
-const BENCHMARKS: [Benchmark; 6] = [
+const BENCHMARKS: [Benchmark; 5] = [
     Benchmark {
         name: "tenant-ready",
         about: "from the POST of a Tenant to Ready, against the raw calls, with 0 and 50 tenants present (about 5 min)",
@@ -58,11 +57,6 @@ const BENCHMARKS: [Benchmark; 6] = [
         name: "installs",
         about: "100 installations over 10 tenants at once, against as many by hand (about 5 min)",
         run: Run::OnStack(|env, name| Box::pin(install::at_once(env, name))),
-    },
-    Benchmark {
-        name: "switch",
-        about: "from the annotation for a promotion or a rollback to the EndpointSlices, against a raw patch of a selector (about 5 min)",
-        run: Run::OnStack(|env, name| Box::pin(switch::run(env, name))),
     },
     Benchmark {
         name: "resolution",
