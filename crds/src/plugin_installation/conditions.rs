@@ -231,6 +231,7 @@ impl ConditionType for Type {
                 R::PodsStarting,
                 R::PodsFailing,
                 R::QuotaExceeded,
+                R::PluginUnknown,
                 R::NotOwned,
                 R::Disabled,
                 R::TenantSuspended,
@@ -248,18 +249,7 @@ impl ConditionType for Type {
                 R::ApiUnavailable,
                 R::ApiRefused,
             ],
-            Self::Promoted => &[
-                R::Live,
-                R::Soaking,
-                R::AwaitingPromotion,
-                R::AwaitingOthers,
-                R::Switching,
-                R::RolledBack,
-                R::Rejected,
-                R::StandbyNeeded,
-                R::Disabled,
-                R::TenantSuspended,
-            ],
+            Self::Promoted => PROMOTED,
             Self::RollbackAvailable => &[
                 R::StandingBy,
                 R::NoFormerVersion,
@@ -282,6 +272,26 @@ impl ConditionType for Type {
         }
     }
 }
+
+/// Reasons of condition Promoted.
+const PROMOTED: &[Reason] = {
+    use Reason as R;
+    &[
+        R::Live,
+        R::Soaking,
+        R::AwaitingPromotion,
+        R::AwaitingOthers,
+        R::Switching,
+        R::RolledBack,
+        R::Rejected,
+        R::StandbyNeeded,
+        R::NotOwned,
+        R::ApiUnavailable,
+        R::ApiRefused,
+        R::Disabled,
+        R::TenantSuspended,
+    ]
+};
 
 /// Reasons by which a part explains the whole.
 const WHOLE: &[Reason] = {

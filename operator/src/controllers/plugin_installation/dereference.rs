@@ -148,6 +148,12 @@ impl World {
         })
     }
 
+    /// The releases of a plugin that were accepted.
+    pub fn releases_of(&self, id: &PluginId) -> Vec<Arc<Root<Plugin>>> {
+        let of_plugin = |guard: &&Arc<Root<Plugin>>| guard.0.as_ref().is_ok_and(|plugin| plugin.spec.id == *id);
+        self.releases.iter().filter(of_plugin).cloned().collect()
+    }
+
     /// The plugins that the tenant has and that are not on their way out.
     pub fn installed(&self) -> Vec<PluginId> {
         let stays = |guard: &&Arc<Root<PluginInstallation>>| guard.meta().deletion_timestamp.is_none();

@@ -1,6 +1,8 @@
 //! Which version an installation is to run, and everything that follows from that. Pure: what comes out is the sole
 //! input of what follows.
 
+use std::sync::Arc;
+
 use kube::{Resource, ResourceExt};
 use plexica_crds::{
     Plugin, PluginInstallation, condition,
@@ -21,6 +23,7 @@ use crate::{
     backends::postgres::plugin::{PluginDatabaseSpec, PluginKey, PluginPermission, TenantTables},
     platform::Platform,
     resolution::{self, Action, DependencyKind, Explanation, Resolution, Step},
+    runtime::controller::Root,
 };
 
 /// An installation whose version is chosen, with everything derived that others must not derive again.
@@ -45,8 +48,8 @@ pub struct Wanted {
     pub runs: Running,
     /// The plugins that it is told the addresses of.
     pub providers: Vec<PluginId>,
-    /// Releases that its slots run beside the chosen one, as far as they are there.
-    pub former: Vec<Plugin>,
+    /// All releases of the plugin that were accepted: a slot may run any of them.
+    pub releases: Vec<Arc<Root<Plugin>>>,
     /// All plugins that the tenant has.
     pub installed: Vec<PluginId>,
     /// Plugins that the tenant lacks and that are to be installed for this one, in order.
@@ -140,7 +143,7 @@ pub fn validate(installation: &PluginInstallation, world: &World, platform: &Pla
         owner: tenant.owner,
         postgres_pool: tenant.postgres_pool,
         has_realm: tenant.has_realm,
-        former: former(installation, &id, &plugin.spec.version, world),
+        releases: world.releases_of(&id),
         id,
         plugin,
         manifest,
@@ -148,17 +151,6 @@ pub fn validate(installation: &PluginInstallation, world: &World, platform: &Pla
         installed: world.installed(),
         added,
     })
-}
-
-/// The releases of what the slots hold, but for the chosen one.
-fn former(installation: &PluginInstallation, id: &PluginId, chosen: &str, world: &World) -> Vec<Plugin> {
-    let slots = installation.status.as_ref().map(|status| &status.slots);
-    let held = slots.into_iter().flat_map(|slots| [&slots.a, &slots.b]).flatten();
-    let versions = held.filter(|slot| slot.version != chosen);
-    let versions = versions.filter_map(|slot| Version::parse(&slot.version).ok());
-    versions
-        .filter_map(|version| release(world, id, &version).ok())
-        .collect()
 }
 
 /// Sessions that a plugin's login role may have at once: a few pods with a small pool each.

@@ -55,7 +55,7 @@ fn ledger() -> Wanted {
         reason: String::new(),
         runs: Running::Yes,
         providers: vec![],
-        former: vec![],
+        releases: vec![],
         installed: vec![],
         added: vec![],
         permissions: vec![],

@@ -4,10 +4,7 @@ mod observe;
 mod remember;
 mod slots;
 
-use std::{
-    fmt::Debug,
-    sync::atomic::{AtomicBool, Ordering},
-};
+use std::fmt::Debug;
 
 use jiff::Timestamp;
 use kube::{
@@ -156,11 +153,9 @@ pub async fn go_on(
                 retry: None,
             }
         },
-        has_repaired: AtomicBool::new(steps.traffic.as_ref().is_some_and(|traffic| traffic.has_repaired)),
         ctx,
     };
-    let (memory, seen) = leads.until_rest(memory, steps).await?;
-    steps.traffic = Some(leads.told(memory, seen));
+    steps.traffic = Some(leads.until_rest(memory, steps).await?);
     Ok(())
 }
 
@@ -191,12 +186,12 @@ pub async fn lead(
             ctx,
         }),
         requests: |memory: &Memory| remember::requests(installation, &memory.carried_out),
-        has_repaired: AtomicBool::new(steps.traffic.as_ref().is_some_and(|traffic| traffic.has_repaired)),
         ctx,
     };
-    let (memory, seen) = leads.until_rest(memory, steps).await?;
-    let kept = leads.keep(&memory, &seen).await;
-    steps.traffic = Some(leads.told(memory, seen));
+    let mut traffic = leads.until_rest(memory, steps).await?;
+    traffic.has_repaired |= steps.traffic.as_ref().is_some_and(|before| before.has_repaired);
+    let kept = leads.keep(&traffic).await;
+    steps.traffic = Some(traffic);
     kept
 }
 
@@ -204,7 +199,8 @@ pub async fn lead(
 fn remembered(installation: &PluginInstallation, wanted: &Wanted) -> Memory {
     let memory = remember::memory(&installation.status.clone().unwrap_or_default());
     let live = memory.live.and_then(|live| memory.revisions.of(live).as_ref());
-    let was_shared = wanted.former.iter().any(|plugin| {
+    let releases = wanted.releases.iter().filter_map(|guard| guard.0.as_ref().ok());
+    let was_shared = releases.into_iter().any(|plugin| {
         let is_live = live.is_some_and(|live| live.version == plugin.spec.version);
         is_live && plugin.spec.runtime.sharing == Sharing::Shared
     });
@@ -247,15 +243,13 @@ struct Leads<'a, R> {
     /// Without them no pods are made.
     slots: Option<Slots<'a>>,
     requests: R,
-    /// The live Service was found changed.
-    has_repaired: AtomicBool,
     ctx: &'a Context,
 }
 
 impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
     /// Decides and does until nothing is left to do.
-    async fn until_rest(&self, mut memory: Memory, steps: &mut Steps) -> Result<(Memory, Seen), Outcome> {
-        let mut conflicts = 0;
+    async fn until_rest(&self, mut memory: Memory, steps: &mut Steps) -> Result<Traffic, Outcome> {
+        let (mut conflicts, mut has_repaired) = (0, false);
         let mut seen = self.look(&memory).await?;
         for _ in 0..DECISIONS {
             let requests = (self.requests)(&memory);
@@ -269,9 +263,7 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
                 // The intent is written down before anything moves.
                 self.write_down(&memory, steps).await?;
             }
-            if matches!(action, Action::Repair(_)) && memory.live.is_some() {
-                self.has_repaired.store(true, Ordering::Relaxed);
-            }
+            has_repaired |= matches!(action, Action::Repair(_)) && memory.live.is_some();
             match self.act(&action, &seen).await? {
                 Written::Yes => {
                     let must_look = action != Action::Remember || next.transition.is_some() && !seen.is_whole;
@@ -296,7 +288,13 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
                 break;
             }
         }
-        Ok((memory, seen))
+        Ok(Traffic {
+            explanation: promotion::explain(&seen.observed, &self.goal, &memory, Timestamp::now()),
+            size: self.goal.size,
+            memory,
+            seen,
+            has_repaired,
+        })
     }
 
     fn slots(&self) -> Result<&Slots<'_>, Outcome> {
@@ -384,7 +382,8 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
     }
 
     /// What is there stays as declared, whoever changes it: templates, sizes, ports.
-    async fn keep(&self, memory: &Memory, seen: &Seen) -> Result<(), Outcome> {
+    async fn keep(&self, traffic: &Traffic) -> Result<(), Outcome> {
+        let Traffic { memory, seen, .. } = traffic;
         for slot in [Slot::A, Slot::B] {
             let (Some(live), Some(is)) = (seen.deployments.of(slot), seen.observed.slots.of(slot)) else {
                 continue;
@@ -431,16 +430,5 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
         declared.meta_mut().resource_version = live.resource_version();
         // Whoever was faster causes the next pass.
         self.write(&declared).await.map(drop)
-    }
-
-    fn told(&self, memory: Memory, seen: Seen) -> Traffic {
-        let explanation = promotion::explain(&seen.observed, &self.goal, &memory, Timestamp::now());
-        Traffic {
-            memory,
-            seen,
-            explanation,
-            size: self.goal.size,
-            has_repaired: self.has_repaired.load(Ordering::Relaxed),
-        }
     }
 }

@@ -56,7 +56,7 @@ impl Slots<'_> {
         let version = &shape.revision.version;
         let plugin = [&wanted.plugin]
             .into_iter()
-            .chain(&wanted.former)
+            .chain(wanted.releases.iter().filter_map(|guard| guard.0.as_ref().ok()))
             .find(|plugin| plugin.spec.version == *version);
         let Some(plugin) = plugin else {
             let id = &wanted.id;
