@@ -23,14 +23,17 @@ const ATTEMPTS: u64 = 3;
 /// A connection of some clients; the next one when the server has sent GOAWAY.
 pub(super) struct Multiplexed {
     target: Target,
-    open: Mutex<Option<Open>>,
+    last: Mutex<Last>,
 }
 
-#[derive(Clone)]
-struct Open {
+/// The connection that was made last.
+#[derive(Default)]
+struct Last {
     /// Which connection of these clients it is.
     number: u64,
-    sender: SendRequest<Full<Bytes>>,
+    /// None when it is over. Nobody keeps a sender longer than that, nor while awaiting an answer: a request that is
+    /// given to a connection in the moment of its end is handed back when its last sender goes, not before (hyper#4122).
+    sender: Option<SendRequest<Full<Bytes>>>,
 }
 
 impl Multiplexed {
@@ -39,31 +42,35 @@ impl Multiplexed {
         let unconnected = |_| {
             Arc::new(Self {
                 target: target.clone(),
-                open: Mutex::default(),
+                last: Mutex::default(),
             })
         };
         (0..clients.div_ceil(STREAMS)).map(unconnected).collect()
     }
 
     /// The connection that is open, unless it is the one that turned a request away; and how many were made for it.
-    async fn other_than(&self, refused: Option<u64>) -> Result<(Open, u64)> {
-        let mut last = self.open.lock().await;
-        let usable = |open: &&Open| !open.sender.is_closed() && Some(open.number) != refused;
-        if let Some(open) = last.as_ref().filter(usable) {
-            return Ok((open.clone(), 0));
+    async fn other_than(self: &Arc<Self>, refused: Option<u64>) -> Result<(SendRequest<Full<Bytes>>, u64, u64)> {
+        let mut last = self.last.lock().await;
+        let number = last.number;
+        let usable = |sender: &&SendRequest<_>| !sender.is_closed() && Some(number) != refused;
+        if let Some(sender) = last.sender.as_ref().filter(usable) {
+            return Ok((sender.clone(), number, 0));
         }
-        let fresh = Open {
-            number: last.as_ref().map_or(0, |open| open.number) + 1,
-            sender: self.connect().await?,
-        };
-        Ok((last.insert(fresh).clone(), 1))
-    }
-
-    async fn connect(&self) -> Result<SendRequest<Full<Bytes>>> {
         let (sender, connection) = http2::handshake(TokioExecutor::new(), connect_http(&self.target).await?).await?;
-        // Ends when all its requests are answered after GOAWAY. Its errors are those of the requests.
-        tokio::spawn(connection);
-        Ok(sender)
+        *last = Last {
+            number: number + 1,
+            sender: Some(sender.clone()),
+        };
+        let (number, clients) = (last.number, Arc::clone(self));
+        tokio::spawn(async move {
+            // It takes no more requests after GOAWAY; what goes wrong with it goes wrong with its requests.
+            let _ = connection.await;
+            let mut last = clients.last.lock().await;
+            if last.number == number {
+                last.sender = None;
+            }
+        });
+        Ok((sender, number, 1))
     }
 }
 
@@ -86,9 +93,11 @@ impl Client for Http2 {
         let (request, expected) = self.requests.next()?;
         let (mut refused, mut connections) = (None, 0);
         for _ in 0..ATTEMPTS {
-            let (Open { number, mut sender }, made) = self.connection.other_than(refused).await?;
+            let (mut sender, number, made) = self.connection.other_than(refused).await?;
             connections += made;
-            match sender.try_send_request(request.clone()).await {
+            let answer = sender.try_send_request(request.clone());
+            drop(sender);
+            match answer.await {
                 Ok(response) => return read(response, expected, connections).await,
                 Err(error) if error.message().is_some() || is_refusal(error.error()) => refused = Some(number),
                 Err(error) => return Err(error.into_error()).context("no answer came on HTTP/2"),

@@ -1,12 +1,14 @@
 //! HTTP/1.1 on connections that are kept.
 
 use std::ops::ControlFlow;
+use std::pin::pin;
 
 use anyhow::{Context as _, Result, bail};
 use http::{HeaderMap, Version, header};
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{self, SendRequest};
+use tokio::task::JoinHandle;
 
 use super::exchange::{Answer, Asked, Requests, connect_http, read};
 use super::{Client, Target};
@@ -15,7 +17,13 @@ use super::{Client, Target};
 pub(super) struct Kept {
     target: Target,
     requests: Requests,
-    connection: Option<SendRequest<Full<Bytes>>>,
+    connection: Option<Connection>,
+}
+
+struct Connection {
+    sender: SendRequest<Full<Bytes>>,
+    /// Ends when its sender is dropped, or the server closes. Its errors are those of the requests.
+    running: JoinHandle<hyper::Result<()>>,
 }
 
 impl Kept {
@@ -28,26 +36,35 @@ impl Kept {
         }
     }
 
-    async fn connect(&self) -> Result<SendRequest<Full<Bytes>>> {
+    async fn connect(&self) -> Result<Connection> {
         let (sender, connection) = http1::handshake(connect_http(&self.target).await?).await?;
-        // Ends when its sender is dropped, or the server closes. Its errors are those of the requests.
-        tokio::spawn(connection);
-        Ok(sender)
+        let running = tokio::spawn(connection);
+        Ok(Connection { sender, running })
     }
 
     /// Asks on a connection, which is kept if all goes well and the server does not close it; the request itself where
     /// the connection was found closed before anything was written (RFC 9112 section 9.5).
     async fn exchange(
         &mut self,
-        mut sender: SendRequest<Full<Bytes>>,
+        mut connection: Connection,
         request: Asked,
         expected: Option<Bytes>,
         connections: u64,
     ) -> Result<ControlFlow<Answer, Asked>> {
-        if sender.ready().await.is_err() {
+        if connection.sender.ready().await.is_err() {
             return Ok(ControlFlow::Continue(request));
         }
-        let response = match sender.try_send_request(request).await {
+        let mut answer = pin!(connection.sender.try_send_request(request));
+        let (answer, kept) = tokio::select! {
+            biased;
+            answer = answer.as_mut() => (answer, Some(connection)),
+            _ = &mut connection.running => {
+                // What was given to it in the moment of its end is handed back now, and not before (hyper#4122).
+                drop(connection.sender);
+                (answer.await, None)
+            }
+        };
+        let response = match answer {
             Ok(response) => response,
             Err(mut error) => {
                 return match error.take_message() {
@@ -58,7 +75,7 @@ impl Kept {
         };
         let closes = says_close(response.headers());
         let answer = read(response, expected, connections).await?;
-        self.connection = (!closes).then_some(sender);
+        self.connection = kept.filter(|_| !closes);
         Ok(ControlFlow::Break(answer))
     }
 }
