@@ -10,6 +10,7 @@ mod raw;
 mod ready;
 mod resolution;
 mod stats;
+mod switch;
 mod table;
 mod tenant_ready;
 
@@ -37,7 +38,7 @@ enum Run {
     Alone(fn(&'static str)),
 }
 
-const BENCHMARKS: [Benchmark; 5] = [
+const BENCHMARKS: [Benchmark; 7] = [
     Benchmark {
         name: "tenant-ready",
         about: "from the POST of a Tenant to Ready, against the raw calls, with 0 and 50 tenants present (about 5 min)",
@@ -57,6 +58,16 @@ const BENCHMARKS: [Benchmark; 5] = [
         name: "installs",
         about: "100 installations over 10 tenants at once, against as many by hand (about 5 min)",
         run: Run::OnStack(|env, name| Box::pin(install::at_once(env, name))),
+    },
+    Benchmark {
+        name: "switch",
+        about: "from the annotation that asks for a promotion or a rollback to EndpointSlices of the new slot only, against a raw patch of a selector (about 5 min)",
+        run: Run::OnStack(|env, name| Box::pin(switch::run(env, name, 10))),
+    },
+    Benchmark {
+        name: "switch-100",
+        about: "the same, 100 promotions and 100 rollbacks (about 50 min)",
+        run: Run::OnStack(|env, name| Box::pin(switch::run(env, name, 100))),
     },
     Benchmark {
         name: "resolution",

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::Service};
 use kube::{
     ResourceExt,
@@ -10,7 +11,7 @@ use kube::{
 };
 use plexica_crds::{
     names::Slot,
-    plugin_installation::{PluginInstallationStatus, TransitionResult, conditions::Type},
+    plugin_installation::{PluginInstallationStatus, Step, TransitionResult, conditions::Type},
 };
 use serde_json::{Value, json};
 
@@ -39,6 +40,8 @@ pub fn cases() -> Vec<Case> {
     all.extend(crate::cases![false;
         a_release_goes_live_by_yellow_and_comes_back_at_once,
         what_never_becomes_ready_is_rejected_and_moves_nothing,
+        what_fails_after_it_went_live_goes_back_by_itself,
+        a_standby_outlasts_its_window_while_what_is_live_has_no_ready_pod,
         a_changed_service_leads_to_the_live_slot_again_and_opens_no_gate,
         an_emptied_status_opens_no_gate_and_a_deleted_deployment_comes_back,
     ]);
@@ -199,6 +202,69 @@ async fn what_never_becomes_ready_is_rejected_and_moves_nothing(env: &Env) -> Re
         .await
 }
 
+async fn what_fails_after_it_went_live_goes_back_by_itself(env: &Env) -> Result<()> {
+    let promotion = json!({ "promotionDelay": "1s", "connectionDrain": "1s", "autoRollback": true });
+    let installed = Installed::new(env, promotion, 1).await?;
+    let (plugins, id) = (&installed.plugins, installed.id.as_str());
+    installed
+        .configure(json!({ "fault": "not-ready-after-seconds", "notReadyAfterSeconds": 20 }))
+        .await?;
+    installed
+        .until("what will fail is live", |status| status.live_slot == Some(Slot::B))
+        .await?;
+    installed
+        .until("back", |status| {
+            let ended = status.history.first();
+            status.live_slot == Some(Slot::A) && ended.is_some_and(|e| e.result == TransitionResult::RolledBack)
+        })
+        .await?;
+    installed.leads_to(Slot::A).await?;
+    let said = plugins
+        .says(id, Type::VersionRejected, "True", "FailedAfterPromotion")
+        .await?;
+    ensure!(said.message.contains("plexica.io/retry"), "{}", said.message);
+    ensure!(plugins.ask(id, "/version").await?["slot"] == "a", "it did not go back");
+    plugins.says(id, Type::Ready, "True", "Installed").await.map(drop)
+}
+
+async fn a_standby_outlasts_its_window_while_what_is_live_has_no_ready_pod(env: &Env) -> Result<()> {
+    let promotion = json!({ "promotionDelay": "1s", "connectionDrain": "1s", "rollbackWindow": "25s" });
+    let installed = Installed::new(env, promotion, 1).await?;
+    let (plugins, id) = (&installed.plugins, installed.id.as_str());
+    installed
+        .configure(json!({ "fault": "not-ready-after-seconds", "notReadyAfterSeconds": 20 }))
+        .await?;
+    installed
+        .until("a standby beside what fails", |status| {
+            let standing = status.transition.as_ref().is_some_and(|t| t.step == Step::StandingBy);
+            standing && status.slots.b.as_ref().is_some_and(|live| live.ready == 0)
+        })
+        .await?;
+    plugins.says(id, Type::Ready, "False", "PodsStarting").await?;
+    let deadline = installed
+        .status()
+        .await?
+        .transition
+        .and_then(|transition| transition.deadline);
+    let closes = deadline.context("no deadline")?;
+    eventually("the window's end", PATIENCE, async || {
+        // Some passes later.
+        ensure!(
+            Timestamp::now() > closes.0 + SignedDuration::from_secs(5),
+            "it is open until {closes:?}"
+        );
+        Ok(())
+    })
+    .await?;
+    let standby = plugins.objects::<Deployment>().get(&format!("{id}-a")).await?;
+    let ready = standby.status.and_then(|status| status.ready_replicas);
+    ensure!(ready == Some(1), "{ready:?} pods of the standby are ready");
+    installed.request("rollback").await?;
+    eventually("the way back", REPAIRED, async || installed.leads_to(Slot::A).await).await?;
+    ensure!(plugins.ask(id, "/version").await?["slot"] == "a", "it did not go back");
+    plugins.says(id, Type::Ready, "True", "Installed").await.map(drop)
+}
+
 async fn a_changed_service_leads_to_the_live_slot_again_and_opens_no_gate(env: &Env) -> Result<()> {
     let promotion = json!({ "auto": false, "promotionDelay": "1s", "connectionDrain": "4s" });
     let installed = Installed::new(env, promotion, 1).await?;
@@ -338,10 +404,7 @@ async fn no_request_is_lost_while_releases_come_and_go_and_the_operator_is_kille
         }
         installed
             .until("a switch", |status| {
-                let proven = status
-                    .transition
-                    .as_ref()
-                    .is_none_or(|t| t.step > plexica_crds::plugin_installation::Step::Proving);
+                let proven = status.transition.as_ref().is_none_or(|t| t.step > Step::Proving);
                 status.live_slot != before && proven
             })
             .await?;

@@ -20,6 +20,8 @@ pub struct Rollout<'a> {
     pub desired: i32,
     status: DeploymentStatus,
     complete: bool,
+    /// All wanted pods are ready, though some are still to be replaced.
+    serves: bool,
 }
 
 impl<'a> Rollout<'a> {
@@ -42,22 +44,30 @@ impl<'a> Rollout<'a> {
             selector,
             desired,
             complete: applied == Applied::Unchanged && current && is_complete(&status, desired),
+            serves: false,
             status,
         }
     }
 
-    /// The rollout of a Deployment that was read after it was written.
-    pub fn seen(namespace: &'a str, selector: String, desired: i32, live: Option<&Deployment>) -> Self {
-        let status = live.and_then(|live| live.status.clone()).unwrap_or_default();
-        let current = live.is_some_and(|live| {
-            let told = live.spec.as_ref().and_then(|spec| spec.replicas);
-            told == Some(desired) && status.observed_generation == live.metadata.generation
-        });
+    /// The rollout of a Deployment that was read after it was written. Of one that is live already, pods that are replaced
+    /// one by one do not make it less ready.
+    pub fn seen(
+        namespace: &'a str,
+        selector: String,
+        desired: i32,
+        (deployment, is_live): (Option<&Deployment>, bool),
+    ) -> Self {
+        let status = deployment.and_then(|live| live.status.clone()).unwrap_or_default();
+        let is_sized =
+            deployment.is_some_and(|live| live.spec.as_ref().and_then(|spec| spec.replicas) == Some(desired));
+        let is_seen = deployment.is_some_and(|live| status.observed_generation == live.metadata.generation);
+        let ready = status.ready_replicas.unwrap_or_default();
         Self {
             namespace,
             selector,
             desired,
-            complete: current && is_complete(&status, desired),
+            complete: is_sized && is_seen && is_complete(&status, desired),
+            serves: is_live && is_sized && desired > 0 && ready >= desired,
             status,
         }
     }
@@ -107,6 +117,7 @@ impl<'a> Rollout<'a> {
                 ),
             ),
             (false, Some(_)) => Outcome::Waiting(Reason::PodsFailing, message),
+            (false, None) if self.serves => Outcome::Done(Reason::PodsReady, message),
             (false, None) => Outcome::Waiting(Reason::PodsStarting, message),
         })
     }

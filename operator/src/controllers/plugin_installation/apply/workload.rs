@@ -73,7 +73,7 @@ pub async fn deploy(
         credential: access,
     };
     traffic::lead(installation, wanted, means, steps, ctx).await?;
-    let Some(traffic) = &steps.traffic else {
+    let Some(traffic) = &mut steps.traffic else {
         return Err(Outcome::Waiting(
             plexica_crds::plugin_installation::conditions::Reason::PodsStarting,
             "nothing was seen yet".to_owned(),
@@ -88,8 +88,10 @@ pub async fn deploy(
         slot.as_ref()
     );
     let live = traffic.seen.deployments.of(slot).as_ref();
-    let rollout = Rollout::seen(namespace.as_str(), selector, traffic.size, live);
+    let is_live = traffic.memory.live.is_some();
+    let rollout = Rollout::seen(namespace.as_str(), selector, traffic.size, (live, is_live));
     let outcome = rollout.outcome(ctx).await?;
+    traffic.replaces_pods = !rollout.is_complete();
     if rollout.is_complete() {
         let used = traffic.configurations(wanted, config.name());
         forget_configurations(wanted, &used, ctx).await?;

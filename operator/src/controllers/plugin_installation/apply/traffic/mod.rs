@@ -23,6 +23,7 @@ use plexica_crds::{
     },
 };
 use serde::{Serialize, de::DeserializeOwned};
+use tracing::info;
 
 use super::super::{Context, build, objects::make, report, status::Steps, validate::Wanted};
 use crate::{
@@ -54,6 +55,8 @@ pub struct Traffic {
     pub size: i32,
     /// The live Service was found changed by others, and leads to its slot again.
     pub has_repaired: bool,
+    /// Pods of the live slot are still to be replaced by ones as declared.
+    pub replaces_pods: bool,
 }
 
 impl Traffic {
@@ -68,6 +71,10 @@ impl Traffic {
         let reason = match self.explanation.phase? {
             Phase::Promoting => Reason::Soaking,
             Phase::RollingBack => Reason::Switching,
+            _ if self.replaces_pods => {
+                let message = "pods are replaced one by one; as many as wanted are ready";
+                return Some(Type::Reconciling.says(Status::True, Reason::PodsStarting, message));
+            }
             Phase::Pending
             | Phase::Installing
             | Phase::Ready
@@ -294,6 +301,7 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
             memory,
             seen,
             has_repaired,
+            replaces_pods: false,
         })
     }
 
@@ -356,7 +364,11 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
             Action::Repair(slot) | Action::Switch { to: slot } => {
                 let mut service = build::live_service(self.wanted, *slot, true);
                 service.metadata.resource_version = seen.service.as_ref().and_then(ResourceExt::resource_version);
-                self.write(&service).await
+                let written = self.write(&service).await?;
+                if matches!(written, Written::Yes) {
+                    info!(slot = slot.as_ref(), ?action, "the live Service leads to the slot");
+                }
+                Ok(written)
             }
             Action::Reshape { slot, shape } => {
                 let live = seen.deployments.of(*slot).as_ref();

@@ -1,0 +1,267 @@
+//! From the annotation that asks for a promotion, or for a rollback, to the moment when the live Service's EndpointSlices
+//! hold ready pods of the new slot only; beside a raw patch of a Service's selector over the same pods, in the same run.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow, ensure};
+use futures::TryStreamExt;
+use k8s_openapi::api::{
+    core::v1::Service,
+    discovery::v1::{Endpoint, EndpointSlice},
+};
+use kube::{
+    Api,
+    api::{Patch, PatchParams, PostParams},
+    runtime::{
+        WatchStreamExt,
+        watcher::{self, Event},
+    },
+};
+use plexica_crds::{
+    names::Slot,
+    plugin_installation::{PluginInstallationStatus, Step},
+};
+use serde_json::json;
+use tokio::{
+    sync::watch,
+    task::JoinHandle,
+    time::{Instant, timeout},
+};
+
+use super::{
+    bar::Bar,
+    stats::{Sample, ratio, text},
+    table,
+};
+use crate::{
+    suite::{
+        env::{Env, eventually, unique},
+        tenant_plugins::{PATIENCE, TenantPlugins},
+    },
+    traffic, ui,
+};
+
+/// Rounds before those that are measured.
+const WARM_UP: usize = 1;
+/// Most that a switch may take, as a multiple of a raw patch: at the middle, and at the worst of a hundred.
+const GOALS: [f64; 2] = [2.0, 3.0];
+
+/// Measures so many promotions, rollbacks and raw patches, and tells. Most of the time goes to the drains between them.
+pub async fn run(env: &Env, name: &'static str, count: usize) -> Result<()> {
+    let measured = measure(env, count).await;
+    env.clean_up().await?;
+    let Samples {
+        promotions,
+        rollbacks,
+        raw,
+    } = measured?;
+    let mut all = table::new(&["UNTIL ENDPOINTSLICES", "COUNT", "P50", "P95", "P99", "RATIO", "FAILED"]);
+    for (what, sample) in [
+        ("raw patch", &raw),
+        ("promotion", &promotions),
+        ("rollback", &rollbacks),
+    ] {
+        let numbers = [
+            sample.count().to_string(),
+            text(sample.p50()),
+            text(sample.p95()),
+            text(sample.percentile(99)),
+            format!("{:.2}", ratio(sample.p50(), raw.p50())),
+            sample.failed.to_string(),
+        ];
+        table::row(&mut all, what, numbers);
+    }
+    ui::print(&format!("\n{all}\n"));
+    let [middle, worst] = GOALS;
+    ui::print(&format!(
+        "{name}: promote p50 {} p95 {} p99 {}, rollback p50 {} p95 {} p99 {}, raw p50 {} p99 {}, ratio {:.2} and {:.2} (goal {middle}), of p99 {:.2} and {:.2} (goal {worst}), failed {}",
+        text(promotions.p50()),
+        text(promotions.p95()),
+        text(promotions.percentile(99)),
+        text(rollbacks.p50()),
+        text(rollbacks.p95()),
+        text(rollbacks.percentile(99)),
+        text(raw.p50()),
+        text(raw.percentile(99)),
+        ratio(promotions.p50(), raw.p50()),
+        ratio(rollbacks.p50(), raw.p50()),
+        ratio(promotions.percentile(99), raw.percentile(99)),
+        ratio(rollbacks.percentile(99), raw.percentile(99)),
+        promotions.failed + rollbacks.failed + raw.failed
+    ));
+    Ok(())
+}
+
+#[derive(Default)]
+struct Samples {
+    promotions: Sample,
+    rollbacks: Sample,
+    raw: Sample,
+}
+
+async fn measure(env: &Env, count: usize) -> Result<Samples> {
+    let plugins = TenantPlugins::of_new_tenant(env).await?;
+    let id = unique("sw");
+    env.publish(&id, "1.0.0", traffic::spec(&id, "1.0.0", traffic::IMAGE))
+        .await?;
+    let promotion = json!({ "auto": false, "promotionDelay": "1s", "connectionDrain": "1s" });
+    plugins.install(&id, json!({ "promotion": promotion })).await?;
+    plugins.ready(&id).await?;
+    let bench = Switches {
+        live: Slices::watch(plugins.objects(), &id),
+        raw: Slices::watch(plugins.objects(), &format!("{id}-raw")),
+        services: plugins.objects(),
+        plugins,
+        id,
+    };
+    bench.make_raw().await?;
+    let bar = Bar::new(&ui::Ui::new(), "switches", WARM_UP + count);
+    let mut samples = Samples::default();
+    for round in 0..WARM_UP + count {
+        let [promotion, raw, rollback] = bench.round(round).await?;
+        if round >= WARM_UP {
+            samples.promotions.add(&promotion);
+            samples.raw.add(&raw);
+            samples.rollbacks.add(&rollback);
+        }
+        bar.advance();
+    }
+    Ok(samples)
+}
+
+struct Switches<'a> {
+    plugins: TenantPlugins<'a>,
+    services: Api<Service>,
+    id: String,
+    live: Slices,
+    raw: Slices,
+}
+
+impl Switches<'_> {
+    /// A Service of nobody's, over the same pods.
+    async fn make_raw(&self) -> Result<()> {
+        let raw = serde_json::from_value(json!({
+            "apiVersion": "v1", "kind": "Service", "metadata": { "name": format!("{}-raw", self.id) },
+            "spec": {
+                "selector": { "plexica.io/plugin": self.id, "plexica.io/slot": "a" },
+                "ports": [{ "name": "http", "port": 80, "targetPort": "http" }],
+            },
+        }))?;
+        self.services.create(&PostParams::default(), &raw).await?;
+        self.raw.until(&self.prefix(Slot::A)).await.map(drop)
+    }
+
+    fn prefix(&self, slot: Slot) -> String {
+        format!("{}-{}-", self.id, slot.as_ref())
+    }
+
+    /// A candidate comes, goes live, and the former one comes back.
+    async fn round(&self, round: usize) -> Result<[Result<Duration>; 3]> {
+        let config = json!({ "spec": { "config": { "notReadyAfterSeconds": round + 1 } } });
+        self.plugins.patch(&self.id, config).await?;
+        self.until("a candidate that waits", |status| {
+            at(status) == Some(Step::AwaitingPromotion)
+        })
+        .await?;
+        let from = self.status().await?.live_slot.context("nothing is live")?;
+        let promotion = self.ask("promote", from.other()).await;
+        self.until("a standby", |status| at(status) == Some(Step::StandingBy))
+            .await?;
+        // Both slots are ready now.
+        let raw = self.patch_raw(from.other()).await;
+        self.patch_raw(from).await?;
+        let rollback = self.ask("rollback", from).await;
+        // What was gone back from is drained beside the next round.
+        self.until("the proof", |status| {
+            at(status).is_none_or(|step| step == Step::Draining)
+        })
+        .await?;
+        Ok([promotion, raw, rollback])
+    }
+
+    async fn ask(&self, request: &str, to: Slot) -> Result<Duration> {
+        let annotation = format!("plexica.io/{request}");
+        let patch = json!({ "metadata": { "annotations": { annotation: unique("ask") } } });
+        let begun = Instant::now();
+        self.plugins.patch(&self.id, patch).await?;
+        Ok(self.live.until(&self.prefix(to)).await?.duration_since(begun))
+    }
+
+    async fn patch_raw(&self, to: Slot) -> Result<Duration> {
+        let patch = json!({ "spec": { "selector": { "plexica.io/slot": to.as_ref() } } });
+        let begun = Instant::now();
+        self.services
+            .patch(
+                &format!("{}-raw", self.id),
+                &PatchParams::default(),
+                &Patch::Merge(patch),
+            )
+            .await?;
+        Ok(self.raw.until(&self.prefix(to)).await?.duration_since(begun))
+    }
+
+    async fn status(&self) -> Result<PluginInstallationStatus> {
+        self.plugins.api.get(&self.id).await?.status.context("no status")
+    }
+
+    async fn until(&self, what: &str, holds: impl Fn(&PluginInstallationStatus) -> bool) -> Result<()> {
+        eventually(what, PATIENCE, async || {
+            ensure!(holds(&self.status().await?), "not yet");
+            Ok(())
+        })
+        .await
+    }
+}
+
+fn at(status: &PluginInstallationStatus) -> Option<Step> {
+    status.transition.as_ref().map(|transition| transition.step)
+}
+
+/// The ready pods that a Service's EndpointSlices name, as a watch shows them. Those that are not ready get no requests.
+struct Slices {
+    pods: watch::Receiver<(Vec<String>, Instant)>,
+    task: JoinHandle<()>,
+}
+
+impl Slices {
+    fn watch(api: Api<EndpointSlice>, service: &str) -> Self {
+        let (sender, pods) = watch::channel((vec![], Instant::now()));
+        let config = watcher::Config::default().labels(&format!("kubernetes.io/service-name={service}"));
+        let events = kube::runtime::watcher(api, config).default_backoff();
+        let task = tokio::spawn(async move {
+            let mut events = std::pin::pin!(events);
+            while let Ok(Some(event)) = events.try_next().await {
+                if let Event::Apply(slice) | Event::InitApply(slice) = event {
+                    sender.send_replace((ready(&slice), Instant::now()));
+                }
+            }
+        });
+        Self { pods, task }
+    }
+
+    /// When all ready pods were ones whose names begin so.
+    async fn until(&self, prefix: &str) -> Result<Instant> {
+        let mut pods = self.pods.clone();
+        let all =
+            |(pods, _): &(Vec<String>, Instant)| !pods.is_empty() && pods.iter().all(|name| name.starts_with(prefix));
+        let seen = timeout(PATIENCE, pods.wait_for(all))
+            .await
+            .map_err(|_| anyhow!("the EndpointSlices do not name {prefix} alone"))??;
+        Ok(seen.1)
+    }
+}
+
+impl Drop for Slices {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+fn ready(slice: &EndpointSlice) -> Vec<String> {
+    let ready = |endpoint: &&Endpoint| {
+        let conditions = endpoint.conditions.as_ref();
+        conditions.and_then(|conditions| conditions.ready) == Some(true)
+    };
+    let name = |endpoint: &Endpoint| endpoint.target_ref.as_ref()?.name.clone();
+    slice.endpoints.iter().filter(ready).filter_map(name).collect()
+}
