@@ -131,7 +131,7 @@ pub enum Reason {
     Soaking,
     /// The candidate is ready and waits for the annotation plexica.io/promote.
     AwaitingPromotion,
-    /// The candidate waits for other plugins' promotions.
+    /// Other plugins of the tenant come first.
     AwaitingOthers,
     /// Requests are being led to the new version.
     Switching,
@@ -256,6 +256,7 @@ impl ConditionType for Type {
                 R::WindowClosed,
                 R::Contracted,
                 R::StandbyNotReady,
+                R::AwaitingOthers,
                 R::SlotTaken,
                 R::Switching,
             ],

@@ -40,6 +40,7 @@ pub fn cases() -> Vec<Case> {
     all.extend(crate::cases![false;
         a_release_goes_live_by_yellow_and_comes_back_at_once,
         what_never_becomes_ready_is_rejected_and_moves_nothing,
+        a_provider_goes_back_after_those_that_need_it,
         what_fails_after_it_went_live_goes_back_by_itself,
         a_standby_outlasts_its_window_while_what_is_live_has_no_ready_pod,
         a_changed_service_leads_to_the_live_slot_again_and_opens_no_gate,
@@ -49,6 +50,7 @@ pub fn cases() -> Vec<Case> {
 }
 
 /// An installation of the traffic plugin, with releases of its own.
+#[derive(Clone)]
 struct Installed<'a> {
     env: &'a Env,
     plugins: TenantPlugins<'a>,
@@ -71,6 +73,24 @@ impl<'a> Installed<'a> {
     async fn publish(&self, version: &str) -> Result<()> {
         let spec = traffic::spec(&self.id, version, traffic::IMAGE);
         self.env.publish(&self.id, version, spec).await.map(drop)
+    }
+
+    /// A release that needs another plugin.
+    async fn publish_needing(&self, version: &str, provider: &str, range: &str) -> Result<()> {
+        let mut spec = traffic::spec(&self.id, version, traffic::IMAGE);
+        spec["dependencies"] = json!([{ "plugin": provider, "version": range }]);
+        self.env.publish(&self.id, version, spec).await.map(drop)
+    }
+
+    /// Waits until this version is live again, after a rollback.
+    async fn back_in(&self, version: &str) -> Result<()> {
+        self.until(&format!("back in {version}"), |status| {
+            let live = status.live_slot.and_then(|slot| status.slots.get(slot));
+            let ended = status.history.first();
+            live.is_some_and(|live| live.version == version)
+                && ended.is_some_and(|ended| ended.result == TransitionResult::RolledBack)
+        })
+        .await
     }
 
     async fn request(&self, name: &str) -> Result<()> {
@@ -200,6 +220,49 @@ async fn what_never_becomes_ready_is_rejected_and_moves_nothing(env: &Env) -> Re
     installed
         .until("live", |status| status.live_slot == Some(Slot::B))
         .await
+}
+
+async fn a_provider_goes_back_after_those_that_need_it(env: &Env) -> Result<()> {
+    let promotion = json!({ "promotionDelay": "1s", "connectionDrain": "1s" });
+    let provider = Installed::new(env, promotion.clone(), 1).await?;
+    let dependant = Installed {
+        id: unique("tl"),
+        ..provider.clone()
+    };
+    let plugins = &provider.plugins;
+    dependant.publish_needing("1.0.0", &provider.id, ">=1.0.0").await?;
+    let spec = json!({ "promotion": promotion, "replicas": 1 });
+    plugins.install(&dependant.id, spec).await?;
+    plugins.ready(&dependant.id).await?;
+
+    dependant.publish_needing("2.0.0", &provider.id, ">=2.0.0").await?;
+    provider.publish("2.0.0").await?;
+    provider.live("2.0.0").await?;
+    dependant.live("2.0.0").await?;
+    for installed in [&provider, &dependant] {
+        let standing = |status: &PluginInstallationStatus| {
+            let transition = status.transition.as_ref();
+            transition.is_some_and(|transition| transition.step == Step::StandingBy)
+        };
+        installed.until("a standby", standing).await?;
+    }
+
+    let waits = plugins
+        .says(&provider.id, Type::RollbackAvailable, "False", "AwaitingOthers")
+        .await?;
+    ensure!(waits.message.contains(&dependant.id), "{}", waits.message);
+    provider.request("rollback").await?;
+    // A pass over this has seen the request too.
+    let patch = json!({ "spec": { "promotion": { "progressDeadline": "9m" } } });
+    plugins.patch(&provider.id, patch).await?;
+    let generation = plugins.api.get(&provider.id).await?.metadata.generation;
+    provider
+        .until("a pass", |status| status.observed_generation == generation)
+        .await?;
+    provider.leads_to(Slot::B).await?;
+    dependant.request("rollback").await?;
+    dependant.back_in("1.0.0").await?;
+    provider.back_in("1.0.0").await
 }
 
 async fn what_fails_after_it_went_live_goes_back_by_itself(env: &Env) -> Result<()> {

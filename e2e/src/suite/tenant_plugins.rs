@@ -23,6 +23,7 @@ use super::env::{Env, http_request, unique};
 pub const PATIENCE: Duration = Duration::from_mins(3);
 
 /// Installations of one tenant.
+#[derive(Clone)]
 pub struct TenantPlugins<'a> {
     env: &'a Env,
     /// The tenant.

@@ -235,6 +235,7 @@ impl Pass<'_> {
                 Reason::Contracted => "a Contract migration was applied: the former version would not work".to_owned(),
                 Reason::SlotTaken => "the candidate took the former version's slot".to_owned(),
                 Reason::Switching => "requests are being led elsewhere".to_owned(),
+                Reason::AwaitingOthers => self.wanted.needed_by_others.clone().unwrap_or_default(),
                 _ => format!("{target} has no ready pod"),
             },
         };

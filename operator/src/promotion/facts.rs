@@ -110,6 +110,8 @@ pub struct Wanted {
     pub policy: Policy,
     /// What the candidate waits for beside itself: other plugins' promotions, in one sentence.
     pub held_by_others: Option<String>,
+    /// Who needs what is live and could not do with the former revision, in one sentence.
+    pub needed_by_others: Option<String>,
     /// A Contract migration was applied: what came before does not work any more.
     pub contracted: bool,
 }

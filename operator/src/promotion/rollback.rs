@@ -20,8 +20,8 @@ impl Pass<'_> {
             Some(candidate) => self.give_up(candidate),
             None => match self.blocked() {
                 None => self.go_back(Cause::RollbackRequested, Fault::RolledBackByRequest)?,
-                // It is asked for until the standby can serve.
-                Some(Reason::StandbyNotReady) => return None,
+                // It is asked for until the standby can serve, and until those that need what is live have gone back.
+                Some(Reason::StandbyNotReady | Reason::AwaitingOthers) => return None,
                 Some(_) => Decision::remember(self.memory.clone()),
             },
         };
@@ -63,6 +63,9 @@ impl Pass<'_> {
         }
         if self.wanted.contracted {
             return Some(Reason::Contracted);
+        }
+        if self.wanted.needed_by_others.is_some() {
+            return Some(Reason::AwaitingOthers);
         }
         let is_ready = self.deployed(former).is_some_and(|standby| standby.ready > 0);
         (!is_ready).then_some(Reason::StandbyNotReady)

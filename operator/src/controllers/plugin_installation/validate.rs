@@ -48,6 +48,8 @@ pub struct Wanted {
     pub runs: Running,
     /// The plugins that it is told the addresses of.
     pub providers: Vec<PluginId>,
+    /// The tenant's plugins that run and need this one.
+    pub dependants: Vec<Dependant>,
     /// All releases of the plugin that were accepted: a slot may run any of them.
     pub releases: Vec<Arc<Root<Plugin>>>,
     /// All plugins that the tenant has.
@@ -58,6 +60,17 @@ pub struct Wanted {
     pub database: PluginDatabaseSpec,
     /// The permissions that it brings.
     pub permissions: Vec<PluginPermission>,
+}
+
+/// A plugin that runs, and needs another one.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Dependant {
+    /// It.
+    pub plugin: PluginId,
+    /// The version that serves now.
+    pub version: Version,
+    /// The versions of the other one that it works with.
+    pub needs: VersionRange,
 }
 
 /// Whether pods are to run.
@@ -144,6 +157,7 @@ pub fn validate(installation: &PluginInstallation, world: &World, platform: &Pla
         postgres_pool: tenant.postgres_pool,
         has_realm: tenant.has_realm,
         releases: world.releases_of(&id),
+        dependants: dependants(&id, &plugins, &registry),
         id,
         plugin,
         manifest,
@@ -151,6 +165,24 @@ pub fn validate(installation: &PluginInstallation, world: &World, platform: &Pla
         installed: world.installed(),
         added,
     })
+}
+
+/// Who of the tenant's plugins runs and needs this one.
+fn dependants(id: &PluginId, plugins: &resolution::Tenant, registry: &resolution::Registry) -> Vec<Dependant> {
+    let running = plugins.iter().filter_map(|(plugin, installation)| {
+        let version = installation.running.clone()?;
+        let release = registry.release(plugin, &version)?;
+        let dependency = release
+            .dependencies
+            .iter()
+            .find(|dependency| dependency.plugin == *id)?;
+        Some(Dependant {
+            plugin: plugin.clone(),
+            version,
+            needs: dependency.range.clone(),
+        })
+    });
+    running.collect()
 }
 
 /// Sessions that a plugin's login role may have at once: a few pods with a small pool each.

@@ -210,6 +210,7 @@ impl World {
                 auto_rollback: self.auto_rollback,
             },
             held_by_others: None,
+            needed_by_others: None,
             contracted: false,
         }
     }

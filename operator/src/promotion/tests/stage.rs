@@ -61,6 +61,7 @@ impl Stage {
                     auto_rollback: false,
                 },
                 held_by_others: None,
+                needed_by_others: None,
                 contracted: false,
             },
             requests: Requests::default(),

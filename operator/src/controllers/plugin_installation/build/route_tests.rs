@@ -56,6 +56,7 @@ fn ledger() -> Wanted {
         runs: Running::Yes,
         providers: vec![],
         releases: vec![],
+        dependants: vec![],
         installed: vec![],
         added: vec![],
         permissions: vec![],

@@ -54,6 +54,20 @@ fn rollback_waits_for_a_standby_that_is_not_ready() {
 }
 
 #[test]
+fn rollback_waits_until_nobody_needs_what_is_live() {
+    let mut stage = Stage::at(Step::StandingBy);
+    stage.wanted.needed_by_others = Some("crm 2.0.0 needs contacts ^2".into());
+    stage.wanted.policy.auto_rollback = true;
+    ask(&mut stage);
+    assert_eq!(stage.rest(), [""; 0]);
+    assert_eq!(blocked_by(&stage).as_deref(), Some(Reason::AwaitingOthers.as_ref()));
+    stage.fails(Slot::B);
+    assert_eq!(stage.rest(), [""; 0], "nor by itself");
+    stage.wanted.needed_by_others = None;
+    assert_eq!(stage.rest(), ["switch: a"]);
+}
+
+#[test]
 fn what_is_gone_back_from_is_rejected_and_drained() {
     let mut stage = Stage::at(Step::StandingBy);
     ask(&mut stage);

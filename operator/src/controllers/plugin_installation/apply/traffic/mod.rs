@@ -22,10 +22,17 @@ use plexica_crds::{
         conditions::{Outcome, Reason, Type},
     },
 };
+use semver::Version;
 use serde::{Serialize, de::DeserializeOwned};
 use tracing::info;
 
-use super::super::{Context, build, objects::make, report, status::Steps, validate::Wanted};
+use super::super::{
+    Context, build,
+    objects::make,
+    report,
+    status::Steps,
+    validate::{Dependant, Wanted},
+};
 use crate::{
     promotion::{self, Action, Decision, Explanation, Memory, Policy, Requests, Revision, Selector, Shape, decide},
     runtime::{
@@ -150,7 +157,7 @@ pub async fn go_on(
     let leads = Leads {
         installation,
         wanted,
-        goal: goal(installation, wanted, revision),
+        goal: goal(installation, wanted, revision, &memory),
         slots: None,
         requests: |memory: &Memory| {
             let asked = remember::requests(installation, &memory.carried_out);
@@ -185,7 +192,7 @@ pub async fn lead(
     let leads = Leads {
         installation,
         wanted,
-        goal: goal(installation, wanted, revision),
+        goal: goal(installation, wanted, revision, &memory),
         slots: Some(Slots {
             installation,
             wanted,
@@ -215,7 +222,7 @@ fn remembered(installation: &PluginInstallation, wanted: &Wanted) -> Memory {
 }
 
 /// What the machine is to reach.
-fn goal(installation: &PluginInstallation, wanted: &Wanted, revision: Revision) -> promotion::Wanted {
+fn goal(installation: &PluginInstallation, wanted: &Wanted, revision: Revision, memory: &Memory) -> promotion::Wanted {
     let spec = &installation.spec;
     let promotion = &spec.promotion;
     promotion::Wanted {
@@ -230,8 +237,23 @@ fn goal(installation: &PluginInstallation, wanted: &Wanted, revision: Revision) 
             auto_rollback: promotion.auto_rollback,
         },
         held_by_others: None,
+        needed_by_others: needed_by_others(wanted, memory),
         contracted: false,
     }
+}
+
+/// Which plugin works with what is live, and would not with the former version: it has to go back first.
+fn needed_by_others(wanted: &Wanted, memory: &Memory) -> Option<String> {
+    let live = memory.live?;
+    let version = |slot: Slot| Version::parse(&memory.revisions.of(slot).as_ref()?.version).ok();
+    let (live, former) = (version(live)?, version(live.other())?);
+    let mut dependants = wanted.dependants.iter();
+    let Dependant { plugin, version, needs } =
+        dependants.find(|dependant| dependant.needs.matches(&live) && !dependant.needs.matches(&former))?;
+    Some(format!(
+        "{plugin} {version} needs {} {needs}, which {former} is not: go back with {plugin} first",
+        wanted.id
+    ))
 }
 
 /// What became of a write.
