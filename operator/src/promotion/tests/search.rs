@@ -9,7 +9,7 @@ use std::{
 use plexica_crds::{names::Slot, plugin_installation::Step};
 
 use super::{
-    super::{Action, Decision, Memory},
+    super::{Action, Decision, Memory, memory::Transition},
     diagram::{Pair, shown_move},
     model::{Event, Left, Selected, World, revision},
 };
@@ -79,6 +79,22 @@ pub fn check(world: &World, memory: &Memory, decision: &Decision) -> Result<(), 
             }
         }
     }
+    if let Some(begun) = is_begun(memory, &decision.memory) {
+        if reached(begun.to) {
+            return Err("a candidate is begun only where nobody is led to".into());
+        }
+        let stood_by = memory.transition.as_ref().is_some_and(|t| t.step == Step::StandingBy);
+        if stood_by && world.is_ready(begun.to) && !world.is_ready(begun.to.other()) {
+            return Err("no candidate is begun in the place of the only slot that is ready".into());
+        }
+    }
+    if let (Some(before), Some(after)) = (&memory.transition, &decision.memory.transition)
+        && before.step == Step::Proving
+        && (after.step > Step::Proving && after.id == before.id)
+        && before.from.is_some_and(|from| observed.endpoints.of(from).named > 0)
+    {
+        return Err("a switch is proven only when nobody is led to the former slot".into());
+    }
     // Consent: the intent to promote is recorded only of what soaked or what a person asked for.
     if let Some(intent) = &decision.memory.transition
         && intent.step == Step::Switching
@@ -104,6 +120,13 @@ pub fn check(world: &World, memory: &Memory, decision: &Decision) -> Result<(), 
         }
     }
     Ok(())
+}
+
+/// The candidate that a decision begins.
+fn is_begun<'a>(before: &Memory, after: &'a Memory) -> Option<&'a Transition> {
+    let is_new = |begun: &&Transition| before.transition.as_ref().is_none_or(|t| t.id != begun.id);
+    let begun = after.transition.as_ref().filter(|t| t.step == Step::Deploying);
+    begun.filter(is_new)
 }
 
 /// What happened, and what was found.
