@@ -41,8 +41,6 @@ use crate::{
     traffic, ui,
 };
 
-/// Rounds before those that are measured.
-const WARM_UP: usize = 1;
 /// Most that a switch may take, as a multiple of a raw patch: at the middle, and at the worst of a hundred.
 const GOALS: [f64; 2] = [2.0, 3.0];
 
@@ -115,16 +113,17 @@ async fn measure(env: &Env, count: usize) -> Result<Samples> {
         id,
     };
     bench.make_raw().await?;
-    let bar = Bar::new(&ui::Ui::new(), "switches", WARM_UP + count);
+    let bar = Bar::new(&ui::Ui::new(), "switches", count);
     let mut samples = Samples::default();
-    for round in 0..WARM_UP + count {
+    // The first one warms everything up.
+    for round in 0..=count {
         let [promotion, raw, rollback] = bench.round(round).await?;
-        if round >= WARM_UP {
+        if round > 0 {
             samples.promotions.add(&promotion);
             samples.raw.add(&raw);
             samples.rollbacks.add(&rollback);
+            bar.advance();
         }
-        bar.advance();
     }
     Ok(samples)
 }

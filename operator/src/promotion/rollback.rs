@@ -39,24 +39,18 @@ impl Pass<'_> {
 
     /// Why there is no way back, by the first check that fails; `None` if there is one.
     pub fn blocked(&self) -> Option<Reason> {
+        let mut history = self.memory.history.iter();
+        let has_former = history.any(|ended| ended.result == TransitionResult::Promoted);
+        let no_more = |why: Reason| Some(if has_former { why } else { Reason::NoFormerVersion });
         let Some(transition) = &self.memory.transition else {
-            let former = self
-                .memory
-                .history
-                .iter()
-                .any(|ended| ended.result == TransitionResult::Promoted);
-            return Some(if former {
-                Reason::WindowClosed
-            } else {
-                Reason::NoFormerVersion
-            });
+            return no_more(Reason::WindowClosed);
         };
         let Some(former) = transition.from else {
             return Some(Reason::NoFormerVersion);
         };
         match transition.step {
             Step::Switching => return Some(Reason::Switching),
-            Step::Deploying | Step::Soaking | Step::AwaitingPromotion => return Some(Reason::SlotTaken),
+            Step::Deploying | Step::Soaking | Step::AwaitingPromotion => return no_more(Reason::SlotTaken),
             _ if transition.is_rollback() => return Some(Reason::NoFormerVersion),
             Step::Draining => return Some(Reason::WindowClosed),
             Step::Proving | Step::MovingConnections | Step::StandingBy => {}

@@ -92,10 +92,7 @@ fn a_rejection_says_why_since_when_and_what_to_do() {
 #[test]
 fn each_way_back_names_version_and_time_or_why_there_is_none() {
     for (step, told) in [
-        (
-            Step::Soaking,
-            "False SlotTaken: the candidate took the former version's slot",
-        ),
+        (Step::Soaking, "False NoFormerVersion: there is no former version"),
         (Step::Switching, "False Switching: requests are being led elsewhere"),
         (Step::Proving, "True StandingBy: 1.0.0"),
         (Step::StandingBy, "True StandingBy: 1.0.0 until 12:15:30Z"),
@@ -103,6 +100,13 @@ fn each_way_back_names_version_and_time_or_why_there_is_none() {
     ] {
         assert_eq!(way_back(&Stage::at(step)), told);
     }
+    let mut replaced = Stage::at(Step::StandingBy);
+    replaced.want("3.0.0");
+    replaced.rest();
+    assert_eq!(
+        way_back(&replaced),
+        "False SlotTaken: the candidate took the former version's slot"
+    );
     assert_eq!(
         way_back(&Stage::installed()),
         "False NoFormerVersion: there is no former version"
