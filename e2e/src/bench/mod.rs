@@ -11,6 +11,7 @@ mod ready;
 mod resolution;
 mod stats;
 mod switch;
+mod switch_load;
 mod table;
 mod tenant_ready;
 
@@ -38,7 +39,7 @@ enum Run {
     Alone(fn(&'static str)),
 }
 
-const BENCHMARKS: [Benchmark; 7] = [
+const BENCHMARKS: [Benchmark; 8] = [
     Benchmark {
         name: "tenant-ready",
         about: "from the POST of a Tenant to Ready, against the raw calls, with 0 and 50 tenants present (about 5 min)",
@@ -68,6 +69,11 @@ const BENCHMARKS: [Benchmark; 7] = [
         name: "switch-100",
         about: "the same, 100 promotions and 100 rollbacks (about 50 min)",
         run: Run::OnStack(|env, name| Box::pin(switch::run(env, name, 100))),
+    },
+    Benchmark {
+        name: "switch-load",
+        about: "requests lost over 200 promotions and rollbacks under load, with killed operators (about 25 min)",
+        run: Run::OnStack(|env, name| Box::pin(switch_load::run(env, name))),
     },
     Benchmark {
         name: "resolution",

@@ -27,7 +27,7 @@ mod ownership;
 mod permissions;
 mod plugins;
 mod plugins_refused;
-mod promotions;
+pub mod promotions;
 mod realm;
 pub mod releases;
 mod retention;

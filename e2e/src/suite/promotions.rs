@@ -14,6 +14,7 @@ use plexica_crds::{
     plugin_installation::{PluginInstallationStatus, Step, TransitionResult, conditions::Type},
 };
 use serde_json::{Value, json};
+use strum::IntoEnumIterator;
 
 use super::{
     Case,
@@ -21,7 +22,7 @@ use super::{
     tenant_plugins::{PATIENCE, TenantPlugins},
 };
 use crate::{
-    load::{Kind, Load, Mix, Target},
+    load::{Kind, Load, Mix, Report, Target},
     suite::observe::operator,
     traffic, ui,
 };
@@ -29,10 +30,8 @@ use crate::{
 /// How soon the live Service leads to its slot again after somebody changed it (issue 5, section 2: within a second; the
 /// rest is the test's own way of looking).
 const REPAIRED: Duration = Duration::from_millis(1_500);
-/// Switches under load.
-const SWITCHES: usize = 20;
-/// Requests under load.
-const REQUESTS: u64 = 50_000;
+/// Switches under load, and requests at least.
+const UNDER_LOAD: (usize, u64) = (20, 50_000);
 
 /// See the file's description.
 pub fn cases() -> Vec<Case> {
@@ -44,6 +43,7 @@ pub fn cases() -> Vec<Case> {
         what_fails_after_it_went_live_goes_back_by_itself,
         a_standby_outlasts_its_window_while_what_is_live_has_no_ready_pod,
         a_changed_service_leads_to_the_live_slot_again_and_opens_no_gate,
+        an_intent_that_was_written_down_is_carried_out_by_whoever_comes_next,
         an_emptied_status_opens_no_gate_and_a_deleted_deployment_comes_back,
     ]);
     all
@@ -371,6 +371,25 @@ async fn a_changed_service_leads_to_the_live_slot_again_and_opens_no_gate(env: &
     installed.leads_to(Slot::B).await
 }
 
+/// As after an operator that was killed between the intent and the write of the Service.
+async fn an_intent_that_was_written_down_is_carried_out_by_whoever_comes_next(env: &Env) -> Result<()> {
+    let promotion = json!({ "auto": false, "promotionDelay": "1s", "connectionDrain": "1s" });
+    let installed = Installed::new(env, promotion, 1).await?;
+    let (plugins, id) = (&installed.plugins, installed.id.as_str());
+    installed.publish("1.1.0").await?;
+    plugins.says(id, Type::Promoted, "False", "AwaitingPromotion").await?;
+    let intent = json!({ "status": { "transition": { "step": "Switching" } } });
+    plugins
+        .api
+        .patch_status(id, &PatchParams::default(), &Patch::Merge(&intent))
+        .await?;
+    // The operator looks at it now, not at its next resync.
+    let touch = json!({ "metadata": { "annotations": { "example.com/touched": "now" } } });
+    plugins.patch(id, touch).await?;
+    installed.live("1.1.0").await?;
+    installed.leads_to(Slot::B).await
+}
+
 async fn an_emptied_status_opens_no_gate_and_a_deleted_deployment_comes_back(env: &Env) -> Result<()> {
     let promotion = json!({ "auto": false, "promotionDelay": "1s", "connectionDrain": "4s" });
     let installed = Installed::new(env, promotion, 1).await?;
@@ -412,6 +431,22 @@ async fn an_emptied_status_opens_no_gate_and_a_deleted_deployment_comes_back(env
 }
 
 async fn no_request_is_lost_while_releases_come_and_go_and_the_operator_is_killed(env: &Env) -> Result<()> {
+    let (switches, requests) = UNDER_LOAD;
+    let report = switches_under_load(env, switches, requests, Mix::default().pause).await?;
+    ui::print(&format!("        {switches} switches\n{report}"));
+    ensure!(report.failed() == 0, "{} requests were lost\n{report}", report.failed());
+    for kind in Kind::iter() {
+        ensure!(
+            report.of(kind).is_some_and(|tally| tally.requests > 0),
+            "{kind} asked nothing"
+        );
+    }
+    Ok(())
+}
+
+/// Promotions and rollbacks, so many, while clients of all kinds ask at least so much with this pause between two requests
+/// of one client; candidates that never become ready come in between, and the operator is killed now and then.
+pub async fn switches_under_load(env: &Env, switches: usize, requests: u64, pause: Duration) -> Result<Report> {
     let promotion = json!({ "promotionDelay": "1s", "progressDeadline": "20s", "connectionDrain": "2s" });
     let installed = Installed::new(env, promotion, 2).await?;
     let target = Target::at(installed.address().await?);
@@ -423,16 +458,17 @@ async fn no_request_is_lost_while_releases_come_and_go_and_the_operator_is_kille
             http2: 8,
             websocket: 6,
             slow: 4,
+            pause,
             ..Mix::default()
         },
     );
-    let mut switches = 0;
+    let mut done = 0;
     let mut round = 0;
-    while switches < SWITCHES || load.snapshot().requests() < REQUESTS {
+    while done < switches || load.snapshot().requests() < requests {
         round += 1;
         ensure!(
-            round <= 60,
-            "{switches} switches in {round} rounds: {}",
+            round <= 3 * switches,
+            "{done} switches in {round} rounds: {}",
             load.snapshot()
         );
         let before = installed.status().await?.live_slot;
@@ -471,22 +507,7 @@ async fn no_request_is_lost_while_releases_come_and_go_and_the_operator_is_kille
                 status.live_slot != before && proven
             })
             .await?;
-        switches += 1;
+        done += 1;
     }
-    let report = load.stop().await;
-    ui::print(&format!("        {switches} switches\n{report}"));
-    ensure!(report.failed() == 0, "{} requests were lost\n{report}", report.failed());
-    for kind in [
-        Kind::NewConnections,
-        Kind::Kept,
-        Kind::Http2,
-        Kind::WebSocket,
-        Kind::Slow,
-    ] {
-        ensure!(
-            report.of(kind).is_some_and(|tally| tally.requests > 0),
-            "{kind} asked nothing"
-        );
-    }
-    Ok(())
+    Ok(load.stop().await)
 }

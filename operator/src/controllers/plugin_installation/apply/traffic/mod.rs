@@ -9,7 +9,7 @@ use std::fmt::Debug;
 use jiff::Timestamp;
 use kube::{
     Api, Resource, ResourceExt,
-    api::{Patch, PatchParams},
+    api::{ListParams, Patch, PatchParams},
     core::NamespaceResourceScope,
 };
 use plexica_crds::{
@@ -360,10 +360,13 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
     async fn is_written_down(&self, memory: &Memory) -> Result<(), Outcome> {
         let namespace = self.wanted.slug.namespace();
         let api: Api<PluginInstallation> = Api::namespaced(self.ctx.objects.client.clone(), namespace.as_str());
-        let live = within(api.get_status(&self.installation.name_any()))
+        // Installations are listed anyway, so this needs no permission of its own.
+        let of_this = format!("metadata.name={}", self.installation.name_any());
+        let found = within(api.list(&ListParams::default().fields(&of_this)))
             .await
             .map_err(|error| report::api_outcome(&error))?;
-        let recorded = remember::memory(&live.status.unwrap_or_default());
+        let live = found.items.into_iter().find_map(|live| live.status);
+        let recorded = remember::memory(&live.unwrap_or_default());
         if recorded.transition == memory.transition {
             return Ok(());
         }
