@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use plexica_crds::{
     names::Slot,
-    plugin_installation::{Cause, Fault, Step, TransitionResult},
+    plugin_installation::{Cause, Fault, Step, TransitionResult, conditions::Reason},
 };
 
 use super::{
@@ -92,7 +92,15 @@ impl Pass<'_> {
 
     /// What is live has no ready pod, and what stands by has: no candidate takes its place.
     pub fn is_only_hope(&self) -> bool {
-        self.blocked().is_none() && !self.can_do_without()
+        let stands_by = matches!(self.blocked(), None | Some(Reason::AwaitingOthers));
+        stands_by && self.has_ready_standby() && !self.can_do_without()
+    }
+
+    fn has_ready_standby(&self) -> bool {
+        let former = self.memory.transition.as_ref().and_then(|transition| transition.from);
+        former
+            .and_then(|former| self.deployed(former))
+            .is_some_and(|standby| standby.ready > 0)
     }
 
     /// The candidate has not taken its place yet, and what is live has failed meanwhile: it stands by again.

@@ -68,6 +68,16 @@ fn rollback_waits_until_nobody_needs_what_is_live() {
 }
 
 #[test]
+fn no_candidate_takes_the_only_ready_slot_while_the_way_back_waits_for_others() {
+    let mut stage = Stage::at(Step::StandingBy);
+    stage.wanted.needed_by_others = Some("crm 2.0.0 needs contacts ^2".into());
+    stage.fails(Slot::B);
+    stage.want("3.0.0");
+    assert_eq!(stage.rest(), [""; 0]);
+    assert_eq!(stage.step(), Some(Step::StandingBy));
+}
+
+#[test]
 fn what_is_gone_back_from_is_rejected_and_drained() {
     let mut stage = Stage::at(Step::StandingBy);
     ask(&mut stage);
