@@ -220,6 +220,7 @@ impl ConditionType for Type {
                 R::MigrationTimedOut,
                 R::MigrationChanged,
                 R::MigrationSourceMissing,
+                R::Contracted,
                 R::BackendUnavailable,
                 R::BackendRefused,
                 R::BackendUnexpected,

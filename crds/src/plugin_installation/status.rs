@@ -131,9 +131,9 @@ pub struct DatabaseStatus {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MigrationsStatus {
-    /// Migrations that are applied.
+    /// Migrations of the version that are applied.
     pub applied: i32,
-    /// Migrations that are still to be applied now.
+    /// Expand migrations that are still to be applied, before the version starts.
     pub pending: i32,
     /// Contract migrations that wait for the rollback window to close.
     pub contract_pending: i32,
@@ -143,6 +143,9 @@ pub struct MigrationsStatus {
     /// The last that was applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<String>,
+    /// The last Contract migration that was applied: versions without it do not work any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contracted: Option<String>,
     /// The one that failed; absent when none did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed: Option<FailedMigration>,

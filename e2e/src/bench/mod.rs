@@ -20,7 +20,7 @@ use futures::future::LocalBoxFuture;
 
 use crate::failure::Failure;
 use crate::stack::Stack;
-use crate::suite::env::Env;
+use crate::suite::{env::Env, observe::write_gate::Moment, promotions::killed_at_one_write_after_the_other};
 use crate::ui;
 
 /// A benchmark.
@@ -39,7 +39,7 @@ enum Run {
     Alone(fn(&'static str)),
 }
 
-const BENCHMARKS: [Benchmark; 8] = [
+const BENCHMARKS: [Benchmark; 9] = [
     Benchmark {
         name: "tenant-ready",
         about: "from the POST of a Tenant to Ready, against the raw calls, with 0 and 50 tenants present (about 5 min)",
@@ -76,11 +76,24 @@ const BENCHMARKS: [Benchmark; 8] = [
         run: Run::OnStack(|env, name| Box::pin(switch_load::run(env, name))),
     },
     Benchmark {
+        name: "killed-writes",
+        about: "how a promotion and a rollback end when the operator is killed at one of its writes, each in turn, and the requests lost (about 25 min)",
+        run: Run::OnStack(|env, _| Box::pin(killed_writes(env))),
+    },
+    Benchmark {
         name: "resolution",
         about: "versions of a tenant's plugins, chosen among 200 plugins x 20 releases; needs no stack (some seconds)",
         run: Run::Alone(resolution::run),
     },
 ];
+
+async fn killed_writes(env: &Env) -> Result<()> {
+    for moment in [Moment::Before, Moment::After] {
+        killed_at_one_write_after_the_other(env, moment).await?;
+        env.clean_up().await?;
+    }
+    Ok(())
+}
 
 /// Runs the benchmark of that name, or all.
 ///

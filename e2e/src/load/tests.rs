@@ -37,7 +37,7 @@ impl Server {
             slot: Slot::A,
         };
         let drain = Drain::new(TIMES);
-        let router = router(&release, Configuration::default(), &drain);
+        let router = router(&release, Configuration::default(), axum::Router::new(), &drain);
         let (listener, address) = loopback().await;
         let (stop, stopped) = oneshot::channel::<()>();
         let serving = listen(listener, router, drain, async {

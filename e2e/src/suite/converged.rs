@@ -18,7 +18,7 @@ use super::{
     releases::VERSION,
     tenant_plugins::TenantPlugins,
 };
-use crate::{cases, parts::Part};
+use crate::{cases, parts::Part, ui};
 
 /// How many tenants there are.
 const TENANTS: usize = 20;
@@ -28,6 +28,8 @@ const WINDOW: Duration = Duration::from_mins(3);
 const QUIET: Duration = Duration::from_secs(10);
 /// Longest wait for that.
 const PATIENCE: Duration = Duration::from_mins(1);
+/// Windows at most: one in which something else happened to the objects proves nothing of the operator.
+const WINDOWS: usize = 2;
 /// Findings that are shown of each log.
 const SHOWN: usize = 5;
 
@@ -71,16 +73,30 @@ async fn nothing_is_written_for_three_minutes_while_all_objects_are_converged(en
     }
     names.extend(install(env, &made).await?);
 
-    let begun = Instant::now();
-    wait_until_quiet(env).await?;
-    let logs = Logs::begin(env).await?;
-    sleep(WINDOW).await;
-    let seen = logs.end().await?;
+    let seen = undisturbed_window(env).await?;
     seen.prove_that_all_were_looked_at(&names)?;
     seen.prove_that_nothing_was_written()?;
-    ensure!(begun.elapsed() >= WINDOW, "the window was too short");
     try_join_all(made.iter().map(|name| env.delete(name))).await?;
     Ok(())
+}
+
+/// What was written down in a window in which nobody else touched an object and every backend answered.
+async fn undisturbed_window(env: &Env) -> Result<Seen> {
+    for left in (0..WINDOWS).rev() {
+        wait_until_quiet(env).await?;
+        let logs = Logs::begin(env).await?;
+        sleep(WINDOW).await;
+        let seen = logs.end().await?;
+        let disturbed = seen.disturbed()?;
+        if disturbed.is_empty() {
+            return Ok(seen);
+        }
+        let first: Vec<_> = disturbed.iter().take(SHOWN).map(String::as_str).collect();
+        let told = format!("{} times, such as {}", disturbed.len(), first.join("; "));
+        ensure!(left > 0, "no window of {WINDOWS} was undisturbed; the last one {told}");
+        ui::print(&format!("        the window was disturbed {told}: another one"));
+    }
+    bail!("there was no window")
 }
 
 /// Installs plugins: one, one that needs it, and one that is switched off.
@@ -163,6 +179,16 @@ struct Seen {
 }
 
 impl Seen {
+    /// What happened to the tenants' objects by others' hands, and passes that a backend did not answer.
+    fn disturbed(&self) -> Result<Vec<String>> {
+        let mut found = changes_by_others(&self.audit)?;
+        for (name, results) in passes(&self.operator) {
+            let others = results.into_iter().filter(|result| result != "ok");
+            found.extend(others.map(|result| format!("a pass of {name} ended with {result}")));
+        }
+        Ok(found)
+    }
+
     /// Without this the rest would prove nothing.
     fn prove_that_all_were_looked_at(&self, names: &[String]) -> Result<()> {
         let passes = passes(&self.operator);
@@ -172,12 +198,6 @@ impl Seen {
             "not looked at again within {} s (resyncInterval of e2e/stack-values.yaml): {missed:?}",
             WINDOW.as_secs()
         );
-        for (name, results) in &passes {
-            ensure!(
-                results.iter().all(|result| result == "ok"),
-                "passes of {name} ended with {results:?}"
-            );
-        }
         let realms = self.keycloak.iter().filter(|line| is_admin_request(line)).count();
         ensure!(
             realms >= names.len(),
@@ -226,6 +246,22 @@ fn writes(audit: &[String]) -> Result<Vec<String>> {
             .is_some_and(|object| object.resource == "leases");
         if request.user.username == audit::OPERATOR && request.is_mutating() && !lease {
             found.push(format!("{} {} {}", request.verb, request.uri, request.code()));
+        }
+    }
+    Ok(found)
+}
+
+/// Mutating requests of others in namespaces of tenants: there a pod became unready, say.
+fn changes_by_others(audit: &[String]) -> Result<Vec<String>> {
+    let mut found = vec![];
+    for line in audit.iter().filter(|line| line.contains("\"namespace\":\"tenant-")) {
+        let request = audit::Request::parse(line)?;
+        let is_tenants = request
+            .object_ref
+            .as_ref()
+            .is_some_and(|object| object.namespace.starts_with("tenant-"));
+        if is_tenants && request.is_mutating() && request.user.username != audit::OPERATOR {
+            found.push(format!("{} {} by {}", request.verb, request.uri, request.user.username));
         }
     }
     Ok(found)
@@ -328,5 +364,22 @@ mod tests {
             event("patch", "system:admin", "tenants"),
         ];
         assert_eq!(writes(&log).unwrap(), ["patch /x 0"]);
+    }
+
+    #[test]
+    fn changes_by_others_count_where_tenants_are() {
+        let event = |user: &str, verb: &str, namespace: &str| {
+            json!({ "verb": verb, "user": { "username": user }, "requestURI": "/x",
+                "objectRef": { "resource": "pods", "subresource": "status", "namespace": namespace },
+                "requestReceivedTimestamp": "2026-11-21T10:41:08.001541Z" })
+            .to_string()
+        };
+        let log = [
+            event("system:node:node0", "patch", "tenant-a"),
+            event("system:node:node0", "get", "tenant-a"),
+            event("system:node:node0", "patch", "kube-system"),
+            event(audit::OPERATOR, "patch", "tenant-a"),
+        ];
+        assert_eq!(changes_by_others(&log).unwrap(), ["patch /x by system:node:node0"]);
     }
 }

@@ -258,14 +258,15 @@ impl Env {
             .collect()
     }
 
-    /// What helps to understand a failure: the test's tenants, and what the operator last said of them.
+    /// What helps to understand a failure: those of the test's tenants that are not Ready, and what the operator last said of
+    /// all of them.
     pub async fn diagnostics(&self) -> String {
         let made = self.made.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut lines = vec![];
         if let Ok(list) = self.tenants().list(&ListParams::default()).await {
             lines.extend(
                 list.iter()
-                    .filter(|tenant| made.contains(&tenant.name_any()))
+                    .filter(|tenant| made.contains(&tenant.name_any()) && !is_ready(tenant))
                     .map(summary),
             );
         }

@@ -2,11 +2,15 @@
 //! and breaks as its configuration says. It is of the platform's making in all else: its server is that of the example
 //! plugins, and ends as they do.
 //!
-//! `GET /version`, `POST /echo`, `GET /slow?milliseconds=`, WebSocket `/ws`, `/health` and `/ready`; no token is wanted.
+//! `GET /version`, `POST /echo`, `GET /slow?milliseconds=`, WebSocket `/ws`, `/health` and `/ready`; with migrations of a
+//! test's also `/names`. No token is wanted.
 
 pub mod configuration;
+mod names;
 pub mod routes;
 
+use axum::Router;
+use plexica_plugin_kit::Plugin;
 use plexica_plugin_kit::environment::{Incomplete, Sharing, tenants::Tenants};
 use plexica_plugin_kit::process::{CannotRun, Process};
 use plexica_plugin_kit::serve::drain::{Drain, Times};
@@ -33,16 +37,18 @@ pub enum Ended {
 /// # Errors
 /// [`Ended`].
 pub async fn run() -> Result<(), Ended> {
-    let (release, configuration) = match Sharing::of_process()? {
+    let (release, configuration, names) = match Sharing::of_process()? {
         Sharing::Dedicated(environment) => {
             let configuration: Configuration = environment.configuration()?;
-            (environment.release, configuration)
+            let plugin = Plugin::new(*environment, Times::default())?;
+            let names = names::routes(&plugin);
+            (plugin.environment.release, configuration, names)
         }
-        // Faults are one tenant's, and this process is everybody's.
+        // Faults and data are one tenant's, and this process is everybody's.
         Sharing::Shared(Tenants {
             release,
             environments: _,
-        }) => (release, Configuration::default()),
+        }) => (release, Configuration::default(), Router::new()),
     };
     info!(version = release.version, slot = %release.slot, ?configuration, "begins");
     let crash = configuration.clone();
@@ -51,7 +57,7 @@ pub async fn run() -> Result<(), Ended> {
             return std::future::pending().await;
         }
         let drain = Drain::new(Times::default());
-        Process::of(routes::router(&release, configuration, &drain), drain)
+        Process::of(routes::router(&release, configuration, names, &drain), drain)
             .serve()
             .await
     };

@@ -22,8 +22,8 @@ const SLOW_MAX: Duration = Duration::from_secs(12);
 /// Largest body of `/echo`.
 const BODY_MAX: usize = 64 << 10;
 
-/// Everything that a process of this release answers to, from now on.
-pub fn router(release: &Release, configuration: Configuration, drain: &Drain) -> Router {
+/// Everything that a process of this release answers to, from now on; `more` is what needs the tenant's data.
+pub fn router(release: &Release, configuration: Configuration, more: Router, drain: &Drain) -> Router {
     let version = Json(json!({
         "version": release.version,
         "slot": release.slot.to_string(),
@@ -43,7 +43,8 @@ pub fn router(release: &Release, configuration: Configuration, drain: &Drain) ->
         .route("/slow", get(slow))
         .route("/ws", get(echo))
         .route("/health", get(async || "ok\n"))
-        .route("/ready", get(ready));
+        .route("/ready", get(ready))
+        .merge(more);
     plain(routes, release, drain)
 }
 
@@ -104,7 +105,7 @@ mod tests {
             fault,
             ..Configuration::default()
         };
-        super::router(&release, configuration, &Drain::new(Times::default()))
+        super::router(&release, configuration, Router::new(), &Drain::new(Times::default()))
     }
 
     async fn answer(fault: Fault, request: Request<Body>) -> (u16, String) {

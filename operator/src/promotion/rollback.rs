@@ -43,7 +43,11 @@ impl Pass<'_> {
         let has_former = history.any(|ended| ended.result == TransitionResult::Promoted);
         let no_more = |why: Reason| Some(if has_former { why } else { Reason::NoFormerVersion });
         let Some(transition) = &self.memory.transition else {
-            return no_more(Reason::WindowClosed);
+            return no_more(if self.wanted.contracted {
+                Reason::Contracted
+            } else {
+                Reason::WindowClosed
+            });
         };
         let Some(former) = transition.from else {
             return Some(Reason::NoFormerVersion);

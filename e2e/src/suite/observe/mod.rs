@@ -5,6 +5,7 @@ pub mod audit;
 pub mod inventory;
 pub mod minio;
 pub mod operator;
+pub mod write_gate;
 
 use std::{
     fs::File,

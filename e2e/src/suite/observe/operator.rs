@@ -44,15 +44,21 @@ pub async fn new_pid(former: &[i32]) -> Result<i32> {
     .await
 }
 
+/// Sends a signal to the operator's processes; answers which they are.
+pub fn signal(signal: Signal) -> Result<Vec<i32>> {
+    let pids = pids()?;
+    for pid in &pids {
+        // It may be gone since.
+        let _ = kill(Pid::from_raw(*pid), signal);
+    }
+    Ok(pids)
+}
+
 /// Kills the operator at once and removes its pod, so that the next one is fresh: the kubelet lets a container that
 /// died again and again wait for minutes. Answers the process ids that were killed.
 pub async fn kill_and_replace(env: &Env) -> Result<Vec<i32>> {
     let pods = names(env).await?;
-    let killed = pids()?;
-    for pid in &killed {
-        // It may be gone since.
-        let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
-    }
+    let killed = signal(Signal::SIGKILL)?;
     let at_once = DeleteParams::default().grace_period(0);
     for name in pods {
         if let Err(error) = api(env).delete(&name, &at_once).await

@@ -27,6 +27,11 @@ use crate::backends::{BackendError, Breaches, Observed, http::REQUEST_TIMEOUT};
 /// measured, 4 at once make the most of it (environment.md).
 const CREATES_AT_ONCE: usize = 4;
 
+/// How often a create that was answered by 500 is repeated at once. Keycloak loads roles of realm `master` into its cache
+/// without a lock (keycloak#40531): of creates at the same time one may read them half loaded, fail and be rolled back. By
+/// then they are loaded.
+const CREATES_AGAIN: usize = 2;
+
 /// Realms of one Keycloak.
 pub struct KeycloakBackend {
     keycloak: Keycloak,
@@ -163,6 +168,11 @@ impl KeycloakBackend {
         if answer.status == StatusCode::UNAUTHORIZED {
             token = self.keycloak.renew_creator_token().await?;
             answer = self.keycloak.call(Method::POST, "", &token, Some(&body), SLOW).await?;
+        }
+        for _ in 0..CREATES_AGAIN {
+            if answer.status == StatusCode::INTERNAL_SERVER_ERROR {
+                answer = self.keycloak.call(Method::POST, "", &token, Some(&body), SLOW).await?;
+            }
         }
         match answer.status {
             StatusCode::CREATED => Ok(Made::Now),
@@ -349,3 +359,7 @@ impl IdentityBackend for KeycloakBackend {
         issuer_of(&self.keycloak.config.issuer_url, slug)
     }
 }
+
+#[cfg(test)]
+#[path = "adapter_tests.rs"]
+mod tests;

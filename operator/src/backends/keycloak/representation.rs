@@ -208,13 +208,13 @@ fn texts(list: &Value) -> BTreeSet<&str> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use plexica_crds::names::TenantSlug;
     use std::time::Duration;
     use uuid::Uuid;
 
-    fn spec() -> IdentitySpec {
+    pub(in super::super) fn spec() -> IdentitySpec {
         IdentitySpec {
             owner: Owner {
                 tenant_id: Uuid::from_u128(7),

@@ -245,7 +245,12 @@ fn event(before: Option<&Condition>, now: &Condition) -> Option<Event> {
         "WindowClosed",
     ];
     let bad = [Type::VersionRejected, Type::TrafficDrift].map(<&str>::from);
-    let is_warning = if bad.contains(&now.type_.as_str()) {
+    // That an old column went is as planned; that a version without it is wanted is not.
+    let way_back: &str = Type::RollbackAvailable.into();
+    let is_planned = now.type_ == way_back && now.reason == Reason::Contracted.as_ref();
+    let is_warning = if is_planned {
+        false
+    } else if bad.contains(&now.type_.as_str()) {
         now.status == "True"
     } else {
         now.status != "True" && !asked_for.contains(&now.reason.as_str())

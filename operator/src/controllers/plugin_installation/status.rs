@@ -42,6 +42,8 @@ pub struct Steps {
     pub configuration: Option<Value>,
     /// How far the migrations are; `None` if they were not reached.
     pub migrations: Option<MigrationsStatus>,
+    /// Why Contract migrations that are due are not applied. The plugin works nevertheless.
+    pub not_contracted: Option<Outcome>,
     /// What the one slot of a release for all tenants holds once all of it runs.
     pub slot: Option<SlotStatus>,
     /// How traffic is led to the tenant's own slots; `None` if that was not reached.
@@ -73,6 +75,7 @@ impl Steps {
             secret: wanted.id.database_secret().to_string(),
             configuration: None,
             migrations: None,
+            not_contracted: None,
             slot: None,
             traffic: None,
             config_hash: None,
@@ -203,6 +206,10 @@ fn applied(status: &mut PluginInstallationStatus, steps: &Steps, moment: Moment)
             _ => {}
         }
         statements.push(statement(*type_, &with_due(outcome, moment.due)));
+    }
+    if let Some(outcome) = &steps.not_contracted {
+        statements.retain(|statement| statement.type_ != <&str>::from(Type::MigrationsApplied));
+        statements.push(statement(Type::MigrationsApplied, outcome));
     }
     if let Some(migrations) = &steps.migrations {
         status.migrations = Some(migrations.clone());

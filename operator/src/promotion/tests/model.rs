@@ -67,6 +67,8 @@ pub struct World {
     pub auto: bool,
     pub auto_rollback: bool,
     pub requests: (bool, bool, bool),
+    /// Another plugin needs what is live: it has to go back first.
+    pub needed: bool,
     /// What the machine does not see: for the rules it has to keep.
     pub truth: Truth,
     /// How many faults, requests and changes of the spec may still come.
@@ -136,6 +138,8 @@ pub enum Event {
     Promote,
     Rollback,
     Retry,
+    /// The plugin that needed what is live has gone back.
+    Release,
 }
 
 impl World {
@@ -152,6 +156,7 @@ impl World {
             auto,
             auto_rollback,
             requests: (false, false, false),
+            needed: false,
             truth: Truth::default(),
             left,
         }
@@ -210,7 +215,7 @@ impl World {
                 auto_rollback: self.auto_rollback,
             },
             held_by_others: None,
-            needed_by_others: None,
+            needed_by_others: self.needed.then(|| "another plugin needs what is live".to_owned()),
             contracted: false,
         }
     }
@@ -256,6 +261,9 @@ impl World {
                 Event::ReplaceService,
                 Event::LoseStatus,
             ]);
+        }
+        if self.needed {
+            events.push(Event::Release);
         }
         if self.left.wishes > 0 {
             events.extend([1, 2, 3].map(Event::Want));
@@ -332,6 +340,7 @@ impl World {
                 world.truth.is_lost |= world.mark.is_none();
                 world.truth.is_forgotten = true;
             }
+            Event::Release => world.needed = false,
             Event::Want(number) => {
                 world.left.wishes -= 1;
                 world.wanted = number;

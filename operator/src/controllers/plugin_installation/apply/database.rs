@@ -15,7 +15,7 @@ use super::credential;
 use crate::{
     backends::{
         Credential, Observed,
-        postgres::plugin::{MigrationError, MigrationLimits, PluginDatabase, PluginMigration},
+        postgres::plugin::{AppliedMigration, MigrationError, MigrationLimits, PluginDatabase, PluginMigration},
     },
     pools::{Pool, Verb},
     runtime::client::within,
@@ -82,38 +82,57 @@ pub async fn provision(wanted: &Wanted, ctx: &Context) -> Result<Access, Outcome
     Ok(Access { credential, applied })
 }
 
-/// The migrations that the version needs before it starts and that are not applied yet, in order.
-pub fn pending<'a>(wanted: &'a Wanted, access: &Access) -> Vec<&'a str> {
-    let names = of_phase(wanted, MigrationPhase::Expand).map(|migration| migration.name.as_str());
-    names
-        .filter(|name| !access.applied.iter().any(|applied| applied == name))
+impl Access {
+    /// Whether no migration of any version was ever applied before this pass.
+    pub fn is_new(&self) -> bool {
+        self.applied.is_empty()
+    }
+
+    /// Whether a migration of this name is applied.
+    pub fn has_applied(&self, name: &str) -> bool {
+        self.applied.iter().any(|applied| applied == name)
+    }
+}
+
+/// The migrations of a phase that are not applied yet, in order.
+pub fn pending<'a>(wanted: &'a Wanted, access: &Access, phase: MigrationPhase) -> Vec<&'a str> {
+    let migrations = wanted.plugin.spec.migrations.iter();
+    migrations
+        .filter(|migration| migration.phase == phase && !access.has_applied(&migration.name))
+        .map(|migration| migration.name.as_str())
         .collect()
 }
 
-/// How far the migrations are when those of these names are applied.
-pub fn progress(wanted: &Wanted, is_applied: impl Fn(&str) -> bool) -> MigrationsStatus {
+/// How far the migrations are when those of these names were applied beside what was found.
+pub fn progress(wanted: &Wanted, access: &Access, now: &[AppliedMigration]) -> MigrationsStatus {
+    let is_applied = |migration: &&Migration| {
+        access.has_applied(&migration.name) || now.iter().any(|applied| applied.name == migration.name)
+    };
+    let (applied, pending): (Vec<_>, Vec<_>) = wanted.plugin.spec.migrations.iter().partition(is_applied);
     let count = |number: usize| i32::try_from(number).unwrap_or(i32::MAX);
-    let all = of_phase(wanted, MigrationPhase::Expand).count();
-    let applied: Vec<_> = of_phase(wanted, MigrationPhase::Expand)
-        .filter(|migration| is_applied(&migration.name))
-        .collect();
+    let pending_of = |phase| count(pending.iter().filter(|migration| migration.phase == phase).count());
+    let contracting = |migration: &&&Migration| migration.phase == MigrationPhase::Contract;
     MigrationsStatus {
         applied: count(applied.len()),
-        pending: count(all - applied.len()),
-        contract_pending: count(of_phase(wanted, MigrationPhase::Contract).count()),
+        pending: pending_of(MigrationPhase::Expand),
+        contract_pending: pending_of(MigrationPhase::Contract),
         version: Some(wanted.plugin.spec.version.clone()),
         last: applied.last().map(|migration| migration.name.clone()),
+        contracted: applied
+            .iter()
+            .rfind(contracting)
+            .map(|migration| migration.name.clone()),
         failed: None,
     }
 }
 
-fn of_phase(wanted: &Wanted, phase: MigrationPhase) -> impl Iterator<Item = &Migration> {
-    let migrations = wanted.plugin.spec.migrations.iter();
-    migrations.filter(move |migration| migration.phase == phase)
-}
-
-/// Applies the migrations that the version needs before it starts, and compares those that are applied with its texts.
-pub async fn migrate(wanted: &Wanted, access: &Access, ctx: &Context) -> Result<MigrationsStatus, Unmigrated> {
+/// Applies what is not applied of a phase, and compares what is applied with the version's texts.
+pub async fn migrate(
+    wanted: &Wanted,
+    access: &Access,
+    phase: MigrationPhase,
+    ctx: &Context,
+) -> Result<MigrationsStatus, Unmigrated> {
     let mut migrations = vec![];
     for migration in &wanted.plugin.spec.migrations {
         migrations.push(PluginMigration {
@@ -126,15 +145,16 @@ pub async fn migrate(wanted: &Wanted, access: &Access, ctx: &Context) -> Result<
     let pool = pool(wanted, ctx)?;
     let (spec, limits) = (&wanted.database, MigrationLimits::default());
     let (all, limits) = (migrations.as_slice(), &limits);
-    pool.call(Verb::Migrate, |backend| async move {
-        backend.migrate(spec, all, MigrationPhase::Expand, limits).await
-    })
-    .await
-    .map_err(|error| Unmigrated {
-        status: Some(so_far(wanted, access, &error)),
-        outcome: failure(error, pool),
-    })?;
-    Ok(progress(wanted, |_| true))
+    let applied = pool
+        .call(Verb::Migrate, |backend| async move {
+            backend.migrate(spec, all, phase, limits).await
+        })
+        .await
+        .map_err(|error| Unmigrated {
+            status: Some(so_far(wanted, access, &error)),
+            outcome: failure(error, pool),
+        })?;
+    Ok(progress(wanted, access, &applied))
 }
 
 /// Why the migrations are not applied, and how far they are, if that is known.
@@ -157,9 +177,6 @@ fn so_far(wanted: &Wanted, access: &Access, error: &MigrationError) -> Migration
         MigrationError::Backend(_) | MigrationError::Invalid { .. } | MigrationError::NotExpanded { .. } => None,
     };
     let now = failure.map(|failure| failure.applied.as_slice()).unwrap_or_default();
-    let is_applied = |name: &str| {
-        access.applied.iter().any(|applied| applied == name) || now.iter().any(|applied| applied.name == name)
-    };
     MigrationsStatus {
         failed: failure.map(|failure| FailedMigration {
             name: failure.migration.clone(),
@@ -167,7 +184,7 @@ fn so_far(wanted: &Wanted, access: &Access, error: &MigrationError) -> Migration
             sqlstate: failure.sqlstate.clone(),
             message: failure.message.clone(),
         }),
-        ..progress(wanted, is_applied)
+        ..progress(wanted, access, now)
     }
 }
 

@@ -4,19 +4,18 @@ mod configuration;
 mod credential;
 mod database;
 mod dependencies;
+mod migrations;
 mod rollout;
 mod route;
 pub mod shared;
 mod traffic;
 mod workload;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use plexica_crds::{
-    PluginInstallation, condition,
+    PluginInstallation,
     names::{PluginId, TenantSlug},
     plugin::Sharing,
     plugin_installation::{
-        PluginInstallationStatus,
         conditions::{Outcome, Reason, Type},
         configuration::Configuration,
     },
@@ -26,12 +25,11 @@ use super::{
     Context,
     build::shared::Release,
     dereference::running_version,
-    record, report,
+    record,
     status::{Findings, Steps},
     validate::{Running, Wanted},
 };
 use crate::backends::Credential;
-use database::{Access, Unmigrated};
 use workload::Deployed;
 
 pub use traffic::Traffic;
@@ -79,7 +77,8 @@ async fn run(
     steps.configuration = Some(configuration.without_secrets());
     let access = database::provision(wanted, ctx).await;
     let access = steps.take(Type::DatabaseReady, access)?;
-    migrate(installation, wanted, &access, steps, ctx).await?;
+    migrations::expand(installation, wanted, &access, steps, ctx).await?;
+    migrations::contract(installation, wanted, &access, steps, ctx).await;
     let seeded = database::seed(wanted, ctx).await;
     steps.take(Type::DatabaseReady, seeded)?;
     let schema = wanted.slug.plugin_schema(&wanted.id);
@@ -143,60 +142,6 @@ async fn deploy(
     }
 }
 
-/// Applies what is not applied yet. A release never changes: what an earlier pass found of this very version holds.
-async fn migrate(
-    installation: &PluginInstallation,
-    wanted: &Wanted,
-    access: &Access,
-    steps: &mut Steps,
-    ctx: &Context,
-) -> Result<(), Failed> {
-    let pending = database::pending(wanted, access);
-    let status = installation.status.as_ref();
-    let before = status.and_then(|status| said_of_migrations(status, &wanted.plugin.spec.version));
-    let migrated = if !pending.is_empty() {
-        let outcome = Outcome::Waiting(Reason::Migrating, format!("applying {}", pending.join(", ")));
-        steps.say(Type::MigrationsApplied, outcome);
-        // It may take long. That one which failed is tried again is no news.
-        let told = async {
-            match before {
-                Some(said) if said.status == "False" && said.reason != Reason::Migrating.as_ref() => None,
-                _ => report::progress(installation, steps, ctx).await,
-            }
-        };
-        let (migrated, written) = tokio::join!(database::migrate(wanted, access, ctx), told);
-        steps.written = written;
-        migrated
-    } else if before.is_some_and(|said| said.status == "True") {
-        Ok(database::progress(wanted, |_| true))
-    } else {
-        // Their texts are compared with those of the version.
-        database::migrate(wanted, access, ctx).await
-    };
-    let status = match migrated {
-        Ok(status) => status,
-        Err(Unmigrated { outcome, status }) => {
-            steps.migrations = status;
-            return steps.end(Type::MigrationsApplied, outcome);
-        }
-    };
-    let message = match &status.last {
-        Some(last) => format!("up to {last}"),
-        None => "the version has none".to_owned(),
-    };
-    steps.migrations = Some(status);
-    steps.done(Type::MigrationsApplied, Reason::Applied, &message);
-    Ok(())
-}
-
-/// What an earlier pass said of the migrations of this version. The condition alone may still speak of another one: a pass
-/// over a new version that failed before its migrations leaves it as it was.
-fn said_of_migrations<'a>(status: &'a PluginInstallationStatus, version: &str) -> Option<&'a Condition> {
-    let reached = status.migrations.as_ref()?.version.as_deref();
-    let said = condition::find(&status.conditions, Type::MigrationsApplied.into());
-    said.filter(|_| reached == Some(version))
-}
-
 async fn stop(wanted: &Wanted, steps: &mut Steps, ctx: &Context) {
     let stopped = async {
         shut(&wanted.slug, &wanted.id, ctx).await?;
@@ -239,25 +184,5 @@ impl Steps {
         let done = matches!(outcome, Outcome::Done(..));
         self.say(type_, outcome);
         if done { Ok(()) } else { Err(Failed) }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn that_one_versions_migrations_are_applied_says_nothing_of_the_next_versions() {
-        // The pass over 2.0.0 failed at its configuration.
-        let status: PluginInstallationStatus = serde_json::from_value(json!({
-            "resolved": { "version": "2.0.0", "reason": "the newest" },
-            "migrations": { "applied": 1, "pending": 0, "contractPending": 0, "version": "1.0.0" },
-            "conditions": [{ "type": "MigrationsApplied", "status": "True", "reason": "Applied", "message": "",
-                             "lastTransitionTime": "2026-11-21T00:00:00Z" }],
-        }))
-        .unwrap();
-        assert!(said_of_migrations(&status, "1.0.0").is_some());
-        assert!(said_of_migrations(&status, "2.0.0").is_none());
     }
 }

@@ -115,6 +115,12 @@ fn each_way_back_names_version_and_time_or_why_there_is_none() {
         way_back(&Stage::upgraded()),
         "False WindowClosed: the rollback window has closed"
     );
+    let mut contracted = Stage::upgraded();
+    contracted.wanted.contracted = true;
+    assert_eq!(
+        way_back(&contracted),
+        "False Contracted: a Contract migration was applied: the former version would not work"
+    );
 }
 
 #[test]

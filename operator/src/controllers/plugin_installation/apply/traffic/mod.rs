@@ -18,7 +18,7 @@ use plexica_crds::{
     names::Slot,
     plugin::Sharing,
     plugin_installation::{
-        Phase, PluginInstallationStatus,
+        Phase, PluginInstallationStatus, TransitionResult,
         conditions::{Outcome, Reason, Type},
     },
 };
@@ -95,6 +95,18 @@ impl Traffic {
         Some(Type::Reconciling.says(Status::True, reason, message))
     }
 
+    /// Nothing but this version runs, and there is no way back to another one.
+    pub fn is_settled_in(&self, version: &str) -> bool {
+        let Some(live) = self.memory.live else { return false };
+        let slots = &self.seen.observed.slots;
+        let is_live = slots
+            .of(live)
+            .as_ref()
+            .is_some_and(|live| live.ready > 0 && live.revision.version == version);
+        let is_alone = slots.of(live.other()).as_ref().is_none_or(|other| other.size == 0);
+        self.memory.transition.is_none() && is_live && is_alone
+    }
+
     /// Names of the configurations that are used: the wanted one, and those that pods were started with.
     pub fn configurations(&self, wanted: &Wanted, config: &str) -> Vec<String> {
         let seen = [Slot::A, Slot::B].map(|slot| self.seen.observed.slots.of(slot).as_ref());
@@ -157,7 +169,7 @@ pub async fn go_on(
     let leads = Leads {
         installation,
         wanted,
-        goal: goal(installation, wanted, revision, &memory),
+        goal: goal(installation, wanted, revision, &memory, steps),
         slots: None,
         requests: |memory: &Memory| {
             let asked = remember::requests(installation, &memory.carried_out);
@@ -192,7 +204,7 @@ pub async fn lead(
     let leads = Leads {
         installation,
         wanted,
-        goal: goal(installation, wanted, revision, &memory),
+        goal: goal(installation, wanted, revision, &memory, steps),
         slots: Some(Slots {
             installation,
             wanted,
@@ -222,7 +234,19 @@ fn remembered(installation: &PluginInstallation, wanted: &Wanted) -> Memory {
 }
 
 /// What the machine is to reach.
-fn goal(installation: &PluginInstallation, wanted: &Wanted, revision: Revision, memory: &Memory) -> promotion::Wanted {
+fn goal(
+    installation: &PluginInstallation,
+    wanted: &Wanted,
+    revision: Revision,
+    memory: &Memory,
+    steps: &Steps,
+) -> promotion::Wanted {
+    let before = installation
+        .status
+        .as_ref()
+        .and_then(|status| status.migrations.as_ref());
+    let migrations = steps.migrations.as_ref().or(before);
+    let contracted = migrations.and_then(|migrations| migrations.contracted.as_deref());
     let spec = &installation.spec;
     let promotion = &spec.promotion;
     promotion::Wanted {
@@ -238,8 +262,25 @@ fn goal(installation: &PluginInstallation, wanted: &Wanted, revision: Revision, 
         },
         held_by_others: None,
         needed_by_others: needed_by_others(wanted, memory),
-        contracted: false,
+        contracted: contracted.is_some_and(|migration| has_outgrown_the_former(migration, wanted, memory)),
     }
+}
+
+/// Whether the version that was live before lacks a Contract migration that was applied.
+fn has_outgrown_the_former(migration: &str, wanted: &Wanted, memory: &Memory) -> bool {
+    let stands_by = memory.live.and_then(|live| memory.revisions.of(live.other()).as_ref());
+    let promoted = |ended: &&promotion::Ended| ended.result == TransitionResult::Promoted;
+    let ended = memory
+        .history
+        .iter()
+        .find(promoted)
+        .and_then(|ended| ended.from.as_ref());
+    let Some(former) = stands_by.map(|revision| &revision.version).or(ended) else {
+        return false;
+    };
+    let mut releases = wanted.releases.iter().filter_map(|guard| guard.0.as_ref().ok());
+    let known = releases.find(|release| release.spec.version == *former);
+    !known.is_some_and(|release| release.spec.migrations.iter().any(|own| own.name == migration))
 }
 
 /// Which plugin works with what is live, and would not with the former version: it has to go back first.

@@ -1,0 +1,159 @@
+//! The migrations of a version: what it needs comes before its pods (Expand), and what only former versions need goes when
+//! there is no way back to them (Contract).
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use plexica_crds::{
+    PluginInstallation, condition,
+    plugin::{MigrationPhase, Sharing},
+    plugin_installation::{
+        MigrationsStatus, PluginInstallationStatus,
+        conditions::{Outcome, Reason, Type},
+    },
+};
+
+use super::{
+    super::{Context, report, status::Steps, validate::Wanted},
+    Failed, Traffic,
+    database::{self, Access, Unmigrated},
+};
+
+/// Applies what the version needs and is not applied yet. A release never changes: what an earlier pass found of this very
+/// version holds.
+pub async fn expand(
+    installation: &PluginInstallation,
+    wanted: &Wanted,
+    access: &Access,
+    steps: &mut Steps,
+    ctx: &Context,
+) -> Result<(), Failed> {
+    if let Some(outcome) = outgrown(wanted, access) {
+        return steps.end(Type::MigrationsApplied, outcome);
+    }
+    let pending = database::pending(wanted, access, MigrationPhase::Expand);
+    let status = installation.status.as_ref();
+    let before = status.and_then(|status| said_of_migrations(status, &wanted.plugin.spec.version));
+    let migrated = if !pending.is_empty() {
+        let outcome = Outcome::Waiting(Reason::Migrating, format!("applying {}", pending.join(", ")));
+        steps.say(Type::MigrationsApplied, outcome);
+        // It may take long. That one which failed is tried again is no news.
+        let told = async {
+            match before {
+                Some(said) if said.status == "False" && said.reason != Reason::Migrating.as_ref() => None,
+                _ => report::progress(installation, steps, ctx).await,
+            }
+        };
+        let migrate = database::migrate(wanted, access, MigrationPhase::Expand, ctx);
+        let (migrated, written) = tokio::join!(migrate, told);
+        steps.written = written;
+        migrated
+    } else if before.is_some_and(|said| said.status == "True") {
+        Ok(database::progress(wanted, access, &[]))
+    } else {
+        // Their texts are compared with those of the version.
+        database::migrate(wanted, access, MigrationPhase::Expand, ctx).await
+    };
+    match migrated {
+        Ok(status) => {
+            applied(wanted, status, steps);
+            Ok(())
+        }
+        Err(Unmigrated { outcome, status }) => {
+            steps.migrations = status;
+            steps.end(Type::MigrationsApplied, outcome)
+        }
+    }
+}
+
+/// Removes what only former versions need, once nobody can go back to one. The plugin works without that, too: a failure
+/// ends nothing, and it is tried again with the next pass.
+pub async fn contract(
+    installation: &PluginInstallation,
+    wanted: &Wanted,
+    access: &Access,
+    steps: &mut Steps,
+    ctx: &Context,
+) {
+    let live = installation.status.as_ref().and_then(|status| status.live_slot);
+    let has_no_former = live.is_none() && access.is_new();
+    let settled = |traffic: &Traffic| traffic.is_settled_in(&wanted.plugin.spec.version);
+    let is_due = has_no_former || steps.traffic.as_ref().is_some_and(settled);
+    let is_dedicated = wanted.plugin.spec.runtime.sharing == Sharing::Dedicated;
+    let pending = database::pending(wanted, access, MigrationPhase::Contract);
+    if pending.is_empty() || !is_due || !is_dedicated {
+        return;
+    }
+    match database::migrate(wanted, access, MigrationPhase::Contract, ctx).await {
+        Ok(status) => applied(wanted, status, steps),
+        Err(Unmigrated { outcome, status }) => {
+            steps.migrations = status.or(steps.migrations.take());
+            steps.not_contracted = Some(outcome);
+        }
+    }
+}
+
+/// Why the version does not work with the schema any more: a newer one's Contract migration was applied.
+fn outgrown(wanted: &Wanted, access: &Access) -> Option<Outcome> {
+    let known = |name: &str| wanted.plugin.spec.migrations.iter().any(|own| own.name == name);
+    let mut releases = wanted.releases.iter().filter_map(|guard| guard.0.as_ref().ok());
+    let (newer, migration) = releases.find_map(|release| {
+        let mut contracting = release.spec.migrations.iter().filter(|migration| {
+            let is_applied = access.has_applied(&migration.name);
+            migration.phase == MigrationPhase::Contract && is_applied && !known(&migration.name)
+        });
+        contracting
+            .next()
+            .map(|migration| (&release.spec.version, &migration.name))
+    })?;
+    let version = &wanted.plugin.spec.version;
+    Some(Outcome::Blocked(
+        Reason::Contracted,
+        format!(
+            "{version} does not work with the schema any more: Contract migration {migration} of {newer} was applied; choose \
+             a version that has it"
+        ),
+    ))
+}
+
+fn applied(wanted: &Wanted, status: MigrationsStatus, steps: &mut Steps) {
+    let mut message = match &status.last {
+        Some(last) => format!("up to {last}"),
+        None => "the version has none".to_owned(),
+    };
+    if status.contract_pending > 0 {
+        let waits = match wanted.plugin.spec.runtime.sharing {
+            Sharing::Dedicated => "wait until the rollback window has closed",
+            Sharing::Shared => "are not applied: a release for all tenants has no rollback window",
+        };
+        message += &format!("; {} of phase Contract {waits}", status.contract_pending);
+    }
+    steps.migrations = Some(status);
+    steps.say(Type::MigrationsApplied, Outcome::Done(Reason::Applied, message));
+}
+
+/// What an earlier pass said of the migrations of this version. The condition alone may still speak of another one: a pass
+/// over a new version that failed before its migrations leaves it as it was.
+fn said_of_migrations<'a>(status: &'a PluginInstallationStatus, version: &str) -> Option<&'a Condition> {
+    let reached = status.migrations.as_ref()?.version.as_deref();
+    let said = condition::find(&status.conditions, Type::MigrationsApplied.into());
+    said.filter(|_| reached == Some(version))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn that_one_versions_migrations_are_applied_says_nothing_of_the_next_versions() {
+        // The pass over 2.0.0 failed at its configuration.
+        let status: PluginInstallationStatus = serde_json::from_value(json!({
+            "resolved": { "version": "2.0.0", "reason": "the newest" },
+            "migrations": { "applied": 1, "pending": 0, "contractPending": 0, "version": "1.0.0" },
+            "conditions": [{ "type": "MigrationsApplied", "status": "True", "reason": "Applied", "message": "",
+                             "lastTransitionTime": "2026-11-21T00:00:00Z" }],
+        }))
+        .unwrap();
+        assert!(said_of_migrations(&status, "1.0.0").is_some());
+        assert!(said_of_migrations(&status, "2.0.0").is_none());
+    }
+}
