@@ -115,19 +115,21 @@ fn outgrown(wanted: &Wanted, access: &Access) -> Option<Outcome> {
 }
 
 fn applied(wanted: &Wanted, status: MigrationsStatus, steps: &mut Steps) {
-    let mut message = match &status.last {
+    let last = match &status.last {
         Some(last) => format!("up to {last}"),
         None => "the version has none".to_owned(),
     };
-    if status.contract_pending > 0 {
-        let waits = match wanted.plugin.spec.runtime.sharing {
-            Sharing::Dedicated => "wait until the rollback window has closed",
-            Sharing::Shared => "are not applied: a release for all tenants has no rollback window",
-        };
-        message += &format!("; {} of phase Contract {waits}", status.contract_pending);
-    }
+    let waits = match (status.contract_pending, wanted.plugin.spec.runtime.sharing) {
+        (0, _) => String::new(),
+        (count, Sharing::Dedicated) => {
+            format!("; {count} of phase Contract wait until the rollback window has closed")
+        }
+        (count, Sharing::Shared) => {
+            format!("; {count} of phase Contract are not applied: a release for all tenants has no rollback window")
+        }
+    };
     steps.migrations = Some(status);
-    steps.say(Type::MigrationsApplied, Outcome::Done(Reason::Applied, message));
+    steps.say(Type::MigrationsApplied, Outcome::Done(Reason::Applied, last + &waits));
 }
 
 /// What an earlier pass said of the migrations of this version. The condition alone may still speak of another one: a pass

@@ -1,5 +1,6 @@
 //! Leads traffic: looks at the slots, lets the machine (`promotion`) decide, and does what it says, until it is at rest.
 
+mod goal;
 mod observe;
 mod remember;
 mod slots;
@@ -18,28 +19,22 @@ use plexica_crds::{
     names::Slot,
     plugin::Sharing,
     plugin_installation::{
-        Phase, PluginInstallationStatus, TransitionResult,
+        Phase, PluginInstallationStatus,
         conditions::{Outcome, Reason, Type},
     },
 };
-use semver::Version;
 use serde::{Serialize, de::DeserializeOwned};
 use tracing::info;
 
-use super::super::{
-    Context, build,
-    objects::make,
-    report,
-    status::Steps,
-    validate::{Dependant, Wanted},
-};
+use super::super::{Context, build, objects::make, report, status::Steps, validate::Wanted};
 use crate::{
-    promotion::{self, Action, Decision, Explanation, Memory, Policy, Requests, Revision, Selector, Shape, decide},
+    promotion::{self, Action, Decision, Explanation, Memory, Requests, Revision, Selector, Shape, decide},
     runtime::{
         apply::{FieldManager, holds},
         client::within,
     },
 };
+use goal::goal;
 pub use observe::Seen;
 use observe::observe;
 pub use slots::Means;
@@ -231,70 +226,6 @@ fn remembered(installation: &PluginInstallation, wanted: &Wanted) -> Memory {
         is_live && plugin.spec.runtime.sharing == Sharing::Shared
     });
     if was_shared { Memory::default() } else { memory }
-}
-
-/// What the machine is to reach.
-fn goal(
-    installation: &PluginInstallation,
-    wanted: &Wanted,
-    revision: Revision,
-    memory: &Memory,
-    steps: &Steps,
-) -> promotion::Wanted {
-    let before = installation
-        .status
-        .as_ref()
-        .and_then(|status| status.migrations.as_ref());
-    let migrations = steps.migrations.as_ref().or(before);
-    let contracted = migrations.and_then(|migrations| migrations.contracted.as_deref());
-    let spec = &installation.spec;
-    let promotion = &spec.promotion;
-    promotion::Wanted {
-        revision,
-        size: spec.replicas.unwrap_or(wanted.plugin.spec.runtime.replicas),
-        policy: Policy {
-            auto: promotion.auto,
-            promotion_delay: promotion.promotion_delay.value(),
-            rollback_window: promotion.rollback_window.value(),
-            progress_deadline: promotion.progress_deadline.value(),
-            connection_drain: promotion.connection_drain.value(),
-            auto_rollback: promotion.auto_rollback,
-        },
-        held_by_others: None,
-        needed_by_others: needed_by_others(wanted, memory),
-        contracted: contracted.is_some_and(|migration| has_outgrown_the_former(migration, wanted, memory)),
-    }
-}
-
-/// Whether the version that was live before lacks a Contract migration that was applied.
-fn has_outgrown_the_former(migration: &str, wanted: &Wanted, memory: &Memory) -> bool {
-    let stands_by = memory.live.and_then(|live| memory.revisions.of(live.other()).as_ref());
-    let promoted = |ended: &&promotion::Ended| ended.result == TransitionResult::Promoted;
-    let ended = memory
-        .history
-        .iter()
-        .find(promoted)
-        .and_then(|ended| ended.from.as_ref());
-    let Some(former) = stands_by.map(|revision| &revision.version).or(ended) else {
-        return false;
-    };
-    let mut releases = wanted.releases.iter().filter_map(|guard| guard.0.as_ref().ok());
-    let known = releases.find(|release| release.spec.version == *former);
-    !known.is_some_and(|release| release.spec.migrations.iter().any(|own| own.name == migration))
-}
-
-/// Which plugin works with what is live, and would not with the former version: it has to go back first.
-fn needed_by_others(wanted: &Wanted, memory: &Memory) -> Option<String> {
-    let live = memory.live?;
-    let version = |slot: Slot| Version::parse(&memory.revisions.of(slot).as_ref()?.version).ok();
-    let (live, former) = (version(live)?, version(live.other())?);
-    let mut dependants = wanted.dependants.iter();
-    let Dependant { plugin, version, needs } =
-        dependants.find(|dependant| dependant.needs.matches(&live) && !dependant.needs.matches(&former))?;
-    Some(format!(
-        "{plugin} {version} needs {} {needs}, which {former} is not: go back with {plugin} first",
-        wanted.id
-    ))
 }
 
 /// What became of a write.
