@@ -90,15 +90,19 @@ impl Traffic {
         Some(Type::Reconciling.says(Status::True, reason, message))
     }
 
-    /// Nothing but this version runs, and there is no way back to another one.
+    /// Nothing but this version runs, and there is no way back to another one: no pod of the other slot is left, not even
+    /// one that ends.
     pub fn is_settled_in(&self, version: &str) -> bool {
         let Some(live) = self.memory.live else { return false };
         let slots = &self.seen.observed.slots;
         let is_live = slots
             .of(live)
             .as_ref()
-            .is_some_and(|live| live.ready > 0 && live.revision.version == version);
-        let is_alone = slots.of(live.other()).as_ref().is_none_or(|other| other.size == 0);
+            .is_some_and(|live| live.ready > 0 && live.is_settled && live.revision.version == version);
+        let is_alone = slots
+            .of(live.other())
+            .as_ref()
+            .is_none_or(|other| other.size == 0 && other.pods == 0 && other.is_settled);
         self.memory.transition.is_none() && is_live && is_alone
     }
 
