@@ -32,7 +32,10 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// Cases of this file.
 pub fn cases() -> Vec<Case> {
-    cases![false; a_column_is_renamed_while_data_is_written_and_its_release_comes_goes_and_comes_again]
+    cases![false;
+        a_column_is_renamed_while_data_is_written_and_its_release_comes_goes_and_comes_again,
+        a_first_installation_contracts_at_once,
+    ]
 }
 
 fn first() -> Value {
@@ -121,6 +124,29 @@ async fn a_column_is_renamed_while_data_is_written_and_its_release_comes_goes_an
     ensure!(said.message.contains("0003_no_name of 2.0.0"), "{}", said.message);
     writer.goes_on().await?;
     writer.has_lost_nothing(&installed, "2.0.0").await
+}
+
+async fn a_first_installation_contracts_at_once(env: &Env) -> Result<()> {
+    let migrations = json!([first(), expanding(), contracting()]);
+    let installed = Installed::with(env, json!({ "migrations": migrations }), json!({}), 1).await?;
+    let said = installed
+        .plugins
+        .says(&installed.id, Type::MigrationsApplied, "True", "Applied")
+        .await?;
+    ensure!(said.message == "up to 0003_no_name", "{}", said.message);
+    let migrations = installed.status().await?.migrations.context("no migrations")?;
+    let counts = (migrations.applied, migrations.pending, migrations.contract_pending);
+    ensure!(counts == (3, 0, 0), "{migrations:?}");
+    ensure!(
+        columns(&installed).await? == ["full_name", "id"],
+        "the old column is there"
+    );
+    let way_back = installed
+        .plugins
+        .says(&installed.id, Type::RollbackAvailable, "False", "NoFormerVersion")
+        .await?;
+    ensure!(way_back.message == "there is no former version", "{}", way_back.message);
+    Ok(())
 }
 
 async fn columns(installed: &Installed<'_>) -> Result<Vec<String>> {

@@ -15,7 +15,7 @@ use super::credential;
 use crate::{
     backends::{
         Credential, Observed,
-        postgres::plugin::{AppliedMigration, MigrationError, MigrationLimits, PluginDatabase, PluginMigration},
+        postgres::plugin::{MigrationError, MigrationLimits, PluginDatabase, PluginMigration},
     },
     pools::{Pool, Verb},
     runtime::client::within,
@@ -34,8 +34,10 @@ fn pool<'a>(wanted: &Wanted, ctx: &'a Context) -> Result<&'a Pool<dyn PluginData
 pub struct Access {
     /// What its pods log in with.
     pub credential: Credential,
-    /// Names of the migrations that are applied.
+    /// Names of the migrations that are applied by now.
     applied: Vec<String>,
+    /// Whether no migration of any version was applied before this pass.
+    pub is_new: bool,
 }
 
 /// Makes schema, roles and grants, and the Secret.
@@ -79,15 +81,14 @@ pub async fn provision(wanted: &Wanted, ctx: &Context) -> Result<Access, Outcome
         .map(|pool| pool.backend.endpoint());
     let endpoint = endpoint.ok_or_else(|| report::no_pool(&wanted.postgres_pool))?;
     credential::write(wanted, live.as_ref(), &endpoint, &credential, ctx).await?;
-    Ok(Access { credential, applied })
+    Ok(Access {
+        credential,
+        is_new: applied.is_empty(),
+        applied,
+    })
 }
 
 impl Access {
-    /// Whether no migration of any version was ever applied before this pass.
-    pub fn is_new(&self) -> bool {
-        self.applied.is_empty()
-    }
-
     /// Whether a migration of this name is applied.
     pub fn has_applied(&self, name: &str) -> bool {
         self.applied.iter().any(|applied| applied == name)
@@ -103,12 +104,11 @@ pub fn pending<'a>(wanted: &'a Wanted, access: &Access, phase: MigrationPhase) -
         .collect()
 }
 
-/// How far the migrations are when those of these names were applied beside what was found.
-pub fn progress(wanted: &Wanted, access: &Access, now: &[AppliedMigration]) -> MigrationsStatus {
-    let is_applied = |migration: &&Migration| {
-        access.has_applied(&migration.name) || now.iter().any(|applied| applied.name == migration.name)
-    };
-    let (applied, pending): (Vec<_>, Vec<_>) = wanted.plugin.spec.migrations.iter().partition(is_applied);
+/// How far the migrations of the version are.
+pub fn progress(wanted: &Wanted, access: &Access) -> MigrationsStatus {
+    let migrations = wanted.plugin.spec.migrations.iter();
+    let (applied, pending): (Vec<&Migration>, Vec<&Migration>) =
+        migrations.partition(|migration| access.has_applied(&migration.name));
     let count = |number: usize| i32::try_from(number).unwrap_or(i32::MAX);
     let pending_of = |phase| count(pending.iter().filter(|migration| migration.phase == phase).count());
     let contracting = |migration: &&&Migration| migration.phase == MigrationPhase::Contract;
@@ -129,7 +129,7 @@ pub fn progress(wanted: &Wanted, access: &Access, now: &[AppliedMigration]) -> M
 /// Applies what is not applied of a phase, and compares what is applied with the version's texts.
 pub async fn migrate(
     wanted: &Wanted,
-    access: &Access,
+    access: &mut Access,
     phase: MigrationPhase,
     ctx: &Context,
 ) -> Result<MigrationsStatus, Unmigrated> {
@@ -145,16 +145,30 @@ pub async fn migrate(
     let pool = pool(wanted, ctx)?;
     let (spec, limits) = (&wanted.database, MigrationLimits::default());
     let (all, limits) = (migrations.as_slice(), &limits);
-    let applied = pool
+    let migrated = pool
         .call(Verb::Migrate, |backend| async move {
             backend.migrate(spec, all, phase, limits).await
         })
-        .await
-        .map_err(|error| Unmigrated {
-            status: Some(so_far(wanted, access, &error)),
+        .await;
+    let applied = match &migrated {
+        Ok(applied) => applied.as_slice(),
+        Err(MigrationError::Failed(failure)) => failure.applied.as_slice(),
+        Err(_) => &[],
+    };
+    access
+        .applied
+        .extend(applied.iter().map(|applied| applied.name.clone()));
+    let status = progress(wanted, access);
+    match migrated {
+        Ok(_) => Ok(status),
+        Err(error) => Err(Unmigrated {
+            status: Some(MigrationsStatus {
+                failed: failed(&error),
+                ..status
+            }),
             outcome: failure(error, pool),
-        })?;
-    Ok(progress(wanted, access, &applied))
+        }),
+    }
 }
 
 /// Why the migrations are not applied, and how far they are, if that is known.
@@ -171,21 +185,17 @@ impl From<Outcome> for Unmigrated {
     }
 }
 
-fn so_far(wanted: &Wanted, access: &Access, error: &MigrationError) -> MigrationsStatus {
-    let failure = match error {
-        MigrationError::Failed(failure) => Some(failure),
-        MigrationError::Backend(_) | MigrationError::Invalid { .. } | MigrationError::NotExpanded { .. } => None,
+/// The migration that failed, if one did.
+fn failed(error: &MigrationError) -> Option<FailedMigration> {
+    let MigrationError::Failed(failure) = error else {
+        return None;
     };
-    let now = failure.map(|failure| failure.applied.as_slice()).unwrap_or_default();
-    MigrationsStatus {
-        failed: failure.map(|failure| FailedMigration {
-            name: failure.migration.clone(),
-            statement: failure.statement.and_then(|statement| i32::try_from(statement).ok()),
-            sqlstate: failure.sqlstate.clone(),
-            message: failure.message.clone(),
-        }),
-        ..progress(wanted, access, now)
-    }
+    Some(FailedMigration {
+        name: failure.migration.clone(),
+        statement: failure.statement.and_then(|statement| i32::try_from(statement).ok()),
+        sqlstate: failure.sqlstate.clone(),
+        message: failure.message.clone(),
+    })
 }
 
 /// Shuts the plugin out of its schema. Writes nothing if that is so already.

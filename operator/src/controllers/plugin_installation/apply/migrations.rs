@@ -22,7 +22,7 @@ use super::{
 pub async fn expand(
     installation: &PluginInstallation,
     wanted: &Wanted,
-    access: &Access,
+    access: &mut Access,
     steps: &mut Steps,
     ctx: &Context,
 ) -> Result<(), Failed> {
@@ -47,7 +47,7 @@ pub async fn expand(
         steps.written = written;
         migrated
     } else if before.is_some_and(|said| said.status == "True") {
-        Ok(database::progress(wanted, access, &[]))
+        Ok(database::progress(wanted, access))
     } else {
         // Their texts are compared with those of the version.
         database::migrate(wanted, access, MigrationPhase::Expand, ctx).await
@@ -69,12 +69,12 @@ pub async fn expand(
 pub async fn contract(
     installation: &PluginInstallation,
     wanted: &Wanted,
-    access: &Access,
+    access: &mut Access,
     steps: &mut Steps,
     ctx: &Context,
 ) {
     let live = installation.status.as_ref().and_then(|status| status.live_slot);
-    let has_no_former = live.is_none() && access.is_new();
+    let has_no_former = live.is_none() && access.is_new;
     let settled = |traffic: &Traffic| traffic.is_settled_in(&wanted.plugin.spec.version);
     let is_due = has_no_former || steps.traffic.as_ref().is_some_and(settled);
     let is_dedicated = wanted.plugin.spec.runtime.sharing == Sharing::Dedicated;

@@ -76,9 +76,9 @@ async fn run(
     );
     steps.configuration = Some(configuration.without_secrets());
     let access = database::provision(wanted, ctx).await;
-    let access = steps.take(Type::DatabaseReady, access)?;
-    migrations::expand(installation, wanted, &access, steps, ctx).await?;
-    migrations::contract(installation, wanted, &access, steps, ctx).await;
+    let mut access = steps.take(Type::DatabaseReady, access)?;
+    migrations::expand(installation, wanted, &mut access, steps, ctx).await?;
+    migrations::contract(installation, wanted, &mut access, steps, ctx).await;
     let seeded = database::seed(wanted, ctx).await;
     steps.take(Type::DatabaseReady, seeded)?;
     let schema = wanted.slug.plugin_schema(&wanted.id);
