@@ -17,7 +17,8 @@ mod validate;
 use std::sync::Arc;
 
 use kube::{
-    Resource, ResourceExt,
+    Api, Resource, ResourceExt,
+    api::ListParams,
     core::error_boundary::InvalidObject,
     runtime::{controller::Action, reflector::Store},
 };
@@ -32,6 +33,7 @@ use crate::{
     pools::Backends,
     runtime::{
         backoff::spread,
+        client::within,
         controller::{Passed, Root},
         objects::{Error, Objects, holds},
     },
@@ -80,12 +82,12 @@ enum Pass {
 /// One pass over one Plugin.
 async fn pass(guard: &Root<Plugin>, ctx: &Context) -> Result<Passed, Error> {
     let objects = &ctx.objects;
-    let uses = Uses::of(&guard.name_any(), &ctx.installations.state());
+    let meta = guard.meta();
+    let uses = uses(guard, ctx).await?;
     let plugin = match &guard.0 {
         Ok(plugin) => plugin,
         Err(invalid) => return undecodable(invalid, &uses, ctx).await,
     };
-    let meta = plugin.meta();
     let pass = if meta.deletion_timestamp.is_some() && (!holds(meta) || uses.are_none()) {
         cleanup::finalize(meta, ctx).await?
     } else {
@@ -115,6 +117,24 @@ async fn pass(guard: &Root<Plugin>, ctx: &Context) -> Result<Passed, Error> {
             Ok((action, worst.map_or("ok", report::label)))
         }
     }
+}
+
+/// Who uses a release. Before one goes that nobody seems to use, the API server is asked: the cache may not show yet who has
+/// come a moment ago.
+async fn uses(guard: &Root<Plugin>, ctx: &Context) -> Result<Uses, Error> {
+    let name = guard.name_any();
+    let known = Uses::of(&name, &ctx.installations.state());
+    let meta = guard.meta();
+    let is_to_go = meta.deletion_timestamp.is_some() && holds(meta) && known.are_none();
+    let Some((id, _)) = parse_release(&name).filter(|_| is_to_go) else {
+        return Ok(known);
+    };
+    // An installation has the name of its plugin.
+    let of_plugin = ListParams::default().fields(&format!("metadata.name={id}"));
+    let api: Api<Root<PluginInstallation>> = Api::all(ctx.objects.client.clone());
+    let found = within(api.list(&of_plugin)).await.map_err(Error::Users)?;
+    let found: Vec<_> = found.items.into_iter().map(Arc::new).collect();
+    Ok(Uses::of(&name, &found))
 }
 
 /// A release that is to exist, or that is in deletion and used still.

@@ -38,6 +38,9 @@ pub enum Error {
     /// The status could not be written.
     #[error("failed to write the status: {0}")]
     Status(#[source] ApiError),
+    /// It could not be read who uses the object, which is to go.
+    #[error("failed to read who uses it: {0}")]
+    Users(#[source] ApiError),
     /// The pass panicked: a bug; others go on.
     #[error("the pass panicked; look at the log of the operator")]
     Panicked,
@@ -49,6 +52,7 @@ impl Error {
         match self {
             Self::Finalizer(_) => "finalizer",
             Self::Status(_) => "status",
+            Self::Users(_) => "users",
             Self::Panicked => "panicked",
         }
     }
