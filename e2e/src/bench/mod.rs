@@ -77,7 +77,7 @@ const BENCHMARKS: [Benchmark; 9] = [
     },
     Benchmark {
         name: "killed-writes",
-        about: "how a promotion and a rollback end when the operator is killed at one of its writes, each in turn, and the requests lost (about 25 min)",
+        about: "how a promotion and a rollback end when the operator is killed at one of its writes, each in turn, and the requests lost (about 17 min)",
         run: Run::OnStack(|env, _| Box::pin(killed_writes(env))),
     },
     Benchmark {
