@@ -11,7 +11,7 @@ use kube::runtime::{
 use plexica_operator::{
     controllers::{
         plugin,
-        plugin_installation::{self, Caches},
+        plugin_installation::{self, Caches, Probes},
         tenant::{self, ServiceAccount},
     },
     platform::Platform,
@@ -133,6 +133,7 @@ async fn run(platform: PathBuf, listen: SocketAddr) -> Result<(), AnyError> {
             installations: installations.clone(),
         },
         changed,
+        probes: Probes::new()?,
         shared_releases: Mutex::default(),
         platform: Arc::clone(&platform),
         backends: Arc::clone(&backends),

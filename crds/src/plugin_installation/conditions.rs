@@ -127,6 +127,9 @@ pub enum Reason {
     NoGateway,
     /// What is wanted is live.
     Live,
+    /// What is wanted next is not on its way, since an earlier step is not done; the message says which. What is live stays
+    /// live.
+    NotBegun,
     /// The candidate is being deployed, or has to stay ready for a while.
     Soaking,
     /// The candidate is ready and waits for the annotation plexica.io/promote.
@@ -280,6 +283,7 @@ const PROMOTED: &[Reason] = {
     use Reason as R;
     &[
         R::Live,
+        R::NotBegun,
         R::Soaking,
         R::AwaitingPromotion,
         R::AwaitingOthers,

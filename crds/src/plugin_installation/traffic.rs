@@ -205,6 +205,8 @@ pub struct RejectedVersion {
 pub enum Fault {
     /// It was not ready for long enough before its deadline.
     ProgressDeadlineExceeded,
+    /// It was ready, and did not answer its probe for long enough before its deadline.
+    ProbeFailed,
     /// It failed after it had gone live, and the former version is live again.
     FailedAfterPromotion,
     /// A person went back from it.

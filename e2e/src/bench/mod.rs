@@ -9,7 +9,7 @@ mod install;
 mod raw;
 mod ready;
 mod resolution;
-mod stats;
+pub mod stats;
 mod switch;
 mod switch_load;
 mod table;

@@ -11,8 +11,9 @@ use tokio::net::TcpStream;
 
 use super::Target;
 
-/// Header of every answer: the version that gave it.
+/// Headers of every answer: the version that gave it, and the slot that runs it.
 const VERSION: &str = "x-plexica-version";
+const SLOT: &str = "x-plexica-slot";
 
 /// Bytes of a wrong answer that are told.
 const BODY_SHOWN: usize = 200;
@@ -21,20 +22,28 @@ const BODY_SHOWN: usize = 200;
 pub(super) type Asked = Request<Full<Bytes>>;
 
 /// Who answered.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Answer {
     /// The released version.
     pub(super) version: String,
+    /// The slot that runs it.
+    pub(super) slot: String,
     /// Connections that were made for it.
     pub(super) connections: u64,
 }
 
 impl Answer {
-    /// From who says in the headers that it is of this version.
+    /// From who says in the headers what it is.
     pub(super) fn of(headers: &HeaderMap, connections: u64) -> Result<Self> {
-        let version = headers.get(VERSION).context("the answer names no version")?;
-        let version = version.to_str()?.to_owned();
-        Ok(Self { version, connections })
+        let text = |name: &str| {
+            let value = headers.get(name).with_context(|| format!("the answer has no {name}"))?;
+            anyhow::Ok(value.to_str()?.to_owned())
+        };
+        Ok(Self {
+            version: text(VERSION)?,
+            slot: text(SLOT)?,
+            connections,
+        })
     }
 }
 

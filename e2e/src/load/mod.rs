@@ -22,13 +22,14 @@ mod http2;
 mod kept;
 mod once;
 mod report;
+mod switches;
 #[cfg(test)]
 mod tests;
 mod websocket;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use tokio::sync::watch;
@@ -165,6 +166,12 @@ impl Load {
         self.recorder.report()
     }
 
+    /// A switch to this slot is about to be asked for: from its first answer on it is measured how long the other one is
+    /// still asked.
+    pub fn expect_switch_to(&self, slot: &str) {
+        self.recorder.expect_switch_to(slot);
+    }
+
     /// Lets each client end its request, and tells what was seen.
     pub async fn stop(mut self) -> Report {
         self.stop.send_replace(true);
@@ -224,7 +231,8 @@ async fn run(
                 Err(_) => bail!("no answer within {} s", patience.as_secs()),
             }
         };
-        recorder.record(kind, asked.await);
+        let began = Instant::now();
+        recorder.record(kind, began, asked.await);
         tokio::select! {
             () = client.rest(pause) => {}
             // It fails when the load is gone, and then this task is being ended.

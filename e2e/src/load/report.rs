@@ -10,6 +10,7 @@ use tokio::task::JoinError;
 
 use super::Kind;
 use super::exchange::Answer;
+use super::switches::Switches;
 
 /// Failures of a kind whose texts are kept.
 const FAILURES_KEPT: usize = 20;
@@ -20,6 +21,7 @@ pub struct Report {
     began: Instant,
     took: Duration,
     tallies: BTreeMap<Kind, Tally>,
+    switches: Switches,
     /// Clients that ended by themselves, which is a defect of theirs.
     broken: Vec<String>,
 }
@@ -87,13 +89,15 @@ impl Report {
     }
 }
 
-/// A line for each kind, with the time in which each version answered; then the failures, with their times.
+/// A line for each kind, with the time in which each version answered; then how long former slots were asked; then the
+/// failures, with their times.
 impl Display for Report {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             began,
             took,
             tallies,
+            switches,
             broken,
         } = self;
         let after = |at: Instant| format!("{:.2} s", at.duration_since(*began).as_secs_f64());
@@ -127,6 +131,7 @@ impl Display for Report {
                 versions.join(", ")
             )?;
         }
+        write!(out, "{switches}")?;
         for (kind, tally) in tallies {
             for Failure { at, text } in &tally.failures {
                 writeln!(out, "FAILED  {kind} after {}: {text}", after(*at))?;
@@ -146,16 +151,27 @@ impl Default for Recorder {
             began: Instant::now(),
             took: Duration::ZERO,
             tallies: BTreeMap::new(),
+            switches: Switches::default(),
             broken: Vec::new(),
         })))
     }
 }
 
 impl Recorder {
-    /// Counts a request.
-    pub(super) fn record(&self, kind: Kind, asked: Result<Answer>) {
+    /// Counts a request that was begun then.
+    pub(super) fn record(&self, kind: Kind, began: Instant, asked: Result<Answer>) {
         let now = Instant::now();
-        self.with(|report| report.tallies.entry(kind).or_default().count(now, asked));
+        self.with(|report| {
+            if let Ok(answer) = &asked {
+                report.switches.answered(kind, &answer.slot, [began, now]);
+            }
+            report.tallies.entry(kind).or_default().count(now, asked);
+        });
+    }
+
+    /// From now on a switch to this slot is expected.
+    pub(super) fn expect_switch_to(&self, slot: &str) {
+        self.with(|report| report.switches.expect(slot));
     }
 
     /// Notes a client that ended by itself.
@@ -181,7 +197,11 @@ impl Tally {
     fn count(&mut self, at: Instant, asked: Result<Answer>) {
         self.requests += 1;
         match asked {
-            Ok(Answer { version, connections }) => {
+            Ok(Answer {
+                version,
+                slot: _,
+                connections,
+            }) => {
                 self.connections += connections;
                 let answers = self.versions.entry(version).or_insert(Answers {
                     count: 0,

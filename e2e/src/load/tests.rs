@@ -145,7 +145,7 @@ async fn where_nobody_listens_everything_fails() {
 /// A server that answers the first request of each connection, and cuts the second if it waits for one.
 async fn impolite(cuts: bool) -> SocketAddr {
     let (listener, address) = loopback().await;
-    let answer = b"HTTP/1.1 200 OK\r\nx-plexica-version: 1.0.0\r\ncontent-length: 0\r\n\r\n";
+    let answer = b"HTTP/1.1 200 OK\r\nx-plexica-version: 1.0.0\r\nx-plexica-slot: a\r\ncontent-length: 0\r\n\r\n";
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             tokio::spawn(async move {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Error, Result, anyhow, bail};
+use anyhow::{Context as _, Error, Result, anyhow, bail, ensure};
 use futures::{FutureExt, SinkExt, StreamExt};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
@@ -19,10 +19,16 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// A client with one WebSocket at a time.
 pub(super) struct WebSocket {
     target: Target,
-    open: Option<WebSocketStream<TcpStream>>,
+    open: Option<Open>,
     sent: u64,
     /// What was wrong with the end of a WebSocket; told with the next question.
     broken: Option<Error>,
+}
+
+/// An open WebSocket, and who said that it is.
+struct Open {
+    socket: WebSocketStream<TcpStream>,
+    answer: Answer,
 }
 
 impl WebSocket {
@@ -36,13 +42,14 @@ impl WebSocket {
         }
     }
 
-    async fn connect(&self) -> Result<WebSocketStream<TcpStream>> {
+    async fn connect(&self) -> Result<Open> {
         let Target { prefix, .. } = &self.target;
         let request = format!("ws://{}{prefix}/ws", self.target.authority()).into_client_request()?;
-        let (socket, _) = client_async(request, connect(&self.target).await?)
+        let (socket, response) = client_async(request, connect(&self.target).await?)
             .await
             .context("the WebSocket was refused")?;
-        Ok(socket)
+        let answer = Answer::of(response.headers(), 1)?;
+        Ok(Open { socket, answer })
     }
 
     /// Looks at what came while nothing was awaited.
@@ -61,7 +68,7 @@ impl WebSocket {
         };
         // Kept first: the rest may be given up on.
         self.broken = wrong;
-        if let Some(mut socket) = self.open.take() {
+        if let Some(Open { mut socket, .. }) = self.open.take() {
             // Reading sends the client's own Close frame, which the library has made; then the server ends the connection.
             let _ = timeout(CLOSE_TIMEOUT, async { while let Some(Ok(_)) = socket.next().await {} }).await;
         }
@@ -74,8 +81,8 @@ type Seen = std::result::Result<Message, tokio_tungstenite::tungstenite::Error>;
 impl Client for WebSocket {
     async fn ask(&mut self) -> Result<Answer> {
         // What came meanwhile came before anything was sent.
-        while let Some(socket) = &mut self.open {
-            let Some(message) = socket.next().now_or_never() else {
+        while let Some(open) = &mut self.open {
+            let Some(message) = open.socket.next().now_or_never() else {
                 break;
             };
             self.unasked(message).await;
@@ -84,10 +91,14 @@ impl Client for WebSocket {
             return Err(broken);
         }
         // Taken out, so that it is gone whatever becomes of the message.
-        let (mut socket, connections) = match self.open.take() {
-            Some(socket) => (socket, 0),
-            None => (self.connect().await?, 1),
+        let mut open = match self.open.take() {
+            Some(mut open) => {
+                open.answer.connections = 0;
+                open
+            }
+            None => self.connect().await?,
         };
+        let socket = &mut open.socket;
         self.sent += 1;
         let text = format!("message {}", self.sent);
         socket.send(Message::text(text.clone())).await.context("cannot send")?;
@@ -102,16 +113,22 @@ impl Client for WebSocket {
             }
         };
         let version = echo.strip_suffix(&text).and_then(|version| version.strip_suffix(' '));
-        let version = version.context("what came back is not what was sent")?.to_owned();
-        self.open = Some(socket);
-        Ok(Answer { version, connections })
+        let version = version.context("what came back is not what was sent")?;
+        ensure!(
+            version == open.answer.version,
+            "{version} answers on a WebSocket of {}",
+            open.answer.version
+        );
+        let answer = open.answer.clone();
+        self.open = Some(open);
+        Ok(answer)
     }
 
     /// Listens: the server may close.
     async fn rest(&mut self, pause: Duration) {
         let listen = async {
-            while let Some(socket) = &mut self.open {
-                let message = socket.next().await;
+            while let Some(open) = &mut self.open {
+                let message = open.socket.next().await;
                 self.unasked(message).await;
             }
         };

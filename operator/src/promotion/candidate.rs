@@ -131,7 +131,15 @@ impl Pass<'_> {
             return Some(self.reshape(slot, shape));
         };
         match deployed.ready_since {
-            None => self.is_overdue(transition).or_else(|| self.has_flapped(transition)),
+            None => {
+                let fault = if deployed.is_unanswered {
+                    Fault::ProbeFailed
+                } else {
+                    Fault::ProgressDeadlineExceeded
+                };
+                self.is_overdue(transition, fault)
+                    .or_else(|| self.has_flapped(transition))
+            }
             Some(_) => self.is_ready(transition, deployed),
         }
     }
@@ -151,11 +159,11 @@ impl Pass<'_> {
         Decision::remember(memory)
     }
 
-    fn is_overdue(&self, transition: &Transition) -> Option<Decision> {
+    fn is_overdue(&self, transition: &Transition, fault: Fault) -> Option<Decision> {
         let deadline = transition.deadline.filter(|deadline| *deadline <= self.now);
         deadline.map(|_| {
             let mut memory = self.memory.clone();
-            memory.reject(transition.revision.clone(), Fault::ProgressDeadlineExceeded, self.now);
+            memory.reject(transition.revision.clone(), fault, self.now);
             memory.ended(transition, TransitionResult::Rejected, self.now);
             make_way(&mut memory, transition, self.now);
             Decision::remember(memory)
@@ -178,7 +186,8 @@ impl Pass<'_> {
         let has_soaked = later(since, self.wanted.policy.promotion_delay) <= self.now;
         let asked = self.requests.promote.as_ref();
         if !has_soaked && asked.is_none() {
-            return self.is_overdue(transition).or_else(|| {
+            let overdue = self.is_overdue(transition, Fault::ProgressDeadlineExceeded);
+            return overdue.or_else(|| {
                 let renewed = self.after(self.wanted.policy.progress_deadline);
                 let soaks = |deadline: Option<Timestamp>| deadline.or(Some(renewed));
                 (transition.step != Step::Soaking).then(|| self.at_step(transition, Step::Soaking, soaks))

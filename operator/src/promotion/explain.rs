@@ -70,6 +70,7 @@ pub fn explain(observed: &Observed, wanted: &Wanted, memory: &Memory, now: Times
 fn reason_of(why: Fault) -> Reason {
     match why {
         Fault::ProgressDeadlineExceeded => Reason::ProgressDeadlineExceeded,
+        Fault::ProbeFailed => Reason::ProbeFailed,
         Fault::FailedAfterPromotion => Reason::FailedAfterPromotion,
         Fault::RolledBackByRequest => Reason::RolledBackByRequest,
     }
@@ -140,7 +141,7 @@ impl Pass<'_> {
             .map(|rejection| rejection.why)
         {
             Some(Fault::FailedAfterPromotion | Fault::RolledBackByRequest) => Reason::RolledBack,
-            Some(Fault::ProgressDeadlineExceeded) | None => Reason::Rejected,
+            Some(Fault::ProgressDeadlineExceeded | Fault::ProbeFailed) | None => Reason::Rejected,
         }
     }
 
@@ -209,6 +210,7 @@ impl Pass<'_> {
         let version = &rejection.revision.version;
         let why = match rejection.why {
             Fault::ProgressDeadlineExceeded => "was not ready for long enough before its deadline",
+            Fault::ProbeFailed => "did not answer its probe for long enough before its deadline",
             Fault::FailedAfterPromotion => "failed after it had gone live",
             Fault::RolledBackByRequest => "was gone back from by request",
         };
@@ -268,7 +270,13 @@ impl Pass<'_> {
             .map(|since| later(since, self.wanted.policy.promotion_delay));
         // That the last pod is gone tells nobody.
         let looked = (transition.step == Step::Draining).then(|| later(self.now, LOOKED_FOR));
-        [transition.deadline, soaked, looked]
+        let asked = self
+            .wanted
+            .policy
+            .probe_interval
+            .filter(|_| transition.is_before_switch());
+        let asked = asked.map(|interval| later(self.now, interval));
+        [transition.deadline, soaked, looked, asked]
             .into_iter()
             .flatten()
             .filter(|due| *due > self.now)

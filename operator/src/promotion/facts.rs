@@ -86,8 +86,10 @@ pub struct Deployed {
     pub is_settled: bool,
     /// Pods that are there at all, those that end included.
     pub pods: i32,
-    /// What Kubernetes says of a pod that does not start.
+    /// What is wrong with a pod that does not start, or does not answer.
     pub trouble: Option<String>,
+    /// It is a candidate that does not answer its probe: then it has no `ready_since`, whatever its pods say.
+    pub is_unanswered: bool,
 }
 
 /// How the EndpointSlices name a slot's pods.
@@ -131,6 +133,8 @@ pub struct Policy {
     pub connection_drain: Duration,
     /// Go back without being asked when what went live fails.
     pub auto_rollback: bool,
+    /// How often a candidate is asked its probe; `None` if it has none.
+    pub probe_interval: Option<Duration>,
 }
 
 /// Values of the request annotations that were not carried out yet.

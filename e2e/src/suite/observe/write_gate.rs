@@ -5,6 +5,7 @@
 //! Killed *after* it, the operator is stopped (SIGSTOP), the write is done, and it dies without having seen the answer.
 
 use std::{
+    collections::BTreeMap,
     net::{SocketAddr, TcpListener},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -49,7 +50,7 @@ pub enum Kills {
     None,
     /// At one write from now, counted from 1, on one side of it.
     One(usize, Moment),
-    /// At every write: before it, and when the successor comes to it, after it.
+    /// At every write: before it, and when a successor comes to it, after it.
     Each,
 }
 
@@ -68,8 +69,8 @@ struct Gate {
 #[derive(Default)]
 struct Plan {
     kills: Kills,
-    /// How often the operator was killed.
-    killed: usize,
+    /// At which write the operator was killed how often.
+    killed: BTreeMap<String, usize>,
     /// On which side of the write that it was killed at last.
     moment: Option<Moment>,
     /// Writes so far.
@@ -80,12 +81,20 @@ impl Plan {
     /// Whether the operator dies at the write that came last, and on which side of it. One that is dying already does not
     /// die again: what comes by still is from before its end.
     fn due(&self) -> Option<Moment> {
+        let write = self.writes.last()?;
         match self.kills {
             _ if self.moment.is_some() => None,
             Kills::None => None,
-            Kills::One(at, moment) => (self.killed == 0 && at == self.writes.len()).then_some(moment),
-            Kills::Each if self.killed.is_multiple_of(2) => Some(Moment::Before),
-            Kills::Each => Some(Moment::After),
+            Kills::One(at, moment) => (self.killed.is_empty() && at == self.writes.len()).then_some(moment),
+            // A successor may find another write to be due first, so each write has its own turns.
+            Kills::Each => {
+                let times = self.killed.get(write).copied().unwrap_or_default();
+                Some(if times.is_multiple_of(2) {
+                    Moment::Before
+                } else {
+                    Moment::After
+                })
+            }
         }
     }
 }
@@ -182,9 +191,10 @@ impl WriteGate {
         operator::kill_and_replace(&self.gate.env).await?;
         self.gate.met.send_replace(None);
         let mut plan = self.gate.plan();
-        plan.killed += 1;
+        let write = describe(&request);
         plan.moment = None;
-        Ok(format!("{moment} {}", describe(&request)))
+        *plan.killed.entry(write.clone()).or_default() += 1;
+        Ok(format!("{moment} {write}"))
     }
 }
 
@@ -273,18 +283,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_operator_dies_before_and_after_every_write() {
+    fn the_operator_dies_before_and_after_every_write_whatever_comes_in_between() {
         let mut plan = Plan {
             kills: Kills::Each,
             ..Plan::default()
         };
-        assert_eq!(plan.due(), Some(Moment::Before));
-        plan.moment = plan.due();
-        assert_eq!(plan.due(), None, "it dies once");
-        (plan.moment, plan.killed) = (None, 1);
-        assert_eq!(plan.due(), Some(Moment::After));
-        plan.killed = 2;
-        assert_eq!(plan.due(), Some(Moment::Before));
+        let mut dies_at = |write: &str| {
+            plan.writes.push(write.to_owned());
+            let due = plan.due();
+            plan.moment = due;
+            assert_eq!(plan.due(), None, "it dies once");
+            plan.moment = None;
+            *plan.killed.entry(write.to_owned()).or_default() += 1;
+            due
+        };
+        assert_eq!(dies_at("yellow"), Some(Moment::Before));
+        assert_eq!(dies_at("green"), Some(Moment::Before));
+        assert_eq!(dies_at("green"), Some(Moment::After));
+        assert_eq!(dies_at("yellow"), Some(Moment::After));
+        assert_eq!(dies_at("yellow"), Some(Moment::Before));
     }
 
     #[test]

@@ -65,6 +65,9 @@ pub async fn switches_under_load(env: &Env, switches: usize, requests: u64, paus
             load.snapshot()
         );
         let before = installed.status().await?.live_slot;
+        if let Some(former) = before {
+            load.expect_switch_to(former.other().as_ref());
+        }
         match round % 5 {
             // A candidate that never becomes ready is in between, and makes way.
             3 => {

@@ -36,6 +36,7 @@ use crate::{
     },
 };
 
+pub use apply::Probes;
 pub use dereference::{Caches, World, running_version};
 
 /// Kind, as a metric label.
@@ -53,6 +54,8 @@ pub struct Context {
     pub platform: Arc<Platform>,
     /// Its pools.
     pub backends: Arc<Backends>,
+    /// Asks candidates.
+    pub probes: Probes,
     /// Held by whoever changes which tenants a shared release has.
     pub shared_releases: Mutex<()>,
     /// Where ConfigMaps with migrations are: the operator's own namespace.

@@ -230,6 +230,7 @@ fn event(before: Option<&Condition>, now: &Condition) -> Option<Event> {
         "NoFormerVersion",
         "SlotTaken",
         "Switching",
+        "NotBegun",
         "NotRejected",
         "InSync",
     ];

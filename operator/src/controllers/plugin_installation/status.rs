@@ -93,7 +93,8 @@ impl Steps {
     }
 
     fn outcomes(&self) -> impl Iterator<Item = &Outcome> {
-        self.said.iter().map(|(_, outcome)| outcome).chain(&self.registry)
+        let said = self.said.iter().map(|(_, outcome)| outcome);
+        said.chain(&self.not_contracted).chain(&self.registry)
     }
 
     /// The first that is blocked, else the first that waits.
@@ -102,6 +103,40 @@ impl Steps {
             .find(|outcome| matches!(outcome, Outcome::Blocked(..)))
             .or_else(|| self.outcomes().find(|outcome| matches!(outcome, Outcome::Waiting(..))))
     }
+
+    /// How the pods fare that are live, if the pass ended before it came to them.
+    fn passed_over(&self) -> Option<Outcome> {
+        let is_reached = self.said.iter().any(|(type_, _)| *type_ == Type::Deployed);
+        let (ready, wanted) = self.traffic.as_ref().filter(|_| !is_reached)?.live_pods()?;
+        let message = format!("{ready} of {wanted} pods ready");
+        Some(if ready > 0 && ready >= wanted {
+            Outcome::Done(Reason::PodsReady, message)
+        } else {
+            Outcome::Waiting(Reason::PodsStarting, message)
+        })
+    }
+
+    /// Whether all that is amiss is about what is to come next, of which nothing that is live knows.
+    fn only_the_next_is_amiss(&self) -> bool {
+        let is_next = |type_| {
+            matches!(
+                type_,
+                Type::DependenciesSatisfied | Type::ConfigurationValid | Type::MigrationsApplied
+            )
+        };
+        let is_fine = |(type_, outcome): &(Type, Outcome)| is_next(*type_) || is_done(outcome);
+        self.registry.is_none() && self.said.iter().all(is_fine)
+    }
+
+    /// Whether the pods that are live are said to be ready.
+    fn is_deployed(&self) -> bool {
+        let mut said = self.said.iter();
+        said.any(|(type_, outcome)| *type_ == Type::Deployed && is_done(outcome))
+    }
+}
+
+fn is_done(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Done(..))
 }
 
 impl Findings {
@@ -184,17 +219,31 @@ fn whole<'a>(status: &mut PluginInstallationStatus, outcomes: impl IntoIterator<
 }
 
 fn applied(status: &mut PluginInstallationStatus, steps: &Steps, moment: Moment) -> Vec<Statement> {
-    let outcomes: Vec<_> = steps.outcomes().map(|outcome| with_due(outcome, moment.due)).collect();
+    let passed_over = steps.passed_over();
+    let outcomes = steps.outcomes().chain(&passed_over);
+    let outcomes: Vec<_> = outcomes.map(|outcome| with_due(outcome, moment.due)).collect();
     let mut statements = whole(status, &outcomes);
     if status.phase == Some(Phase::Pending) {
         status.phase = Some(Phase::Installing);
+    }
+    let only_the_next = steps.only_the_next_is_amiss();
+    if let Some(outcome) = &passed_over {
+        statements.push(outcome.statement(Type::Deployed));
+        let live = steps.traffic.as_ref().and_then(Traffic::live_version);
+        if only_the_next || live != Some(&*steps.version) {
+            statements.push(not_begun(steps, live));
+        }
+    }
+    let live_works = passed_over.as_ref().map_or_else(|| steps.is_deployed(), is_done);
+    if live_works && only_the_next && steps.worst().is_some() {
+        works_nevertheless(status, &mut statements);
     }
     status.resolved = Some(ResolutionStatus {
         version: steps.version.clone(),
         reason: steps.reason.clone(),
     });
     for (type_, outcome) in &steps.said {
-        let done = matches!(outcome, Outcome::Done(..));
+        let done = is_done(outcome);
         match type_ {
             Type::DatabaseReady if done => {
                 status.database = Some(DatabaseStatus {
@@ -209,7 +258,7 @@ fn applied(status: &mut PluginInstallationStatus, steps: &Steps, moment: Moment)
     }
     if let Some(outcome) = &steps.not_contracted {
         statements.retain(|statement| statement.type_ != <&str>::from(Type::MigrationsApplied));
-        statements.push(statement(Type::MigrationsApplied, outcome));
+        statements.push(statement(Type::MigrationsApplied, &with_due(outcome, moment.due)));
     }
     if let Some(migrations) = &steps.migrations {
         status.migrations = Some(migrations.clone());
@@ -220,7 +269,11 @@ fn applied(status: &mut PluginInstallationStatus, steps: &Steps, moment: Moment)
             status.config_hash.clone_from(&steps.config_hash);
         }
         if status.live_slot.is_some() {
-            statements.extend(traffic.statements());
+            let told = traffic.statements().into_iter();
+            match &passed_over {
+                Some(_) => statements.extend(told.filter(|told| !speaks_of_the_next(told))),
+                None => statements.extend(told),
+            }
         }
         if status.phase == Some(Phase::Ready) {
             status.phase = traffic.explanation.phase.or(status.phase);
@@ -248,6 +301,39 @@ fn applied(status: &mut PluginInstallationStatus, steps: &Steps, moment: Moment)
         stopped(status);
     }
     statements
+}
+
+/// What is live works, though what is wanted next is not there: that is told by its step, by Reconciling and by Stalled.
+fn works_nevertheless(status: &mut PluginInstallationStatus, statements: &mut Vec<Statement>) {
+    let ready: &str = Type::Ready.into();
+    let said = statements.iter().position(|statement| statement.type_ == ready);
+    let Some(said) = said.map(|at| statements.swap_remove(at)) else {
+        return;
+    };
+    let message = format!("what is live works; not done: {}", said.message);
+    statements.push(Type::Ready.says(Status::True, Reason::Installed, message));
+    if status.phase == Some(Phase::Degraded) {
+        status.phase = Some(Phase::Promoting);
+    }
+}
+
+/// Whether it tells that what is wanted is live, or was rejected. Before the pass came to what is wanted nothing is known of
+/// that.
+fn speaks_of_the_next(told: &Statement) -> bool {
+    let promoted: &str = Type::Promoted.into();
+    let rejected: &str = Type::VersionRejected.into();
+    told.type_ == promoted && told.status == Status::True || told.type_ == rejected
+}
+
+/// What is wanted is not on its way, since an earlier step is not done.
+fn not_begun(steps: &Steps, live: Option<&str>) -> Statement {
+    let why = match steps.worst() {
+        Some(Outcome::Done(_, why) | Outcome::Waiting(_, why) | Outcome::Blocked(_, why)) => why,
+        None => "",
+    };
+    let (live, next) = (live.unwrap_or("nothing"), &steps.version);
+    let message = format!("{live} is live; {next} as it is wanted is not on its way: {why}");
+    Type::Promoted.says(Status::False, Reason::NotBegun, message)
 }
 
 /// What a release for all tenants holds: it has one slot.

@@ -174,6 +174,7 @@ impl World {
                 is_settled: true,
                 pods: place.size,
                 trouble: None,
+                is_unanswered: false,
             })
         };
         let endpoints = |slot: Slot| {
@@ -213,6 +214,7 @@ impl World {
                 progress_deadline: ticks(DEADLINE),
                 connection_drain: ticks(1),
                 auto_rollback: self.auto_rollback,
+                probe_interval: None,
             },
             held_by_others: None,
             needed_by_others: self.needed.then(|| "another plugin needs what is live".to_owned()),

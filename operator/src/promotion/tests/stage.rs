@@ -59,6 +59,7 @@ impl Stage {
                     progress_deadline: Duration::from_mins(10),
                     connection_drain: Duration::from_secs(40),
                     auto_rollback: false,
+                    probe_interval: None,
                 },
                 held_by_others: None,
                 needed_by_others: None,
@@ -297,6 +298,7 @@ impl Stage {
             rejected,
             is_settled: is_same_template,
             trouble: None,
+            is_unanswered: false,
             pods: size,
         });
         told

@@ -65,7 +65,7 @@ pub async fn expand(
 }
 
 /// Removes what only former versions need, once nobody can go back to one. The plugin works without that, too: a failure
-/// ends nothing, and it is tried again with the next pass.
+/// ends nothing, and it is tried again after a back-off.
 pub async fn contract(
     installation: &PluginInstallation,
     wanted: &Wanted,

@@ -32,7 +32,7 @@ use super::{
 use crate::backends::Credential;
 use workload::Deployed;
 
-pub use traffic::Traffic;
+pub use traffic::{Probes, Traffic};
 
 /// Makes or stops everything, and says how each step fares.
 pub async fn apply(installation: &PluginInstallation, wanted: &Wanted, ctx: &Context) -> Findings {

@@ -64,7 +64,8 @@ pub async fn deploy(
             build::Config::ConfigMap(map) => make(map, ctx).await.map(drop),
         }
     };
-    let policy = build::network_policy(wanted, &ctx.platform);
+    let is_probed = installation.spec.promotion.probe.is_some();
+    let policy = build::network_policy(wanted, &ctx.platform, is_probed.then_some(ctx.namespace.as_str()));
     // Pods need both of these, and neither needs the other.
     tokio::try_join!(configured, make(&policy, ctx))?;
     steps.config_hash = Some(config.hash().to_owned());

@@ -21,6 +21,9 @@ use crate::{controllers::plugin_installation::validate::Wanted, platform::Platfo
 /// Label that Kubernetes itself gives to every namespace: its name.
 const LABEL_NAMESPACE: &str = "kubernetes.io/metadata.name";
 
+/// Label of the operator's pods: the chart's.
+const OPERATOR: (&str, &str) = ("app.kubernetes.io/name", "plexica-operator");
+
 /// The Service that reaches GREEN. It is marked once its slot has served.
 pub fn live_service(wanted: &Wanted, live: Slot, is_marked: bool) -> Service {
     let mut service = service(wanted, &wanted.id.service(), live);
@@ -92,8 +95,8 @@ pub(super) fn gateway(platform: &Platform) -> Option<NetworkPolicyPeer> {
 
 /// What the plugin's pods may reach and who may reach them, whether or not the tenant has a policy of its own: DNS and the
 /// tenant's backends by their ports, the plugins that it depends on, plugins of the same tenant and those that run once for
-/// all tenants, and the Gateway.
-pub fn network_policy(wanted: &Wanted, platform: &Platform) -> NetworkPolicy {
+/// all tenants, and the Gateway; and the operator, from the namespace where it is, if it has a probe to ask.
+pub fn network_policy(wanted: &Wanted, platform: &Platform, probed_from: Option<&str>) -> NetworkPolicy {
     let of_plugin = |id: &PluginId| NetworkPolicyPeer {
         pod_selector: Some(LabelSelector {
             match_labels: Some([(LABEL_PLUGIN.to_owned(), id.to_string())].into()),
@@ -125,6 +128,13 @@ pub fn network_policy(wanted: &Wanted, platform: &Platform) -> NetworkPolicy {
     }];
     callers.extend(platform.shared_namespace.as_deref().map(in_namespace));
     callers.extend(gateway(platform));
+    callers.extend(probed_from.map(|namespace| NetworkPolicyPeer {
+        pod_selector: Some(LabelSelector {
+            match_labels: Some([(OPERATOR.0.to_owned(), OPERATOR.1.to_owned())].into()),
+            ..LabelSelector::default()
+        }),
+        ..in_namespace(namespace)
+    }));
     NetworkPolicy {
         metadata: meta(wanted, &format!("{}-plugin", wanted.id)),
         spec: Some(NetworkPolicySpec {

@@ -1,5 +1,7 @@
 //! From a new version to a proven switch.
 
+use std::time::Duration;
+
 use plexica_crds::{
     names::Slot,
     plugin_installation::{Cause, Fault, Step, TransitionResult, conditions::Type},
@@ -125,6 +127,32 @@ fn retry_tries_it_again_once() {
     stage.later(600);
     stage.until(None);
     assert_eq!(stage.rejected(), [("2.0.0", Fault::ProgressDeadlineExceeded)]);
+}
+
+#[test]
+fn what_is_ready_and_does_not_answer_its_probe_is_asked_until_its_deadline_and_rejected_for_that() {
+    let mut stage = Stage::at(Step::Soaking);
+    stage.wanted.policy.probe_interval = Some(Duration::from_secs(5));
+    stage.slot(Slot::B).ready_since = None;
+    stage.slot(Slot::B).is_unanswered = true;
+    stage.slot(Slot::B).trouble = Some("GET /health of pod crm-b-1 answers 503".into());
+    stage.rest();
+    assert_eq!(stage.step(), Some(Step::Deploying));
+    assert!(
+        stage
+            .says(Type::Promoted)
+            .contains("4 of 4 pods ready (GET /health of pod crm-b-1 answers 503)")
+    );
+    assert_eq!(stage.explain().due, Some(stage.now + Duration::from_secs(5)));
+    stage.later(600);
+    stage.rest();
+    assert_eq!(stage.rejected(), [("2.0.0", Fault::ProbeFailed)]);
+    assert!(
+        stage
+            .says(Type::VersionRejected)
+            .starts_with("True ProbeFailed: 2.0.0 did not answer its probe")
+    );
+    assert_eq!(stage.live(), ("1.0.0", Slot::A));
 }
 
 #[test]

@@ -37,6 +37,7 @@ pub fn goal(
             progress_deadline: promotion.progress_deadline.value(),
             connection_drain: promotion.connection_drain.value(),
             auto_rollback: promotion.auto_rollback,
+            probe_interval: promotion.probe.as_ref().map(|probe| probe.interval.value()),
         },
         held_by_others: None,
         needed_by_others: needed_by_others(wanted, memory),

@@ -2,6 +2,7 @@
 
 mod goal;
 mod observe;
+mod probe;
 mod remember;
 mod slots;
 
@@ -37,6 +38,7 @@ use crate::{
 use goal::goal;
 pub use observe::Seen;
 use observe::observe;
+pub use probe::Probes;
 pub use slots::Means;
 use slots::Slots;
 
@@ -65,6 +67,23 @@ impl Traffic {
     /// The slot whose pods tell how the plugin fares: the live one, or the one that is to be the first.
     pub fn slot(&self) -> Slot {
         self.memory.live.unwrap_or(Slot::A)
+    }
+
+    /// The version that is live.
+    pub fn live_version(&self) -> Option<&str> {
+        let revision = self.memory.revisions.of(self.memory.live?).as_ref()?;
+        Some(&revision.version)
+    }
+
+    /// Pods of the live slot: how many are ready, and how many are to be. `None` if nothing is live.
+    pub fn live_pods(&self) -> Option<(i32, i32)> {
+        let deployment = self.seen.deployments.of(self.memory.live?).as_ref();
+        let status = deployment.and_then(|live| live.status.as_ref());
+        let spec = deployment.and_then(|live| live.spec.as_ref());
+        Some((
+            status.and_then(|status| status.ready_replicas).unwrap_or_default(),
+            spec.and_then(|spec| spec.replicas).unwrap_or_default(),
+        ))
     }
 
     /// That the operator is at work on it, though what is live works: kstatus waits for that to end. Waiting for a person is
@@ -309,7 +328,7 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
     }
 
     async fn look(&self, memory: &Memory) -> Result<Seen, Outcome> {
-        observe(self.wanted, memory.transition.is_some(), self.ctx).await
+        observe(self.installation, self.wanted, memory, self.ctx).await
     }
 
     async fn write_down(&self, memory: &Memory, steps: &mut Steps) -> Result<(), Outcome> {

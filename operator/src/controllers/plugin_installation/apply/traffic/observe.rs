@@ -10,12 +10,13 @@ use k8s_openapi::api::{
 };
 use kube::{Api, Resource, ResourceExt, api::ListParams, core::NamespaceResourceScope};
 use plexica_crds::{
-    LABEL_TENANT_ID,
+    LABEL_TENANT_ID, PluginInstallation,
     names::Slot,
     plugin_installation::conditions::{Outcome, Reason},
 };
 use serde::de::DeserializeOwned;
 
+use super::probe::{Candidate, judge};
 use crate::{
     controllers::plugin_installation::{
         Context,
@@ -27,7 +28,7 @@ use crate::{
         report,
         validate::Wanted,
     },
-    promotion::{Deployed, Endpoints, Observed, PerSlot, Revision, Selector},
+    promotion::{Deployed, Endpoints, Memory, Observed, PerSlot, Revision, Selector},
     runtime::client::within,
 };
 
@@ -45,7 +46,13 @@ pub struct Seen {
 
 /// Looks at Service and Deployments; at pods and EndpointSlices only if something is under way, since nothing else is
 /// decided by them.
-pub async fn observe(wanted: &Wanted, is_under_way: bool, ctx: &Context) -> Result<Seen, Outcome> {
+pub async fn observe(
+    installation: &PluginInstallation,
+    wanted: &Wanted,
+    memory: &Memory,
+    ctx: &Context,
+) -> Result<Seen, Outcome> {
+    let is_under_way = memory.transition.is_some();
     let id = &wanted.id;
     let (service_name, [a, b]) = (id.service(), [Slot::A, Slot::B].map(|slot| id.deployment(slot)));
     let of_service = format!("kubernetes.io/service-name={service_name}");
@@ -58,6 +65,11 @@ pub async fn observe(wanted: &Wanted, is_under_way: bool, ctx: &Context) -> Resu
         list::<EndpointSlice>(wanted, &of_service, is_under_way, ctx),
     )?;
     let known = is_under_way.then_some(pods.as_slice());
+    let mut slots = PerSlot {
+        a: a.as_ref().map(|deployment| deployed(deployment, Slot::A, known)),
+        b: b.as_ref().map(|deployment| deployed(deployment, Slot::B, known)),
+    };
+    ask_candidate(installation, wanted, memory, &mut slots, &pods, ctx).await;
     let mark = service.as_ref().and_then(|service| {
         let mark = service.annotations().get(ANNOTATION_LIVE)?;
         slot_of(mark)
@@ -67,10 +79,7 @@ pub async fn observe(wanted: &Wanted, is_under_way: bool, ctx: &Context) -> Resu
             .as_ref()
             .map_or(Selector::Absent, |service| selector(wanted, service)),
         mark,
-        slots: PerSlot {
-            a: a.as_ref().map(|deployment| deployed(deployment, Slot::A, known)),
-            b: b.as_ref().map(|deployment| deployed(deployment, Slot::B, known)),
-        },
+        slots,
         endpoints: endpoints(&slices, &pods),
     };
     Ok(Seen {
@@ -79,6 +88,48 @@ pub async fn observe(wanted: &Wanted, is_under_way: bool, ctx: &Context) -> Resu
         is_whole: is_under_way,
         deployments: PerSlot { a, b },
     })
+}
+
+/// A candidate with a probe counts as ready only since it answers that, too.
+async fn ask_candidate(
+    installation: &PluginInstallation,
+    wanted: &Wanted,
+    memory: &Memory,
+    slots: &mut PerSlot<Option<Deployed>>,
+    pods: &[Pod],
+    ctx: &Context,
+) {
+    let uid = installation.uid().unwrap_or_default();
+    let transition = memory.transition.as_ref();
+    let candidate = transition.filter(|transition| transition.is_before_switch());
+    let (Some(candidate), Some(probe)) = (candidate, &installation.spec.promotion.probe) else {
+        ctx.probes.forget(&uid);
+        return;
+    };
+    let deployed = slots.of_mut(candidate.to).as_mut();
+    let is_candidate = |deployed: &&mut Deployed| deployed.revision == candidate.revision;
+    let Some(deployed) = deployed.filter(is_candidate) else {
+        return;
+    };
+    // Others are not ready anyway.
+    if deployed.ready_since.is_none() {
+        return;
+    }
+    let runs = [&wanted.plugin]
+        .into_iter()
+        .chain(wanted.releases.iter().filter_map(|guard| guard.0.as_ref().ok()))
+        .find(|plugin| plugin.spec.version == candidate.revision.version);
+    let port = runs.and_then(|plugin| u16::try_from(plugin.spec.runtime.port).ok());
+    let mine = pods.iter().filter(|pod| slot_of_pod(pod) == Some(candidate.to));
+    let asked = Candidate {
+        installation: &uid,
+        transition: &candidate.id,
+        pods: mine.filter(|pod| ready_since(pod).is_some()).collect(),
+        port: port.unwrap_or_default(),
+        probe,
+    };
+    let answers = ctx.probes.ask(&asked, Timestamp::now()).await;
+    judge(deployed, answers);
 }
 
 async fn get<K>(wanted: &Wanted, name: &str, ctx: &Context) -> Result<Option<K>, Outcome>
@@ -184,6 +235,7 @@ fn deployed(deployment: &Deployment, slot: Slot, pods: Option<&[Pod]>) -> Deploy
         is_settled,
         pods: present,
         trouble: failure.or(trouble),
+        is_unanswered: false,
     }
 }
 
