@@ -59,9 +59,9 @@ pub struct ProbeSpec {
 /// RED, a development slot: one pod beside production, reached by its own Service.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!self.enabled || has(self.version)").message("red.version is needed when red is enabled: say which version it runs"))]
+#[x_kube(validation = Rule::new("!self.enabled").message("red.enabled: this version of the operator makes no RED slot yet; leave it false"))]
 pub struct RedSpec {
-    /// True: the slot is there.
+    /// True: the slot is there. This version of the operator makes none, and refuses it.
     #[serde(default)]
     pub enabled: bool,
     /// Versions that it may run, for example =2.0.0-rc.1.

@@ -136,13 +136,12 @@ fn red(red: &RedSpec) -> Vec<Violation> {
         idle_after,
     } = red;
     let mut found = vec![];
-    match version {
-        Some(version) => found.extend(range("spec.red.version", version)),
-        None if *enabled => found.push(Violation::new(
-            "spec.red.version",
-            "is needed when red is enabled: say which version it runs",
-        )),
-        None => {}
+    if let Some(version) = version {
+        found.extend(range("spec.red.version", version));
+    }
+    if *enabled {
+        let message = "this version of the operator makes no RED slot yet; leave it false";
+        found.push(Violation::new("spec.red.enabled", message));
     }
     if idle_after.value().is_zero() {
         found.push(Violation::new("spec.red.idleAfter", "must be longer than zero"));
@@ -203,7 +202,7 @@ mod tests {
             "spec.promotion.rollbackWindow: must be longer than zero",
             "spec.promotion.progressDeadline: `10m` is not longer than promotionDelay `20m`",
             "spec.promotion.probe.timeout: `9s`",
-            "spec.red.version: is needed",
+            "spec.red.enabled: this version of the operator makes no RED slot yet",
             "spec.red.idleAfter: must be longer than zero",
         ] {
             assert!(text.contains(part), "{part} is missing in:\n{text}");

@@ -43,6 +43,7 @@ use http2::{Http2, Multiplexed};
 use kept::Kept;
 use once::Once;
 use report::Recorder;
+use switches::Switches;
 use websocket::WebSocket;
 
 /// Longest wait for an answer, beside the time that is asked for.
@@ -166,10 +167,14 @@ impl Load {
         self.recorder.report()
     }
 
-    /// A switch to this slot is about to be asked for: from its first answer on it is measured how long the other one is
-    /// still asked.
-    pub fn expect_switch_to(&self, slot: &str) {
-        self.recorder.expect_switch_to(slot);
+    /// A switch to this slot is proven: it is measured how long the other one is still asked, until another one begins.
+    pub fn switch_is_proven(&self, to: &str) {
+        self.recorder.switches(|switches| switches.proven(to, Instant::now()));
+    }
+
+    /// Another switch begins.
+    pub fn switch_begins(&self) {
+        self.recorder.switches(Switches::another_begins);
     }
 
     /// Lets each client end its request, and tells what was seen.

@@ -163,15 +163,15 @@ impl Recorder {
         let now = Instant::now();
         self.with(|report| {
             if let Ok(answer) = &asked {
-                report.switches.answered(kind, &answer.slot, [began, now]);
+                report.switches.answered(kind, &answer.slot, began);
             }
             report.tallies.entry(kind).or_default().count(now, asked);
         });
     }
 
-    /// From now on a switch to this slot is expected.
-    pub(super) fn expect_switch_to(&self, slot: &str) {
-        self.with(|report| report.switches.expect(slot));
+    /// Notes something of a switch.
+    pub(super) fn switches(&self, note: impl FnOnce(&mut Switches)) {
+        self.with(|report| note(&mut report.switches));
     }
 
     /// Notes a client that ended by itself.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::Kind;
 use crate::bench::stats::Sample;
 
-/// Switches that were expected, one after the other.
+/// Switches that were watched, one after the other.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Switches(Vec<Switch>);
 
@@ -15,37 +15,44 @@ pub(super) struct Switches(Vec<Switch>);
 #[derive(Clone, Debug)]
 struct Switch {
     to: String,
-    /// When it gave its first answer on a connection that was made for it.
-    first: Option<Instant>,
-    /// For how long after that the other one was asked, and answered.
+    /// When the EndpointSlices were seen to name nobody else.
+    proven: Instant,
+    /// No other switch has begun.
+    is_watched: bool,
+    /// For how long after the proof the other slot was asked, and answered.
     asked_for: BTreeMap<Kind, Duration>,
 }
 
 impl Switches {
-    pub(super) fn expect(&mut self, slot: &str) {
+    pub(super) fn proven(&mut self, to: &str, proven: Instant) {
         self.0.push(Switch {
-            to: slot.to_owned(),
-            first: None,
+            to: to.to_owned(),
+            proven,
+            is_watched: true,
             asked_for: BTreeMap::new(),
         });
     }
 
-    /// Somebody was asked at one time, and answered at another.
-    pub(super) fn answered(&mut self, kind: Kind, slot: &str, [asked, answered]: [Instant; 2]) {
-        let Some(switch) = self.0.last_mut() else { return };
-        match switch.first {
-            None if slot == switch.to && kind == Kind::NewConnections => switch.first = Some(answered),
-            Some(first) if slot != switch.to && asked > first => {
-                switch.asked_for.insert(kind, asked.duration_since(first));
-            }
-            _ => {}
+    /// Whatever the other slot answers from now on may be by the next switch.
+    pub(super) fn another_begins(&mut self) {
+        if let Some(switch) = self.0.last_mut() {
+            switch.is_watched = false;
         }
     }
 
-    /// Of a kind: zero where no request came after the first answer of the new slot.
+    /// Somebody was asked at this time, and has answered.
+    pub(super) fn answered(&mut self, kind: Kind, slot: &str, asked: Instant) {
+        let last = self.0.last_mut();
+        let Some(switch) = last.filter(|switch| switch.is_watched && switch.to != slot && asked > switch.proven) else {
+            return;
+        };
+        switch.asked_for.insert(kind, asked.duration_since(switch.proven));
+    }
+
+    /// Of a kind: zero where no request came after the proof.
     fn of(&self, kind: Kind) -> Sample {
         let mut sample = Sample::default();
-        for switch in self.0.iter().filter(|switch| switch.first.is_some()) {
+        for switch in &self.0 {
             let asked_for = switch.asked_for.get(&kind).copied().unwrap_or_default();
             sample.add(&anyhow::Ok(asked_for));
         }
@@ -62,8 +69,8 @@ impl Display for Switches {
         }
         writeln!(
             out,
-            "{:<16}{:>9}{:>8}{:>13}  last request to the former slot after the first answer of the new one",
-            format!("{count} switches"),
+            "{:<16}{:>9}{:>8}{:>13}  last request to the former slot after the proof by EndpointSlices",
+            format!("{count} promotions"),
             "p50 ms",
             "p95 ms",
             "most ms"
@@ -89,24 +96,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_was_asked_after_the_new_slot_answered_counts_until_the_next_switch() {
+    fn only_what_was_asked_between_the_proof_and_the_next_switch_counts() {
         let mut switches = Switches::default();
         let start = Instant::now();
         let at = |milliseconds: u64| start + Duration::from_millis(milliseconds);
-        switches.answered(Kind::Kept, "a", [at(0), at(1)]);
-        switches.expect("b");
-        switches.answered(Kind::Kept, "a", [at(2), at(3)]);
-        switches.answered(Kind::Kept, "b", [at(4), at(5)]);
-        switches.answered(Kind::NewConnections, "b", [at(8), at(10)]);
-        // On its way when the switch came.
-        switches.answered(Kind::Slow, "a", [at(9), at(500)]);
-        switches.answered(Kind::Kept, "a", [at(30), at(31)]);
-        switches.answered(Kind::Kept, "a", [at(50), at(51)]);
-        switches.expect("a");
-        switches.answered(Kind::Kept, "a", [at(70), at(71)]);
+        switches.answered(Kind::Kept, "a", at(0));
+        switches.proven("b", at(10));
+        // On its way when the switch was proven.
+        switches.answered(Kind::Slow, "a", at(9));
+        switches.answered(Kind::Kept, "b", at(20));
+        switches.answered(Kind::Kept, "a", at(30));
+        switches.answered(Kind::Kept, "a", at(50));
+        switches.another_begins();
+        switches.answered(Kind::Kept, "a", at(70));
         let times = |kind| switches.of(kind).percentile(100);
         assert_eq!(times(Kind::Kept), Duration::from_millis(40));
-        assert_eq!(times(Kind::NewConnections), Duration::ZERO);
         assert_eq!(times(Kind::Slow), Duration::ZERO);
     }
 }

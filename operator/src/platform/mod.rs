@@ -8,6 +8,7 @@ mod reader;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
+    num::NonZeroUsize,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -91,6 +92,8 @@ pub struct Platform {
     pub registry: String,
     /// How often a converged tenant is looked at again (jittered).
     pub resync_interval: Duration,
+    /// Plugins of one tenant that may be on their way to another version at a time: each doubles its pods meanwhile.
+    pub promotions_at_once: NonZeroUsize,
     /// Databases.
     pub postgres: Vec<PostgresPool>,
     /// Keycloaks.

@@ -3,6 +3,7 @@
 use std::{
     collections::HashSet,
     fs,
+    num::NonZeroUsize,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -25,6 +26,8 @@ struct File {
     registry: Spanned<String>,
     #[serde(default)]
     resync_interval: Option<Period>,
+    #[serde(default = "promotions_at_once")]
+    promotions_at_once: NonZeroUsize,
     postgres: Spanned<Vec<PostgresEntry>>,
     keycloak: Vec<KeycloakEntry>,
     s3: Spanned<Vec<S3Entry>>,
@@ -107,6 +110,10 @@ fn region() -> String {
 /// Ten minutes: a person's edit in a backend is set right soon, and 1,000 tenants cost two looks a second.
 const RESYNC_INTERVAL: Duration = Duration::from_mins(10);
 
+fn promotions_at_once() -> NonZeroUsize {
+    const { NonZeroUsize::new(5).unwrap() }
+}
+
 /// Reads one file; knows its path for errors.
 pub(super) struct Reader<'a> {
     pub(super) path: &'a Path,
@@ -119,6 +126,7 @@ impl Reader<'_> {
             base_domain,
             registry,
             resync_interval,
+            promotions_at_once,
             postgres,
             keycloak,
             s3,
@@ -161,6 +169,7 @@ impl Reader<'_> {
             base_domain: base_domain.value,
             registry: registry.value,
             resync_interval: resync_interval.map_or(RESYNC_INTERVAL, |period| period.value()),
+            promotions_at_once,
             postgres: postgres
                 .value
                 .into_iter()

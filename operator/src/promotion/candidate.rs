@@ -68,7 +68,8 @@ impl Pass<'_> {
     fn begin(&self) -> Option<Decision> {
         let live = self.memory.live?;
         let to = live.other();
-        if self.is_reached(to) || self.is_only_hope() {
+        let is_held = self.wanted.held_by_others.is_some() || self.is_waited_for();
+        if self.is_reached(to) || self.is_only_hope() || is_held {
             return None;
         }
         let same_version = |revision: &super::Revision| revision.version == self.wanted.revision.version;
@@ -194,7 +195,7 @@ impl Pass<'_> {
             });
         }
         let is_released = self.wanted.policy.auto || asked.is_some();
-        if !is_released || self.wanted.held_by_others.is_some() {
+        if !is_released {
             let waits = transition.step != Step::AwaitingPromotion;
             return waits.then(|| self.at_step(transition, Step::AwaitingPromotion, |_| None));
         }

@@ -122,7 +122,7 @@ impl Pass<'_> {
             *memory.revisions.of_mut(transition.to) = Some(transition.revision.clone());
             memory.transition = Some(Transition {
                 step: Step::Proving,
-                deadline: None,
+                deadline: Some(self.after(self.wanted.policy.connection_drain)),
                 ..transition.clone()
             });
             Decision::remember(memory)

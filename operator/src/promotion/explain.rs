@@ -120,6 +120,19 @@ impl Pass<'_> {
                     ),
                 )
             }
+            transition if self.is_something_else_wanted() && self.wanted.held_by_others.is_some() => {
+                let others = self.wanted.held_by_others.clone().unwrap_or_default();
+                let wanted = &self.wanted.revision.version;
+                let is = transition.as_ref().map_or_else(
+                    || format!("{live} is live"),
+                    |transition| self.after_switch(transition, live),
+                );
+                (
+                    Status::False,
+                    Reason::AwaitingOthers,
+                    format!("{wanted} comes later: {others}; {is}"),
+                )
+            }
             Some(transition) if self.is_something_else_wanted() => {
                 let wanted = &self.wanted.revision.version;
                 (
@@ -169,20 +182,26 @@ impl Pass<'_> {
                 let until = until.map_or_else(String::new, |until| format!(" until {}", at(until)));
                 (Reason::Soaking, format!("{to} is ready and has to stay so{until}"))
             }
-            Step::AwaitingPromotion => match &self.wanted.held_by_others {
-                Some(others) => (Reason::AwaitingOthers, format!("{to} is ready and waits: {others}")),
-                None => (
-                    Reason::AwaitingPromotion,
-                    format!(
-                        "{to} is ready and waits for a person, without a deadline: kubectl annotate it plexica.io/promote=<any new value>"
-                    ),
+            Step::AwaitingPromotion => (
+                Reason::AwaitingPromotion,
+                format!(
+                    "{to} is ready and waits for a person, without a deadline: kubectl annotate it plexica.io/promote=<any new value>"
                 ),
-            },
-            Step::Switching => (Reason::Switching, format!("requests are being led to {to}")),
-            Step::Proving => (
-                Reason::Switching,
-                format!("requests are led to {to}; its EndpointSlices are awaited"),
             ),
+            Step::Switching => (Reason::Switching, format!("requests are being led to {to}")),
+            Step::Proving => {
+                let overdue = transition.deadline.filter(|deadline| *deadline <= self.now);
+                let awaited = overdue.map_or_else(
+                    || format!("its EndpointSlices are awaited{}", by(transition.deadline)),
+                    |since| {
+                        format!(
+                            "its EndpointSlices should have shown that by {}: look at them, and at kube-controller-manager",
+                            at(since)
+                        )
+                    },
+                );
+                (Reason::Switching, format!("requests are led to {to}; {awaited}"))
+            }
             Step::MovingConnections | Step::StandingBy | Step::Draining => (Reason::Live, String::new()),
         };
         (Status::False, reason, message)
@@ -195,6 +214,9 @@ impl Pass<'_> {
         // Writing to a String does not fail.
         let _ = match transition.step {
             Step::MovingConnections => write!(text, "connections to {former} are being moved"),
+            Step::StandingBy if self.can_do_without() && transition.deadline.is_some_and(|until| until <= self.now) => {
+                write!(text, "{former} stands by for the rollback that was asked for and waits")
+            }
             Step::StandingBy if self.can_do_without() => write!(text, "{former} stands by until {until}"),
             Step::StandingBy => write!(text, "{former} stands by, since {live} has no ready pod"),
             _ if self.can_do_without() => write!(text, "{former} is being drained"),

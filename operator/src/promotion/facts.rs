@@ -110,7 +110,7 @@ pub struct Wanted {
     pub size: i32,
     /// How releases go live.
     pub policy: Policy,
-    /// What the candidate waits for beside itself: other plugins' promotions, in one sentence.
+    /// Why nothing new is begun now: as many other plugins of the tenant are on their way as may be, in one sentence.
     pub held_by_others: Option<String>,
     /// Who needs what is live and could not do with the former revision, in one sentence.
     pub needed_by_others: Option<String>,

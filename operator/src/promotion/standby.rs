@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use plexica_crds::{
     names::Slot,
-    plugin_installation::{Cause, Step},
+    plugin_installation::{Cause, Step, conditions::Reason},
 };
 
 use super::{
@@ -59,7 +59,8 @@ impl Pass<'_> {
             return Some(self.reshape(former, shape));
         }
         let is_open = transition.deadline.is_some_and(|deadline| self.now < deadline);
-        (!is_open && self.can_do_without()).then(|| self.former_at(transition, Step::Draining, Duration::ZERO))
+        (!is_open && self.can_do_without() && !self.is_waited_for())
+            .then(|| self.former_at(transition, Step::Draining, Duration::ZERO))
     }
 
     /// Step by step to zero.
@@ -91,6 +92,11 @@ impl Pass<'_> {
             transition.deadline = Some(self.after(self.wanted.policy.connection_drain / DRAIN_STEPS));
         }
         Some(decision)
+    }
+
+    /// Somebody asked to go back to it, and waits for others to go back first.
+    pub fn is_waited_for(&self) -> bool {
+        self.requests.rollback.is_some() && self.blocked() == Some(Reason::AwaitingOthers)
     }
 
     /// A standby is not taken away while what is live has no ready pod.

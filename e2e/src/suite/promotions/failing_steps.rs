@@ -1,13 +1,19 @@
 //! A release that fails before its pods, and one that fails after all was moved: what is live works, and both is told.
 
 use anyhow::{Context as _, Result, ensure};
+use k8s_openapi::api::core::v1::Service;
+use kube::api::{Patch, PatchParams};
 use plexica_crds::{names::Slot, plugin_installation::conditions::Type};
 use serde_json::{Value, json};
 
 use super::installed::Installed;
 use crate::{
     cases,
-    suite::{Case, env::Env},
+    suite::{
+        Case,
+        env::{Env, eventually},
+        tenant_plugins::PATIENCE,
+    },
 };
 
 /// Cases of this file.
@@ -15,6 +21,7 @@ pub fn cases() -> Vec<Case> {
     cases![false;
         a_failing_migration_of_the_next_release_leaves_the_live_one_ready_and_hides_none_of_its_failures,
         a_refused_configuration_leaves_what_is_live_ready_and_the_next_one_goes_live,
+        a_range_that_fits_nothing_leaves_what_is_live_ready_and_led,
         a_contract_migration_that_fails_leaves_the_plugin_ready_and_a_corrected_one_is_applied,
     ]
 }
@@ -88,6 +95,28 @@ async fn a_refused_configuration_leaves_what_is_live_ready_and_the_next_one_goes
     let ready = plugins.says(id, Type::Ready, "True", "Installed").await?;
     ensure!(ready.message == "the plugin works", "{}", ready.message);
     Ok(())
+}
+
+async fn a_range_that_fits_nothing_leaves_what_is_live_ready_and_led(env: &Env) -> Result<()> {
+    let installed = Installed::new(env, json!({}), 1).await?;
+    let (plugins, id) = (&installed.plugins, installed.id.as_str());
+    plugins.patch(id, json!({ "spec": { "version": "^7" } })).await?;
+    plugins
+        .says(id, Type::DependenciesSatisfied, "False", "NoVersionFits")
+        .await?;
+    plugins.says(id, Type::Stalled, "True", "NoVersionFits").await?;
+    plugins.says(id, Type::Ready, "True", "Installed").await?;
+    plugins.says(id, Type::Promoted, "False", "NotBegun").await?;
+
+    let strip = Patch::Merge(json!({ "spec": { "selector": { "plexica.io/slot": null } } }));
+    let services = plugins.objects::<Service>();
+    services.patch(id, &PatchParams::default(), &strip).await?;
+    eventually("the selector as it was", PATIENCE, async || {
+        installed.leads_to(Slot::A).await
+    })
+    .await?;
+    plugins.patch(id, json!({ "spec": { "version": "^1" } })).await?;
+    plugins.says(id, Type::Promoted, "True", "Live").await.map(drop)
 }
 
 async fn a_contract_migration_that_fails_leaves_the_plugin_ready_and_a_corrected_one_is_applied(

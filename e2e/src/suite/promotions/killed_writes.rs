@@ -12,6 +12,7 @@ use k8s_openapi::api::{
     apps::v1::Deployment,
     core::v1::{ConfigMap, Secret},
     discovery::v1::EndpointSlice,
+    policy::v1::PodDisruptionBudget,
 };
 use kube::{ResourceExt, api::ListParams};
 use plexica_crds::{
@@ -26,6 +27,7 @@ use crate::{
     load::{Load, Mix, Target},
     suite::{
         Case,
+        clients::gateway::routes,
         env::{Env, eventually},
         observe::write_gate::{Kills, Moment, WriteGate},
         tenant_plugins::PATIENCE,
@@ -233,6 +235,10 @@ struct Rest {
     mark: Option<String>,
     /// Slots whose pods the live Service's EndpointSlices name.
     reached: BTreeSet<String>,
+    /// What the PodDisruptionBudget selects.
+    budget: BTreeMap<String, String>,
+    /// HTTPRoutes of the plugin.
+    routes: BTreeSet<String>,
     /// Deployment → pods wanted, there and ready, and whether it is marked as rejected.
     deployments: BTreeMap<String, (i32, i32, i32, bool)>,
     /// How many there are.
@@ -252,6 +258,11 @@ impl Rest {
         let endpoints = slices.iter().flat_map(|slice| slice.endpoints.iter());
         let named = endpoints.filter_map(|endpoint| endpoint.target_ref.as_ref()?.name.clone());
         let slot_of = |pod: String| Some(pod.strip_prefix(&format!("{id}-"))?.split('-').next()?.to_owned());
+        let budget = plugins.objects::<PodDisruptionBudget>().get_opt(id).await?;
+        let budget = budget.and_then(|budget| budget.spec?.selector?.match_labels);
+        let routes = routes(installed.env, &plugins.slug)
+            .list(&ListParams::default())
+            .await?;
         let deployments = plugins.objects::<Deployment>().list(&ListParams::default()).await?;
         let deployments = deployments.iter().map(|deployment| {
             let wanted = deployment
@@ -281,6 +292,8 @@ impl Rest {
             conditions: conditions.collect(),
             mark: service.annotations().get("plexica.io/live-slot").cloned(),
             selector: service.spec.and_then(|spec| spec.selector).unwrap_or_default(),
+            budget: budget.unwrap_or_default(),
+            routes: routes.iter().map(ResourceExt::name_any).collect(),
             reached: named.filter_map(slot_of).collect(),
             deployments: deployments.collect(),
             config_maps: plugins

@@ -1,5 +1,6 @@
 //! The traffic light on the real stack: releases go live and come back, whatever is done to them.
 
+mod candidates;
 mod failing_steps;
 mod installed;
 mod killed_writes;
@@ -36,11 +37,11 @@ pub fn cases() -> Vec<Case> {
     let mut all = crate::cases![false;
         a_release_goes_live_by_yellow_and_comes_back_at_once,
         what_never_becomes_ready_is_rejected_and_moves_nothing,
-        what_does_not_answer_its_probe_is_rejected_for_that_and_goes_live_once_it_does,
         a_provider_goes_back_after_those_that_need_it,
         what_fails_after_it_went_live_goes_back_by_itself,
         a_standby_outlasts_its_window_while_what_is_live_has_no_ready_pod,
     ];
+    all.extend(candidates::cases());
     all.extend(failing_steps::cases());
     all.extend(renamed_column::cases());
     all.extend(tampering::cases());
@@ -111,38 +112,6 @@ async fn what_never_becomes_ready_is_rejected_and_moves_nothing(env: &Env) -> Re
     installed
         .until("live", |status| status.live_slot == Some(Slot::B))
         .await
-}
-
-async fn what_does_not_answer_its_probe_is_rejected_for_that_and_goes_live_once_it_does(env: &Env) -> Result<()> {
-    let probe = json!({ "path": "/nowhere", "interval": "1s", "timeout": "1s" });
-    let promotion =
-        json!({ "promotionDelay": "2s", "progressDeadline": "12s", "connectionDrain": "1s", "probe": probe });
-    let installed = Installed::new(env, promotion, 2).await?;
-    let (plugins, id) = (&installed.plugins, installed.id.as_str());
-    installed.publish("1.1.0").await?;
-    installed
-        .until("asked", |status| {
-            let promoted = status.conditions.iter().find(|said| said.type_ == "Promoted");
-            promoted.is_some_and(|said| {
-                said.message.contains("2 of 2 pods ready (GET /nowhere of pod ")
-                    && said.message.contains("answers 404 Not Found")
-            })
-        })
-        .await?;
-    let said = plugins.says(id, Type::VersionRejected, "True", "ProbeFailed").await?;
-    ensure!(said.message.contains("plexica.io/retry"), "{}", said.message);
-    installed.leads_to(Slot::A).await?;
-    ensure!(
-        plugins.ask(id, "/version").await?["version"] == "1.0.0",
-        "1.0.0 does not answer"
-    );
-    plugins.says(id, Type::Ready, "True", "Installed").await?;
-
-    let answered = json!({ "spec": { "promotion": { "probe": { "path": "/version" } } } });
-    plugins.patch(id, answered).await?;
-    installed.request("retry").await?;
-    installed.live("1.1.0").await?;
-    installed.leads_to(Slot::B).await
 }
 
 async fn a_provider_goes_back_after_those_that_need_it(env: &Env) -> Result<()> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use plexica_crds::plugin_installation::Step;
+use plexica_crds::plugin_installation::{PluginInstallationStatus, Step};
 use serde_json::json;
 use strum::IntoEnumIterator;
 
@@ -65,9 +65,7 @@ pub async fn switches_under_load(env: &Env, switches: usize, requests: u64, paus
             load.snapshot()
         );
         let before = installed.status().await?.live_slot;
-        if let Some(former) = before {
-            load.expect_switch_to(former.other().as_ref());
-        }
+        load.switch_begins();
         match round % 5 {
             // A candidate that never becomes ready is in between, and makes way.
             3 => {
@@ -104,6 +102,16 @@ pub async fn switches_under_load(env: &Env, switches: usize, requests: u64, paus
             })
             .await?;
         done += 1;
+        let status = installed.status().await?;
+        let has_moved = |status: &PluginInstallationStatus| {
+            let transition = status.transition.as_ref();
+            transition.is_none_or(|moving| moving.step > Step::MovingConnections)
+        };
+        // Every other time it is watched until clients have left the former slot; else the next comes at once.
+        if let Some(live) = status.live_slot.filter(|_| done % 2 == 0 && !has_moved(&status)) {
+            load.switch_is_proven(live.as_ref());
+            installed.until("connections that have moved", has_moved).await?;
+        }
     }
     Ok(load.stop().await)
 }

@@ -5,6 +5,7 @@ use k8s_openapi::{
         apps::v1::Deployment,
         core::v1::{ConfigMap, Secret, Service},
         networking::v1::NetworkPolicy,
+        policy::v1::PodDisruptionBudget,
     },
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
@@ -132,6 +133,7 @@ async fn close(key: &PluginKey, policy: DataPolicy, ctx: &Context) -> Result<(),
     shared::leave(&key.slug, &key.plugin, None, ctx).await?;
     close_database(key, policy, ctx).await?;
     remove::<NetworkPolicy>(namespace, &selector, given_up, none, ctx).await?;
+    remove::<PodDisruptionBudget>(namespace, &selector, given_up, none, ctx).await?;
     remove::<ConfigMap>(namespace, &selector, given_up, none, ctx).await?;
     remove::<Secret>(namespace, &selector, given_up, none, ctx).await
 }

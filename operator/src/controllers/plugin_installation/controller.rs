@@ -7,7 +7,10 @@ use std::{
 
 use futures::{StreamExt, stream};
 use k8s_openapi::{
-    api::{apps::v1::Deployment, core::v1::Service, discovery::v1::EndpointSlice, networking::v1::NetworkPolicy},
+    api::{
+        apps::v1::Deployment, core::v1::Service, discovery::v1::EndpointSlice, networking::v1::NetworkPolicy,
+        policy::v1::PodDisruptionBudget,
+    },
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use kube::{
@@ -27,7 +30,7 @@ use strum::IntoEnumIterator;
 use super::{
     Caches, Context, KIND,
     build::{LABEL_PLUGIN, shared::LABEL_SHARED},
-    dereference::concerned,
+    dereference::{concerned, is_on_its_way},
     pass,
 };
 use crate::gateway_api::HTTPRoute;
@@ -62,6 +65,7 @@ impl Reconciler for Context {
         let mut triggers = vec![
             touched_by_others::<Service, _>(client, LABEL_PLUGIN, owner),
             touched_by_others::<NetworkPolicy, _>(client, LABEL_PLUGIN, owner),
+            touched_by_others::<PodDisruptionBudget, _>(client, LABEL_PLUGIN, owner),
             // How its pods fare is in its status.
             self.whatever_happens_to::<Deployment>(),
             // Where requests go is in these.
@@ -229,5 +233,12 @@ fn of_installation(installation: &Root<PluginInstallation>) -> u64 {
     let deployed = status.and_then(|status| condition::find(&status.conditions, Type::Deployed.into()));
     let deployed = deployed.map(|deployed| deployed.status.clone());
     let meta = installation.meta();
-    fingerprint((meta.generation, meta.deletion_timestamp.is_some(), running, deployed))
+    let on_its_way = live.is_some_and(is_on_its_way);
+    fingerprint((
+        meta.generation,
+        meta.deletion_timestamp.is_some(),
+        running,
+        deployed,
+        on_its_way,
+    ))
 }

@@ -2,12 +2,17 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{Resource, ResourceExt, runtime::reflector::ObjectRef, runtime::reflector::Store};
 use plexica_crds::{
     Plugin, PluginInstallation, Tenant, condition,
     names::{PluginId, TenantSlug},
     plugin::{conditions::Type as PluginCondition, validation},
-    plugin_installation::conditions::{Outcome, Reason},
+    plugin_installation::{
+        Step,
+        conditions::{Outcome, Reason},
+    },
     version_range::VersionRange,
 };
 use semver::Version;
@@ -161,11 +166,35 @@ impl World {
         names.filter_map(|name| PluginId::parse(&name).ok()).collect()
     }
 
+    /// The other plugins of the tenant that are on their way to another version. Not those that wait for a person: that has
+    /// no end that can be waited for.
+    pub fn on_their_way(&self, id: &PluginId) -> Vec<PluginId> {
+        let others = self.installations.iter().filter_map(|guard| guard.0.as_ref().ok());
+        let others = others.filter(|other| other.name_any() != id.as_str() && is_on_its_way(other));
+        others
+            .filter_map(|other| PluginId::parse(&other.name_any()).ok())
+            .collect()
+    }
+
     /// The other installation of this name.
     pub fn installation(&self, id: &PluginId) -> Option<&PluginInstallation> {
         let mut live = self.installations.iter().filter_map(|guard| guard.0.as_ref().ok());
         live.find(|installation| installation.name_any() == id.as_str())
     }
+}
+
+/// Whether a candidate is being brought to production.
+pub fn is_on_its_way(installation: &PluginInstallation) -> bool {
+    let status = installation.status.as_ref();
+    let transition = status.and_then(|status| status.transition.as_ref());
+    let is_led = installation.meta().deletion_timestamp.is_none();
+    // One that should have arrived long ago is not led any more: its own status says why.
+    let is_overdue = |deadline: &Time| deadline.0 < Timestamp::now();
+    let moving = transition.filter(|moving| is_led && !moving.deadline.as_ref().is_some_and(is_overdue));
+    moving.is_some_and(|moving| match moving.step {
+        Step::Deploying | Step::Soaking | Step::Switching | Step::Proving => true,
+        Step::AwaitingPromotion | Step::MovingConnections | Step::StandingBy | Step::Draining => false,
+    })
 }
 
 fn tenant_plugins(installations: &[Arc<Root<PluginInstallation>>]) -> resolution::Tenant {

@@ -115,11 +115,20 @@ async fn pass(guard: &Root<PluginInstallation>, ctx: &Context) -> Result<Passed,
 
 /// An installation that is to exist.
 async fn live(installation: &PluginInstallation, ctx: &Context) -> Result<status::Findings, Error> {
-    let chosen = dereference::world(installation, &ctx.caches)
-        .and_then(|world| validate::validate(installation, &world, &ctx.platform));
+    let world = dereference::world(installation, &ctx.caches);
+    let chosen = world
+        .as_ref()
+        .map_err(Clone::clone)
+        .and_then(|world| validate::validate(installation, world, &ctx.platform));
     let wanted = match chosen {
         Ok(wanted) => wanted,
         Err(outcome) => {
+            if let Ok(world) = &world
+                && holds(installation.meta())
+                && let Some(live) = validate::live(installation, world, &outcome, &ctx.platform)
+            {
+                return Ok(apply::go_on(installation, &live, outcome, ctx).await);
+            }
             let stopped = stop_without_tenant(installation, &outcome, ctx).await;
             return Ok(status::Findings::Unresolved(stopped.err().unwrap_or(outcome)));
         }

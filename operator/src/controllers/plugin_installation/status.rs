@@ -24,7 +24,7 @@ use crate::runtime::objects::with_due;
 pub enum Findings {
     /// The installation is in deletion, and has to wait.
     Deleting(Outcome),
-    /// No version could be chosen.
+    /// No version could be chosen, and nothing is live that is led on meanwhile.
     Unresolved(Outcome),
     /// Steps were taken as far as they went.
     Applied(Box<Steps>),
@@ -33,8 +33,8 @@ pub enum Findings {
 /// How the steps fare that were reached.
 pub struct Steps {
     said: Vec<(Type, Outcome)>,
-    version: String,
-    reason: String,
+    /// What was chosen; `None` if nothing could be.
+    resolved: Option<ResolutionStatus>,
     runs: Running,
     schema: String,
     secret: String,
@@ -63,16 +63,25 @@ pub struct Steps {
 impl Steps {
     /// A version was chosen; nothing else was tried yet.
     pub fn resolved(wanted: &Wanted) -> Self {
-        Self {
-            said: vec![(
-                Type::DependenciesSatisfied,
-                Outcome::Done(Reason::Resolved, wanted.reason.clone()),
-            )],
+        let resolved = ResolutionStatus {
             version: wanted.plugin.spec.version.clone(),
             reason: wanted.reason.clone(),
-            runs: wanted.runs,
-            schema: wanted.slug.plugin_schema(&wanted.id).to_string(),
-            secret: wanted.id.database_secret().to_string(),
+        };
+        let outcome = Outcome::Done(Reason::Resolved, wanted.reason.clone());
+        Self {
+            resolved: Some(resolved),
+            ..Self::unresolved(wanted, outcome)
+        }
+    }
+
+    /// No version could be chosen, for this reason, and what is live goes on.
+    pub fn unresolved(live: &Wanted, why: Outcome) -> Self {
+        Self {
+            said: vec![(Type::DependenciesSatisfied, why)],
+            resolved: None,
+            runs: live.runs,
+            schema: live.slug.plugin_schema(&live.id).to_string(),
+            secret: live.id.database_secret().to_string(),
             configuration: None,
             migrations: None,
             not_contracted: None,
@@ -230,18 +239,18 @@ fn applied(status: &mut PluginInstallationStatus, steps: &Steps, moment: Moment)
     if let Some(outcome) = &passed_over {
         statements.push(outcome.statement(Type::Deployed));
         let live = steps.traffic.as_ref().and_then(Traffic::live_version);
-        if only_the_next || live != Some(&*steps.version) {
-            statements.push(not_begun(steps, live));
+        let next = steps.resolved.as_ref().map(|resolved| resolved.version.as_str());
+        if only_the_next || live != next {
+            statements.push(not_begun(steps, live, next));
         }
     }
     let live_works = passed_over.as_ref().map_or_else(|| steps.is_deployed(), is_done);
     if live_works && only_the_next && steps.worst().is_some() {
         works_nevertheless(status, &mut statements);
     }
-    status.resolved = Some(ResolutionStatus {
-        version: steps.version.clone(),
-        reason: steps.reason.clone(),
-    });
+    if let Some(resolved) = &steps.resolved {
+        status.resolved = Some(resolved.clone());
+    }
     for (type_, outcome) in &steps.said {
         let done = is_done(outcome);
         match type_ {
@@ -326,13 +335,13 @@ fn speaks_of_the_next(told: &Statement) -> bool {
 }
 
 /// What is wanted is not on its way, since an earlier step is not done.
-fn not_begun(steps: &Steps, live: Option<&str>) -> Statement {
+fn not_begun(steps: &Steps, live: Option<&str>, next: Option<&str>) -> Statement {
     let why = match steps.worst() {
         Some(Outcome::Done(_, why) | Outcome::Waiting(_, why) | Outcome::Blocked(_, why)) => why,
         None => "",
     };
-    let (live, next) = (live.unwrap_or("nothing"), &steps.version);
-    let message = format!("{live} is live; {next} as it is wanted is not on its way: {why}");
+    let (live, next) = (live.unwrap_or("nothing"), next.unwrap_or("what comes next"));
+    let message = format!("{live} is live; {next} is not on its way as it is wanted: {why}");
     Type::Promoted.says(Status::False, Reason::NotBegun, message)
 }
 

@@ -5,11 +5,15 @@ use std::sync::Arc;
 
 use kube::{Resource, ResourceExt};
 use plexica_crds::{
-    Plugin, PluginInstallation, condition,
+    Plugin, PluginInstallation,
+    condition::{self, ConditionType as _},
     names::{PluginId, TenantSlug},
     ownership::Owner,
-    plugin::validation::ValidatedManifest,
-    plugin_installation::conditions::{Outcome, Reason, Type},
+    plugin::{Sharing, validation::ValidatedManifest},
+    plugin_installation::{
+        self,
+        conditions::{Outcome, Reason, Type},
+    },
     tenant::conditions::Type as TenantCondition,
     version_range::VersionRange,
 };
@@ -50,6 +54,8 @@ pub struct Wanted {
     pub providers: Vec<PluginId>,
     /// The tenant's plugins that run and need this one.
     pub dependants: Vec<Dependant>,
+    /// The tenant's other plugins that are on their way to another version.
+    pub on_their_way: Vec<PluginId>,
     /// All releases of the plugin that were accepted: a slot may run any of them.
     pub releases: Vec<Arc<Root<Plugin>>>,
     /// All plugins that the tenant has.
@@ -135,36 +141,99 @@ pub fn validate(installation: &PluginInstallation, world: &World, platform: &Pla
             (DependencyKind::Required | DependencyKind::Optional, _) => {}
         }
     }
-    let key = PluginKey {
-        slug: world.slug.clone(),
-        plugin: id.clone(),
-    };
     let tenant_tables = TenantTables::of(&plugin.spec.database.tenant_tables)
         .map_err(|refused| Outcome::Blocked(Reason::PluginInvalid, refused.to_string()))?;
-    Ok(Wanted {
-        database: PluginDatabaseSpec {
-            owner: tenant.owner.clone(),
-            key,
-            connection_limit: CONNECTIONS,
-            statement_timeout: STATEMENT_TIMEOUT,
-            tenant_tables,
-        },
-        permissions: permissions(&plugin),
+    Ok(Chosen {
         reason: format!("{}: {}", step.to, step.reason),
-        runs,
-        slug: world.slug.clone(),
-        owner: tenant.owner,
-        postgres_pool: tenant.postgres_pool,
-        has_realm: tenant.has_realm,
-        releases: world.releases_of(&id),
-        dependants: dependants(&id, &plugins, &registry),
-        id,
         plugin,
         manifest,
+        runs,
         providers,
-        installed: world.installed(),
         added,
-    })
+    }
+    .wanted(id, tenant, tenant_tables, world, &plugins, &registry))
+}
+
+/// What is live, to be led on though nothing new can be chosen for this reason. `None` if the reason concerns more than the
+/// choice, if nothing runs that is this tenant's own, or if a candidate is on its way: without a choice nobody knows whether it
+/// is still wanted, so it waits.
+pub fn live(installation: &PluginInstallation, world: &World, why: &Outcome, platform: &Platform) -> Option<Wanted> {
+    let (Outcome::Done(reason, _) | Outcome::Waiting(reason, _) | Outcome::Blocked(reason, _)) = why;
+    if !Type::DependenciesSatisfied.reasons().contains(reason) {
+        return None;
+    }
+    let transition = installation.status.as_ref()?.transition.as_ref();
+    if transition.is_some_and(|transition| transition.step < plugin_installation::Step::Switching) {
+        return None;
+    }
+    let id = id_of(&installation.name_any()).ok()?;
+    let tenant = TenantFacts::of(world, platform, true).ok()?;
+    let plugin = release(world, &id, &running_version(installation)?).ok()?;
+    let is_led = plugin.spec.runtime.sharing == Sharing::Dedicated && installation.spec.enabled && !tenant.suspended;
+    let manifest = manifest(&plugin).ok().filter(|_| is_led)?;
+    let tenant_tables = TenantTables::of(&plugin.spec.database.tenant_tables).ok()?;
+    let live = Chosen {
+        reason: String::new(),
+        plugin,
+        manifest,
+        runs: Running::Yes,
+        providers: vec![],
+        added: vec![],
+    };
+    let (plugins, registry) = (world.tenant_plugins(), world.registry());
+    Some(live.wanted(id, tenant, tenant_tables, world, &plugins, &registry))
+}
+
+/// A release, and what goes with its choice.
+struct Chosen {
+    plugin: Plugin,
+    manifest: ValidatedManifest,
+    reason: String,
+    runs: Running,
+    providers: Vec<PluginId>,
+    added: Vec<PluginId>,
+}
+
+impl Chosen {
+    fn wanted(
+        self,
+        id: PluginId,
+        tenant: TenantFacts,
+        tenant_tables: TenantTables,
+        world: &World,
+        plugins: &resolution::Tenant,
+        registry: &resolution::Registry,
+    ) -> Wanted {
+        let key = PluginKey {
+            slug: world.slug.clone(),
+            plugin: id.clone(),
+        };
+        Wanted {
+            database: PluginDatabaseSpec {
+                owner: tenant.owner.clone(),
+                key,
+                connection_limit: CONNECTIONS,
+                statement_timeout: STATEMENT_TIMEOUT,
+                tenant_tables,
+            },
+            permissions: permissions(&self.plugin),
+            reason: self.reason,
+            runs: self.runs,
+            slug: world.slug.clone(),
+            owner: tenant.owner,
+            postgres_pool: tenant.postgres_pool,
+            has_realm: tenant.has_realm,
+            releases: world.releases_of(&id),
+            dependants: dependants(&id, plugins, registry),
+            on_their_way: world.on_their_way(&id),
+            id,
+            plugin: self.plugin,
+            manifest: self.manifest,
+            providers: self.providers,
+            installed: world.installed(),
+            added: self.added,
+        }
+    }
 }
 
 /// Who of the tenant's plugins runs and needs this one.

@@ -523,17 +523,17 @@ impl World {
         }
     }
 
-    /// Whether the machine has come to rest where it should: what is wanted is live, or was rejected, or waits for a person.
+    /// Whether the machine has come to rest where it should: what is wanted is live, or was rejected, or waits for a person
+    /// or for others.
     pub fn is_at_rest(&self) -> Result<(), String> {
         let live = self.memory.live.ok_or("nothing is live")?;
         let place = self.slots.of(live).as_ref().ok_or("the live Deployment is missing")?;
-        let waits = self
-            .memory
-            .transition
-            .as_ref()
-            .is_some_and(|t| t.step == Step::AwaitingPromotion);
+        let is_at = |step| self.memory.transition.as_ref().is_some_and(|t| t.step == step);
+        let waits = is_at(Step::AwaitingPromotion);
+        // Those that need what is live go back first.
+        let waits_for_others = self.needed && self.requests().rollback.is_some() && is_at(Step::StandingBy);
         let rejected = self.memory.rejection(&revision(self.wanted)).is_some();
-        if place.revision != self.wanted && !rejected && (self.auto || !waits) {
+        if place.revision != self.wanted && !rejected && !waits_for_others && (self.auto || !waits) {
             return Err(format!(
                 "revision {} is live, {} is wanted",
                 place.revision, self.wanted
@@ -543,7 +543,7 @@ impl World {
             return Err("the Service leads elsewhere".into());
         }
         let other = self.slots.of(live.other()).as_ref();
-        if !waits && other.is_some_and(|place| place.size > 0) {
+        if !waits && !waits_for_others && other.is_some_and(|place| place.size > 0) {
             return Err("the other slot was not drained".into());
         }
         Ok(())

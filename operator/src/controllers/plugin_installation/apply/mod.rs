@@ -50,6 +50,15 @@ pub async fn apply(installation: &PluginInstallation, wanted: &Wanted, ctx: &Con
     Findings::Applied(Box::new(steps))
 }
 
+/// Nothing new can be chosen: what is live goes on being led, and how it fares is told beside that.
+pub async fn go_on(installation: &PluginInstallation, live: &Wanted, why: Outcome, ctx: &Context) -> Findings {
+    let mut steps = Steps::unresolved(live, why);
+    let led = traffic::go_on(installation, live, &mut steps, ctx).await;
+    // Either way it is told.
+    let _ = steps.take(Type::Promoted, led);
+    Findings::Applied(Box::new(steps))
+}
+
 /// A step failed, and said so.
 struct Failed;
 
@@ -96,7 +105,8 @@ async fn run(
     steps.slot = deployed.shared;
     let ended = steps.end(Type::Deployed, deployed.outcome);
     if serves {
-        let routed = route::lead(wanted, ctx).await;
+        let has_yellow = steps.traffic.as_ref().is_some_and(Traffic::has_yellow);
+        let routed = route::lead(wanted, has_yellow, ctx).await;
         steps.url = routed.url;
         steps.say(Type::Routed, routed.outcome);
     }

@@ -27,8 +27,9 @@ impl From<Outcome> for Routed {
     }
 }
 
-/// Makes the route as declared, and looks at what the Gateway says of it.
-pub async fn lead(wanted: &Wanted, ctx: &Context) -> Routed {
+/// Makes the routes as declared, and looks at what the Gateway says of the one to GREEN. That to YELLOW goes when nothing
+/// shines so.
+pub async fn lead(wanted: &Wanted, has_yellow: bool, ctx: &Context) -> Routed {
     let Some(gateway) = &ctx.platform.gateway else {
         return without_gateway().into();
     };
@@ -42,8 +43,33 @@ pub async fn lead(wanted: &Wanted, ctx: &Context) -> Routed {
         // What was written a moment ago, nobody has looked at.
         _ => pending(gateway),
     };
+    let to_yellow = lead_to_yellow(wanted, has_yellow, gateway, ctx).await;
+    let outcome = match (outcome, to_yellow) {
+        (Outcome::Done(reason, message), Ok(())) if has_yellow => {
+            let (name, value) = build::LIGHT_HEADER;
+            let message = format!("{message}, and to YELLOW with header {name}: {value}");
+            Outcome::Done(reason, message)
+        }
+        // What is live is reached nevertheless.
+        (Outcome::Done(reason, message), Err(Outcome::Blocked(_, why))) => {
+            Outcome::Done(reason, format!("{message}; not to YELLOW: {why}"))
+        }
+        (Outcome::Done(..), Err(waits)) => waits,
+        (outcome, _) => outcome,
+    };
     let url = matches!(outcome, Outcome::Done(..)).then(|| build::url(wanted, &ctx.platform.base_domain, gateway));
     Routed { outcome, url }
+}
+
+async fn lead_to_yellow(wanted: &Wanted, has_yellow: bool, gateway: &Gateway, ctx: &Context) -> Result<(), Outcome> {
+    let declared = build::yellow_route(wanted, &ctx.platform, gateway);
+    if has_yellow {
+        return objects::make(&declared, ctx).await.map(drop);
+    }
+    let namespace = wanted.slug.namespace();
+    let selector = format!("{}={}", build::LABEL_PLUGIN, wanted.id);
+    let stays = |name: &str| Some(name) != declared.metadata.name.as_deref();
+    objects::remove::<HTTPRoute>(namespace.as_str(), &selector, false, stays, ctx).await
 }
 
 /// What a route that was taken away is told to be, by what became of the plugin's pods.

@@ -6,6 +6,7 @@ use k8s_openapi::api::{
     apps::v1::Deployment,
     core::v1::{Secret, Service},
     networking::v1::NetworkPolicy,
+    policy::v1::PodDisruptionBudget,
 };
 use kube::{Api, ResourceExt, api::ListParams, runtime::reflector::ObjectRef};
 use plexica_crds::{
@@ -193,5 +194,6 @@ pub async fn forget_own(wanted: &Wanted, ctx: &Context) -> Result<(), Outcome> {
     let selector = format!("{LABEL_PLUGIN}={}", wanted.id);
     remove::<Deployment>(namespace.as_str(), &selector, false, |_| false, ctx).await?;
     remove::<NetworkPolicy>(namespace.as_str(), &selector, false, |_| false, ctx).await?;
+    remove::<PodDisruptionBudget>(namespace.as_str(), &selector, false, |_| false, ctx).await?;
     super::workload::forget_configurations(wanted, &[], ctx).await
 }

@@ -1,6 +1,7 @@
 //! The Kubernetes objects of an installation. Pure.
 
 mod config;
+mod disruption;
 mod network;
 mod pods;
 mod route;
@@ -32,8 +33,9 @@ use crate::{
 };
 
 pub use config::{CONFIG_VOLUME, Config, config_name, volume_of};
+pub use disruption::disruption_budget;
 pub use network::{live_service, network_policy, yellow_service};
-pub use route::{grant, parent, route, url};
+pub use route::{LIGHT_HEADER, grant, parent, route, url, yellow_route};
 
 /// Label: the plugin that an object belongs to.
 pub const LABEL_PLUGIN: &str = "plexica.io/plugin";

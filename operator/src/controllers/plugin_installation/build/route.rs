@@ -1,5 +1,6 @@
 //! The route by which a tenant's users reach a plugin.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use plexica_crds::{names::TenantSlug, plugin::Sharing};
 
 use super::{
@@ -9,11 +10,14 @@ use super::{
 use crate::{
     controllers::plugin_installation::validate::Wanted,
     gateway_api::{
-        BackendRef, Filter, GROUP, GrantFrom, GrantTo, HTTPRoute, HTTPRouteSpec, Header, HeaderModifier, Match,
-        ParentRef, PathMatch, PathRewrite, ReferenceGrant, ReferenceGrantSpec, Rule, UrlRewrite,
+        BackendRef, Filter, GROUP, GrantFrom, GrantTo, HTTPRoute, HTTPRouteSpec, Header, HeaderMatch, HeaderModifier,
+        Match, ParentRef, PathMatch, PathRewrite, ReferenceGrant, ReferenceGrantSpec, Rule, UrlRewrite,
     },
     platform::{Gateway, Platform},
 };
+
+/// Header and value of a request that asks for YELLOW.
+pub const LIGHT_HEADER: (&str, &str) = ("X-Plexica-Light", "yellow");
 
 /// Where the plugin's API is found from outside.
 pub fn url(wanted: &Wanted, base_domain: &str, gateway: &Gateway) -> String {
@@ -42,22 +46,54 @@ pub fn parent(gateway: &Gateway) -> ParentRef {
 /// What it cannot do is to remove `x_tenant_slug`, which some servers take for the same header: the Gateway API admits
 /// such a name, Contour 1.33 refuses the whole route over it. Plugins must not fold `_` and `-`; those of the kit do not.
 pub fn route(wanted: &Wanted, platform: &Platform, gateway: &Gateway) -> HTTPRoute {
+    let taken = Match {
+        path: Some(path(wanted)),
+        headers: vec![],
+    };
+    let leads_to = live(wanted, platform);
+    led(wanted, platform, gateway, meta(wanted, &wanted.id), taken, leads_to)
+}
+
+/// The route to YELLOW, for requests that ask for it by header: the more exact match wins (Gateway API, precedence of
+/// matches across routes). It is an object of its own, so that what the Gateway says of GREEN's does not change with it.
+pub fn yellow_route(wanted: &Wanted, platform: &Platform, gateway: &Gateway) -> HTTPRoute {
+    let name = wanted.id.yellow_service();
+    let taken = Match {
+        path: Some(path(wanted)),
+        headers: vec![HeaderMatch {
+            type_: "Exact".to_owned(),
+            name: LIGHT_HEADER.0.to_owned(),
+            value: LIGHT_HEADER.1.to_owned(),
+        }],
+    };
+    let leads_to = service(None, name.to_string());
+    led(wanted, platform, gateway, meta(wanted, &name), taken, leads_to)
+}
+
+fn path(wanted: &Wanted) -> PathMatch {
+    PathMatch {
+        type_: "PathPrefix".to_owned(),
+        value: wanted.manifest.base_path.clone(),
+    }
+}
+
+fn led(
+    wanted: &Wanted,
+    platform: &Platform,
+    gateway: &Gateway,
+    metadata: ObjectMeta,
+    taken: Match,
+    leads_to: BackendRef,
+) -> HTTPRoute {
     HTTPRoute {
-        metadata: meta(wanted, &wanted.id),
+        metadata,
         spec: HTTPRouteSpec {
             parent_refs: vec![parent(gateway)],
             hostnames: vec![host(wanted, &platform.base_domain)],
-            // The rule with a header match, which reaches YELLOW, will stand beside it: the more exact match wins.
             rules: vec![Rule {
-                matches: vec![Match {
-                    path: Some(PathMatch {
-                        type_: "PathPrefix".to_owned(),
-                        value: wanted.manifest.base_path.clone(),
-                    }),
-                    headers: vec![],
-                }],
+                matches: vec![taken],
                 filters: vec![tenant_headers(wanted), without_prefix()],
-                backend_refs: vec![live(wanted, platform)],
+                backend_refs: vec![leads_to],
             }],
         },
         status: None,
@@ -74,6 +110,10 @@ fn live(wanted: &Wanted, platform: &Platform) -> BackendRef {
         }
         (Sharing::Dedicated | Sharing::Shared, _) => (None, wanted.id.service().to_string()),
     };
+    service(namespace, name)
+}
+
+fn service(namespace: Option<String>, name: String) -> BackendRef {
     BackendRef {
         group: String::new(),
         kind: "Service".to_owned(),

@@ -57,6 +57,7 @@ fn ledger() -> Wanted {
         providers: vec![],
         releases: vec![],
         dependants: vec![],
+        on_their_way: vec![],
         installed: vec![],
         added: vec![],
         permissions: vec![],
@@ -79,6 +80,7 @@ fn platform() -> Platform {
         base_domain: "example.com".to_owned(),
         registry: "main".to_owned(),
         resync_interval: Duration::from_mins(1),
+        promotions_at_once: std::num::NonZeroUsize::MIN,
         postgres: vec![],
         keycloak: vec![],
         s3: vec![],
@@ -93,6 +95,25 @@ fn platform() -> Platform {
 fn a_route_is_declared_like_this() {
     let declared = route(&ledger(), &platform(), &gateway());
     insta::assert_snapshot!(serde_json::to_string_pretty(&declared).unwrap());
+}
+
+#[test]
+fn yellow_is_reached_at_the_same_place_by_a_header() {
+    let (green, yellow) = (
+        route(&ledger(), &platform(), &gateway()),
+        yellow_route(&ledger(), &platform(), &gateway()),
+    );
+    assert_eq!(yellow.metadata.name.as_deref(), Some("ledger-yellow"));
+    assert_eq!(yellow.spec.hostnames, green.spec.hostnames);
+    let [green, yellow] = [green, yellow].map(|route| route.spec.rules[0].clone());
+    assert_eq!(yellow.matches[0].path, green.matches[0].path);
+    let header = &yellow.matches[0].headers[0];
+    assert_eq!(
+        (header.name.as_str(), header.value.as_str()),
+        ("X-Plexica-Light", "yellow")
+    );
+    assert_eq!(yellow.filters, green.filters);
+    assert_eq!(yellow.backend_refs[0].name, "ledger-yellow");
 }
 
 #[test]

@@ -33,7 +33,7 @@ fn each_step_names_the_version_what_it_waits_for_and_until_when() {
         (Step::Switching, "False Switching: requests are being led to 2.0.0"),
         (
             Step::Proving,
-            "False Switching: requests are led to 2.0.0; its EndpointSlices are awaited",
+            "False Switching: requests are led to 2.0.0; its EndpointSlices are awaited by 12:01:10Z",
         ),
         (
             Step::MovingConnections,
@@ -62,14 +62,25 @@ fn at_rest_the_live_version_is_named() {
 }
 
 #[test]
-fn a_candidate_that_waits_for_other_plugins_says_for_which() {
-    let mut stage = Stage::at(Step::Soaking);
-    stage.wanted.held_by_others = Some("contacts has to be promoted first".into());
-    stage.later(30);
+fn what_waits_for_other_plugins_says_for_which() {
+    let mut stage = Stage::installed();
+    stage.wanted.held_by_others = Some("contacts goes live first".into());
+    stage.want("2.0.0");
     stage.rest();
     assert_eq!(
         promoted(&stage),
-        "False AwaitingOthers: 2.0.0 is ready and waits: contacts has to be promoted first"
+        "False AwaitingOthers: 2.0.0 comes later: contacts goes live first; 1.0.0 is live"
+    );
+    let mut stage = Stage::at(Step::StandingBy);
+    stage.wanted.held_by_others = Some("contacts goes live first".into());
+    stage.want("3.0.0");
+    stage.rest();
+    assert!(
+        promoted(&stage).starts_with(
+            "False AwaitingOthers: 3.0.0 comes later: contacts goes live first; 2.0.0 is live; 1.0.0 stands by"
+        ),
+        "{}",
+        promoted(&stage)
     );
 }
 

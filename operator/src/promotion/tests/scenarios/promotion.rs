@@ -199,13 +199,17 @@ fn a_promotion_asked_for_while_nothing_waits_promotes_nothing_later() {
 }
 
 #[test]
-fn a_candidate_waits_for_other_plugins_even_if_asked_for() {
-    let mut stage = Stage::at(Step::Soaking);
-    stage.wanted.held_by_others = Some("contacts has to be promoted first".into());
-    stage.requests.promote = Some("1".into());
-    stage.later(30);
+fn nothing_new_is_begun_while_others_are_on_their_way_and_what_was_begun_goes_on() {
+    let mut stage = Stage::installed();
+    stage.wanted.held_by_others = Some("contacts goes live first".into());
+    stage.want("2.0.0");
     assert_eq!(stage.rest(), [""; 0]);
     stage.wanted.held_by_others = None;
+    assert_eq!(stage.rest(), ["b: 2.0.0 x4"]);
+
+    let mut stage = Stage::at(Step::Soaking);
+    stage.wanted.held_by_others = Some("contacts goes live first".into());
+    stage.later(30);
     assert_eq!(stage.rest(), ["switch: b"]);
 }
 
@@ -260,6 +264,27 @@ fn proof_needs_a_ready_pod_of_the_new_slot() {
     *stage.observed.endpoints.of_mut(Slot::B) = Endpoints { named: 4, ready: 0 };
     assert_eq!(stage.rest(), [""; 0]);
     assert_eq!(stage.step(), Some(Step::Proving));
+}
+
+#[test]
+fn a_proof_that_does_not_come_says_so() {
+    let mut stage = Stage::at(Step::Proving);
+    *stage.observed.endpoints.of_mut(Slot::B) = Endpoints { named: 4, ready: 0 };
+    stage.rest();
+    assert!(
+        stage
+            .says(Type::Promoted)
+            .contains("its EndpointSlices are awaited by ")
+    );
+    assert!(stage.explain().due.is_some());
+    stage.later(60);
+    stage.rest();
+    assert_eq!(stage.step(), Some(Step::Proving));
+    assert!(
+        stage
+            .says(Type::Promoted)
+            .contains("look at them, and at kube-controller-manager")
+    );
 }
 
 #[test]

@@ -2,7 +2,10 @@
 
 use plexica_crds::{
     names::Slot,
-    plugin_installation::{Fault, Step, TransitionResult, conditions::Reason},
+    plugin_installation::{
+        Fault, Step, TransitionResult,
+        conditions::{Reason, Type},
+    },
 };
 
 use super::super::stage::Stage;
@@ -65,6 +68,37 @@ fn rollback_waits_until_nobody_needs_what_is_live() {
     assert_eq!(stage.rest(), [""; 0], "nor by itself");
     stage.wanted.needed_by_others = None;
     assert_eq!(stage.rest(), ["switch: a"]);
+}
+
+#[test]
+fn a_rollback_that_waits_for_others_is_not_lost_when_its_window_closes_or_a_newer_version_comes() {
+    let mut stage = Stage::at(Step::StandingBy);
+    stage.wanted.needed_by_others = Some("crm 2.0.0 needs contacts ^2".into());
+    ask(&mut stage);
+    stage.later(86_400);
+    assert_eq!(stage.rest(), [""; 0]);
+    assert!(
+        stage
+            .says(Type::Promoted)
+            .contains("1.0.0 stands by for the rollback that was asked for and waits")
+    );
+    stage.want("3.0.0");
+    assert_eq!(stage.rest(), [""; 0]);
+    stage.wanted.needed_by_others = None;
+    assert_eq!(stage.rest(), ["switch: a"]);
+    assert_eq!(stage.rejected(), [("2.0.0", Fault::RolledBackByRequest)]);
+}
+
+#[test]
+fn a_rollback_that_waits_and_is_taken_back_lets_the_window_close() {
+    let mut stage = Stage::at(Step::StandingBy);
+    stage.wanted.needed_by_others = Some("crm 2.0.0 needs contacts ^2".into());
+    ask(&mut stage);
+    stage.later(86_400);
+    stage.rest();
+    stage.requests.rollback = None;
+    stage.until(None);
+    assert_eq!(stage.live(), ("2.0.0", Slot::B));
 }
 
 #[test]

@@ -1,6 +1,12 @@
 //! What the machine is to reach, from spec and release, and what of other plugins and of the schema stands in its way. Pure.
 
-use plexica_crds::{PluginInstallation, names::Slot, plugin_installation::TransitionResult};
+use std::num::NonZeroUsize;
+
+use plexica_crds::{
+    PluginInstallation,
+    names::{PluginId, Slot},
+    plugin_installation::TransitionResult,
+};
 use semver::Version;
 
 use crate::{
@@ -18,6 +24,7 @@ pub fn goal(
     revision: Revision,
     memory: &Memory,
     steps: &Steps,
+    at_once: NonZeroUsize,
 ) -> promotion::Wanted {
     let before = installation
         .status
@@ -39,7 +46,7 @@ pub fn goal(
             auto_rollback: promotion.auto_rollback,
             probe_interval: promotion.probe.as_ref().map(|probe| probe.interval.value()),
         },
-        held_by_others: None,
+        held_by_others: held_by_others(&wanted.on_their_way, at_once),
         needed_by_others: needed_by_others(wanted, memory),
         contracted: contracted.is_some_and(|migration| has_outgrown_the_former(migration, wanted, memory)),
     }
@@ -60,6 +67,17 @@ fn has_outgrown_the_former(migration: &str, wanted: &Wanted, memory: &Memory) ->
     let mut releases = wanted.releases.iter().filter_map(|guard| guard.0.as_ref().ok());
     let known = releases.find(|release| release.spec.version == *former);
     !known.is_some_and(|release| release.spec.migrations.iter().any(|own| own.name == migration))
+}
+
+/// Which plugins go live first, if no more may at a time.
+fn held_by_others(on_their_way: &[PluginId], at_once: NonZeroUsize) -> Option<String> {
+    let names: Vec<_> = on_their_way.iter().map(PluginId::as_str).collect();
+    (names.len() >= at_once.get()).then(|| {
+        format!(
+            "{} first; of the tenant's plugins {at_once} at a time (promotionsAtOnce of the platform file)",
+            names.join(", ")
+        )
+    })
 }
 
 /// Which plugin works with what is live, and would not with the former version: it has to go back first.

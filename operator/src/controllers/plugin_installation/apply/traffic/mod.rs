@@ -1,19 +1,12 @@
 //! Leads traffic: looks at the slots, lets the machine (`promotion`) decide, and does what it says, until it is at rest.
 
 mod goal;
+mod leads;
 mod observe;
 mod probe;
 mod remember;
 mod slots;
 
-use std::fmt::Debug;
-
-use jiff::Timestamp;
-use kube::{
-    Api, Resource, ResourceExt,
-    api::{ListParams, Patch, PatchParams},
-    core::NamespaceResourceScope,
-};
 use plexica_crds::{
     PluginInstallation,
     condition::{ConditionType as _, Statement, Status},
@@ -24,28 +17,15 @@ use plexica_crds::{
         conditions::{Outcome, Reason, Type},
     },
 };
-use serde::{Serialize, de::DeserializeOwned};
-use tracing::info;
 
-use super::super::{Context, build, objects::make, report, status::Steps, validate::Wanted};
-use crate::{
-    promotion::{self, Action, Decision, Explanation, Memory, Requests, Revision, Selector, Shape, decide},
-    runtime::{
-        apply::{FieldManager, holds},
-        client::within,
-    },
-};
+use super::super::{Context, build, status::Steps, validate::Wanted};
+use crate::promotion::{Explanation, Memory, Requests, Revision};
 use goal::goal;
+use leads::Leads;
 pub use observe::Seen;
-use observe::observe;
 pub use probe::Probes;
 pub use slots::Means;
 use slots::Slots;
-
-/// Decisions in one pass, before it gives way to others.
-const DECISIONS: usize = 12;
-/// Writes that somebody else was faster than, in one pass.
-const CONFLICTS: usize = 5;
 
 /// How traffic is led after a pass.
 pub struct Traffic {
@@ -67,6 +47,13 @@ impl Traffic {
     /// The slot whose pods tell how the plugin fares: the live one, or the one that is to be the first.
     pub fn slot(&self) -> Slot {
         self.memory.live.unwrap_or(Slot::A)
+    }
+
+    /// Something shines YELLOW: a candidate, or the standby.
+    pub fn has_yellow(&self) -> bool {
+        let slots = &self.seen.observed.slots;
+        let other = self.memory.live.map(|live| slots.of(live.other()));
+        other.and_then(Option::as_ref).is_some_and(|other| other.size > 0)
     }
 
     /// The version that is live.
@@ -187,7 +174,14 @@ pub async fn go_on(
     let leads = Leads {
         installation,
         wanted,
-        goal: goal(installation, wanted, revision, &memory, steps),
+        goal: goal(
+            installation,
+            wanted,
+            revision,
+            &memory,
+            steps,
+            ctx.platform.promotions_at_once,
+        ),
         slots: None,
         requests: |memory: &Memory| {
             let asked = remember::requests(installation, &memory.carried_out);
@@ -222,7 +216,14 @@ pub async fn lead(
     let leads = Leads {
         installation,
         wanted,
-        goal: goal(installation, wanted, revision, &memory, steps),
+        goal: goal(
+            installation,
+            wanted,
+            revision,
+            &memory,
+            steps,
+            ctx.platform.promotions_at_once,
+        ),
         slots: Some(Slots {
             installation,
             wanted,
@@ -249,218 +250,4 @@ fn remembered(installation: &PluginInstallation, wanted: &Wanted) -> Memory {
         is_live && plugin.spec.runtime.sharing == Sharing::Shared
     });
     if was_shared { Memory::default() } else { memory }
-}
-
-/// What became of a write.
-enum Written {
-    /// It was done.
-    Yes,
-    /// Somebody wrote to the object since it was read: it has to be looked at again.
-    Overtaken,
-}
-
-/// One pass over the traffic of an installation.
-struct Leads<'a, R> {
-    installation: &'a PluginInstallation,
-    wanted: &'a Wanted,
-    goal: promotion::Wanted,
-    /// Without them no pods are made.
-    slots: Option<Slots<'a>>,
-    requests: R,
-    ctx: &'a Context,
-}
-
-impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
-    /// Decides and does until nothing is left to do.
-    async fn until_rest(&self, mut memory: Memory, steps: &mut Steps) -> Result<Traffic, Outcome> {
-        let (mut conflicts, mut has_repaired) = (0, false);
-        let mut seen = self.look(&memory).await?;
-        for _ in 0..DECISIONS {
-            let requests = (self.requests)(&memory);
-            let Decision { action, memory: next } =
-                decide(&seen.observed, &self.goal, &requests, &memory, Timestamp::now());
-            let lacks_means = self.slots.is_none() && matches!(action, Action::Install { .. } | Action::Reshape { .. });
-            if action == Action::Remember && next == memory || lacks_means {
-                break;
-            }
-            if matches!(action, Action::Switch { .. }) {
-                // The intent is written down before anything moves.
-                self.write_down(&memory, steps).await?;
-            }
-            has_repaired |= matches!(action, Action::Repair(_)) && memory.live.is_some();
-            match self.act(&action, &seen).await? {
-                Written::Yes => {
-                    let must_look = action != Action::Remember || next.transition.is_some() && !seen.is_whole;
-                    memory = next;
-                    if must_look {
-                        seen = self.look(&memory).await?;
-                    }
-                }
-                Written::Overtaken => {
-                    conflicts += 1;
-                    if conflicts > CONFLICTS {
-                        return Err(Outcome::Waiting(
-                            Reason::ApiUnavailable,
-                            "somebody else writes to the plugin's objects all the time".to_owned(),
-                        ));
-                    }
-                    seen = self.look(&memory).await?;
-                }
-            }
-            if matches!(action, Action::Install { .. } | Action::Reshape { .. }) {
-                // Whatever follows is decided by what becomes of the pods.
-                break;
-            }
-        }
-        Ok(Traffic {
-            explanation: promotion::explain(&seen.observed, &self.goal, &memory, Timestamp::now()),
-            size: self.goal.size,
-            memory,
-            seen,
-            has_repaired,
-            replaces_pods: false,
-        })
-    }
-
-    fn slots(&self) -> Result<&Slots<'_>, Outcome> {
-        let missing = || Outcome::Waiting(Reason::PodsStarting, "the configuration was not reached".to_owned());
-        self.slots.as_ref().ok_or_else(missing)
-    }
-
-    async fn look(&self, memory: &Memory) -> Result<Seen, Outcome> {
-        observe(self.installation, self.wanted, memory, self.ctx).await
-    }
-
-    async fn write_down(&self, memory: &Memory, steps: &mut Steps) -> Result<(), Outcome> {
-        let before = steps
-            .written
-            .clone()
-            .or_else(|| self.installation.status.clone())
-            .unwrap_or_default();
-        let mut after = before.clone();
-        remember::write(&mut after, memory);
-        if before == after {
-            return self.is_written_down(memory).await;
-        }
-        self.ctx
-            .objects
-            .write_status(self.installation.meta(), &before, &after)
-            .await
-            .map_err(|error| Outcome::Waiting(Reason::ApiUnavailable, error.to_string()))?;
-        steps.written = Some(after);
-        Ok(())
-    }
-
-    /// The intent of an earlier pass is still the one that is recorded: a cache may show an old one.
-    async fn is_written_down(&self, memory: &Memory) -> Result<(), Outcome> {
-        let namespace = self.wanted.slug.namespace();
-        let api: Api<PluginInstallation> = Api::namespaced(self.ctx.objects.client.clone(), namespace.as_str());
-        // Installations are listed anyway, so this needs no permission of its own.
-        let of_this = format!("metadata.name={}", self.installation.name_any());
-        let found = within(api.list(&ListParams::default().fields(&of_this)))
-            .await
-            .map_err(|error| report::api_outcome(&error))?;
-        let live = found.items.into_iter().find_map(|live| live.status);
-        let recorded = remember::memory(&live.unwrap_or_default());
-        if recorded.transition == memory.transition {
-            return Ok(());
-        }
-        Err(Outcome::Waiting(
-            Reason::Switching,
-            "the cache does not show the installation as it is".to_owned(),
-        ))
-    }
-
-    async fn act(&self, action: &Action, seen: &Seen) -> Result<Written, Outcome> {
-        match action {
-            Action::Remember => Ok(Written::Yes),
-            Action::Install { slot, shape } => {
-                let service = build::live_service(self.wanted, *slot, false);
-                let deployment = self.slots()?.deployment(*slot, shape, None).await?;
-                // API servers make Services one after another: pods do not wait for that.
-                tokio::try_join!(make(&deployment, self.ctx), make(&service, self.ctx))?;
-                Ok(Written::Yes)
-            }
-            Action::Repair(slot) | Action::Switch { to: slot } => {
-                let mut service = build::live_service(self.wanted, *slot, true);
-                service.metadata.resource_version = seen.service.as_ref().and_then(ResourceExt::resource_version);
-                let written = self.write(&service).await?;
-                if matches!(written, Written::Yes) {
-                    info!(slot = slot.as_ref(), ?action, "the live Service leads to the slot");
-                }
-                Ok(written)
-            }
-            Action::Reshape { slot, shape } => {
-                let live = seen.deployments.of(*slot).as_ref();
-                let mut deployment = self.slots()?.deployment(*slot, shape, live).await?;
-                deployment.metadata.resource_version = live.and_then(ResourceExt::resource_version);
-                self.write(&deployment).await
-            }
-        }
-    }
-
-    /// Writes an object as declared, unless somebody wrote to it since it was read.
-    async fn write<K>(&self, declared: &K) -> Result<Written, Outcome>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Serialize + DeserializeOwned,
-    {
-        let api: Api<K> = Api::namespaced(self.ctx.objects.client.clone(), self.wanted.slug.namespace().as_str());
-        let params = PatchParams::apply(FieldManager::Objects.as_ref()).force();
-        match within(api.patch(&declared.name_any(), &params, &Patch::Apply(declared))).await {
-            Ok(_) => Ok(Written::Yes),
-            Err(error) if error.status().is_some_and(|status| status.code == 409) => Ok(Written::Overtaken),
-            Err(error) => Err(report::api_outcome(&error)),
-        }
-    }
-
-    /// What is there stays as declared, whoever changes it: templates, sizes, ports.
-    async fn keep(&self, traffic: &Traffic) -> Result<(), Outcome> {
-        let Traffic { memory, seen, .. } = traffic;
-        for slot in [Slot::A, Slot::B] {
-            let (Some(live), Some(is)) = (seen.deployments.of(slot), seen.observed.slots.of(slot)) else {
-                continue;
-            };
-            if is.size == 0 {
-                continue;
-            }
-            let shape = Shape {
-                revision: is.revision.clone(),
-                size: is.size,
-                recycled: is.recycled.clone(),
-                rejected: is.rejected,
-            };
-            let declared = self.slots()?.deployment(slot, &shape, Some(live)).await?;
-            self.set_right(live, declared).await?;
-        }
-        let (Some(slot), Some(service)) = (memory.live, &seen.service) else {
-            return Ok(());
-        };
-        if seen.observed.selector == Selector::Slot(slot) {
-            self.set_right(service, build::live_service(self.wanted, slot, true))
-                .await?;
-        }
-        if seen
-            .observed
-            .slots
-            .of(slot.other())
-            .as_ref()
-            .is_some_and(|other| other.size > 0)
-        {
-            make(&build::yellow_service(self.wanted, slot.other()), self.ctx).await?;
-        }
-        Ok(())
-    }
-
-    async fn set_right<K>(&self, live: &K, mut declared: K) -> Result<(), Outcome>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Serialize + DeserializeOwned,
-    {
-        let (is, wanted) = (serde_json::to_value(live), serde_json::to_value(&declared));
-        if holds(&is.unwrap_or_default(), &wanted.unwrap_or_default()) {
-            return Ok(());
-        }
-        declared.meta_mut().resource_version = live.resource_version();
-        // Whoever was faster causes the next pass.
-        self.write(&declared).await.map(drop)
-    }
 }
