@@ -129,18 +129,29 @@ async fn one_pod_of_what_is_live_may_be_evicted_at_a_time_and_the_budget_moves_w
     let [first, second] = &pods.list(&live).await?.items[..] else {
         bail!("there are not two pods");
     };
-    pods.evict(&first.name_any(), &EvictParams::default()).await?;
-    let refused = pods.evict(&second.name_any(), &EvictParams::default()).await;
-    ensure!(
-        matches!(&refused, Err(kube::Error::Api(status)) if status.code == 429),
-        "a second one was evicted: {refused:?}"
-    );
+    // The second has to wait (429) until another pod is ready in place of the first: the client asks again, and so do we.
+    for pod in [first, second] {
+        let name = pod.name_any();
+        eventually(&format!("the eviction of {name}"), PATIENCE, async || {
+            Ok(pods.evict(&name, &EvictParams::default()).await.map(drop)?)
+        })
+        .await?;
+    }
+    let left = pods.list(&live).await?;
+    ensure!(left.iter().any(serves), "both are evicted, and nothing serves");
     admits(Slot::B, 1).await?;
 
     // Whoever removes it: it is there again.
     let params = DeleteParams::default();
     budgets.delete(id, &params).await?;
     admits(Slot::B, 1).await
+}
+
+/// Ready, and not told to end.
+fn serves(pod: &Pod) -> bool {
+    let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    let mut ready = conditions.filter(|condition| condition.type_ == "Ready" && condition.status == "True");
+    ready.next().is_some() && pod.metadata.deletion_timestamp.is_none()
 }
 
 async fn what_does_not_answer_its_probe_is_rejected_for_that_and_goes_live_once_it_does(env: &Env) -> Result<()> {

@@ -62,7 +62,7 @@ async fn a_failing_migration_of_the_next_release_leaves_the_live_one_ready_and_h
     ensure!(
         promoted
             .message
-            .starts_with("1.0.0 is live; 2.0.0 as it is wanted is not on its way: "),
+            .starts_with("1.0.0 is live; 2.0.0 is not on its way as it is wanted: "),
         "{}",
         promoted.message
     );
