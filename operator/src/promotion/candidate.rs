@@ -68,7 +68,7 @@ impl Pass<'_> {
     fn begin(&self) -> Option<Decision> {
         let live = self.memory.live?;
         let to = live.other();
-        let is_held = self.wanted.held_by_others.is_some() || self.is_waited_for();
+        let is_held = !self.wanted.may_begin || self.wanted.held_by_others.is_some() || self.is_waited_for();
         if self.is_reached(to) || self.is_only_hope() || is_held {
             return None;
         }

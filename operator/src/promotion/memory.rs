@@ -29,6 +29,17 @@ pub struct Memory {
     pub carried_out: CarriedOut,
 }
 
+impl Memory {
+    /// What was wanted last, as far as it came: what a promotion is under way to, also when its one write is due or was done
+    /// and not seen yet; else what is live.
+    pub fn wanted_last(&self) -> Option<&Revision> {
+        let under_way = self.transition.as_ref();
+        let promoted = under_way.filter(|under_way| under_way.step <= Step::Switching && !under_way.is_rollback());
+        let live = self.live.and_then(|live| self.revisions.of(live).as_ref());
+        promoted.map(|promoted| &promoted.revision).or(live)
+    }
+}
+
 /// A revision on its way to GREEN, and the former one on its way out.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Transition {

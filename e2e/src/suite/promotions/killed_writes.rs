@@ -59,6 +59,9 @@ async fn an_operator_killed_before_and_after_its_every_write_promotes_and_goes_b
                 );
             }
         }
+        let led = format!("{} UPDATE services {}", Moment::After, story.installed.id);
+        let switches = killed.iter().filter(|write| **write == led).count();
+        ensure!(switches == 1, "{way}: it switched {switches} times, killed {killed:?}");
         ui::print(&format!(
             "        {way}: killed {} times, {}",
             killed.len(),

@@ -216,6 +216,7 @@ impl World {
                 auto_rollback: self.auto_rollback,
                 probe_interval: None,
             },
+            may_begin: true,
             held_by_others: None,
             needed_by_others: self.needed.then(|| "another plugin needs what is live".to_owned()),
             contracted: false,

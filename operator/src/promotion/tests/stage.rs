@@ -61,6 +61,7 @@ impl Stage {
                     auto_rollback: false,
                     probe_interval: None,
                 },
+                may_begin: true,
                 held_by_others: None,
                 needed_by_others: None,
                 contracted: false,

@@ -221,6 +221,32 @@ fn the_intent_is_remembered_before_the_one_write() {
     assert_eq!(stage.rest(), ["switch: b"]);
 }
 
+/// The status was not written since the intent: what is wanted is not read yet, and what is remembered as live is the former
+/// revision.
+#[test]
+fn a_switch_that_was_not_written_down_is_not_undone_by_a_pass_that_does_not_know_what_is_wanted() {
+    let mut stage = Stage::at(Step::Switching);
+    let intent = stage.memory.clone();
+    stage.until(Some(Step::StandingBy));
+    stage.memory = intent;
+    stage.wanted.may_begin = false;
+    stage.wanted.revision = stage.memory.wanted_last().unwrap().clone();
+    assert_eq!(stage.wanted.revision.version, "2.0.0");
+    stage.later(300);
+    assert_eq!(stage.rest(), [""; 0]);
+    assert_eq!(stage.live(), ("2.0.0", Slot::B));
+
+    // Nor if the status is older still.
+    stage.memory.transition = None;
+    stage.memory.live = Some(Slot::A);
+    stage.wanted.revision = stage.memory.wanted_last().unwrap().clone();
+    assert_eq!(stage.wanted.revision.version, "1.0.0");
+    assert_eq!(stage.rest(), [""; 0]);
+    stage.later(300);
+    assert_eq!(stage.rest(), [""; 0]);
+    assert_eq!(stage.live(), ("2.0.0", Slot::B));
+}
+
 #[test]
 fn a_crash_after_the_intent_finishes_forward() {
     let mut stage = Stage::at(Step::Switching);

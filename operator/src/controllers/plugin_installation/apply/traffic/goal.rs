@@ -46,6 +46,7 @@ pub fn goal(
             auto_rollback: promotion.auto_rollback,
             probe_interval: promotion.probe.as_ref().map(|probe| probe.interval.value()),
         },
+        may_begin: true,
         held_by_others: held_by_others(&wanted.on_their_way, at_once),
         needed_by_others: needed_by_others(wanted, memory),
         contracted: contracted.is_some_and(|migration| has_outgrown_the_former(migration, wanted, memory)),

@@ -19,7 +19,7 @@ use plexica_crds::{
 };
 
 use super::super::{Context, build, status::Steps, validate::Wanted};
-use crate::promotion::{Explanation, Memory, Requests, Revision};
+use crate::promotion::{self, Explanation, Memory, Requests, Revision};
 use goal::goal;
 use leads::Leads;
 pub use observe::Seen;
@@ -156,7 +156,8 @@ pub async fn go_on(
 ) -> Result<(), Outcome> {
     let status = installation.status.clone().unwrap_or_default();
     let memory = remembered(installation, wanted);
-    let Some(live) = memory.live.and_then(|live| memory.revisions.of(live).clone()) else {
+    let live = memory.live.and_then(|live| memory.revisions.of(live).clone());
+    let (Some(live), Some(wanted_last)) = (live, memory.wanted_last().cloned()) else {
         return Ok(());
     };
     let candidate = memory
@@ -167,21 +168,24 @@ pub async fn go_on(
     let revision = match candidate {
         // Perhaps another configuration is wanted: that has to be read first.
         Some(_) if !is_current => return Ok(()),
-        Some(candidate) if candidate.revision.version == wanted.plugin.spec.version => candidate.revision.clone(),
-        _ => live,
+        Some(candidate) if candidate.revision.version != wanted.plugin.spec.version => live,
+        _ => wanted_last,
     };
     let has_candidate = candidate.is_some();
     let leads = Leads {
         installation,
         wanted,
-        goal: goal(
-            installation,
-            wanted,
-            revision,
-            &memory,
-            steps,
-            ctx.platform.promotions_at_once,
-        ),
+        goal: promotion::Wanted {
+            may_begin: false,
+            ..goal(
+                installation,
+                wanted,
+                revision,
+                &memory,
+                steps,
+                ctx.platform.promotions_at_once,
+            )
+        },
         slots: None,
         requests: |memory: &Memory| {
             let asked = remember::requests(installation, &memory.carried_out);
