@@ -109,6 +109,8 @@ pub struct Left {
 pub enum Event {
     /// A pass of the machine.
     Pass,
+    /// The first part of a pass, which does not know yet what is wanted, and makes no pods.
+    GoOn,
     /// A pass that is killed after its write: what it would remember is lost.
     KilledPass,
     /// A pass that reads an older status; what it remembers is refused.
@@ -237,13 +239,54 @@ impl World {
         decide(&self.observed(), &self.wanted(), &self.requests(), memory, now())
     }
 
+    /// What is taken for wanted before that is known; `None` if nothing is decided then.
+    fn wanted_before_it_is_known(&self) -> Option<Wanted> {
+        let memory = &self.memory;
+        memory.live?;
+        let candidate = memory.transition.as_ref().filter(|moving| moving.is_before_switch());
+        let is_known = candidate.is_none_or(|candidate| candidate.revision == self.wanted().revision);
+        is_known.then_some(Wanted {
+            may_begin: false,
+            revision: memory.wanted_last()?.clone(),
+            ..self.wanted()
+        })
+    }
+
+    /// Does what is done then. What it takes for wanted it takes all along.
+    fn go_on(&mut self, wanted: &Wanted) -> Result<(), String> {
+        while let Some(decision) = self.decision_before_it_is_known(wanted) {
+            super::search::check(self, &self.memory, &decision)?;
+            self.act(&decision.action);
+            self.remember(decision.memory);
+        }
+        Ok(())
+    }
+
+    /// The next thing that is done then; `None` at rest, or if pods are to be made.
+    fn decision_before_it_is_known(&self, wanted: &Wanted) -> Option<Decision> {
+        let memory = &self.memory;
+        let has_candidate = memory
+            .transition
+            .as_ref()
+            .is_some_and(super::super::memory::Transition::is_before_switch);
+        let requests = Requests {
+            promote: self.requests().promote.filter(|_| has_candidate),
+            retry: None,
+            ..self.requests()
+        };
+        let decision = decide(&self.observed(), wanted, &requests, memory, now());
+        let makes_pods = matches!(decision.action, Action::Install { .. } | Action::Reshape { .. });
+        let is_at_rest = decision.action == Action::Remember && decision.memory == *memory;
+        (!makes_pods && !is_at_rest).then_some(decision)
+    }
+
     pub fn is_ready(&self, slot: Slot) -> bool {
         self.slots.of(slot).as_ref().is_some_and(|place| place.ready.is_some())
     }
 
     /// Everything that can happen next.
     pub fn events(&self) -> Vec<Event> {
-        let mut events = vec![Event::Pass, Event::Slices, Event::Tick];
+        let mut events = vec![Event::Pass, Event::GoOn, Event::Slices, Event::Tick];
         for slot in [Slot::A, Slot::B] {
             events.push(Event::Ready(slot));
         }
@@ -302,6 +345,12 @@ impl World {
                     if world.slots == self.slots && world.selector == self.selector && world.mark == self.mark {
                         return None;
                     }
+                }
+            }
+            Event::GoOn => {
+                let wanted = self.wanted_before_it_is_known()?;
+                if let Err(rule) = world.go_on(&wanted) {
+                    return Some(Err(rule));
                 }
             }
             Event::Ready(slot) => {

@@ -17,9 +17,24 @@ use super::{
 /// Passes and events after which a world without faults has come to rest.
 const PATIENCE: usize = 120;
 
+/// Only what is wanted is begun.
+fn check_beginning(world: &World, memory: &Memory, decision: &Decision) -> Result<(), String> {
+    let was_free = memory
+        .transition
+        .as_ref()
+        .is_none_or(|before| before.step > Step::Proving);
+    let begun = decision.memory.transition.as_ref();
+    let begun = begun.filter(|begun| begun.step == Step::Deploying && was_free);
+    if begun.is_some_and(|begun| begun.revision != world.wanted().revision) {
+        return Err("only what is wanted is begun".into());
+    }
+    Ok(())
+}
+
 /// The rules that every write keeps.
 pub fn check(world: &World, memory: &Memory, decision: &Decision) -> Result<(), String> {
     let observed = world.observed();
+    check_beginning(world, memory, decision)?;
     let reached = |slot: Slot| world.selector == Some(Selected::Slot(slot)) || observed.endpoints.of(slot).named > 0;
     match &decision.action {
         Action::Remember => {}
