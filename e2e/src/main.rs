@@ -74,11 +74,13 @@ enum Subject {
 async fn main() -> ExitCode {
     stack::use_ring();
     let command = Arguments::parse().command;
+    let undoes = matches!(command, Subject::Bench { .. });
     let interrupted = async {
-        // Without ctrl-c there is nothing to wait for.
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
+        if undoes {
+            // The first one is for the benchmark, which undoes what it did.
+            ui::interrupted().await;
         }
+        ui::interrupted().await;
     };
     let result = tokio::select! {
         result = run(command) => result,

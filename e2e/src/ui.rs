@@ -157,3 +157,11 @@ pub fn print(text: &str) {
 pub fn print_error(text: &str) {
     eprintln!("{text}");
 }
+
+/// Waits for Ctrl-C.
+pub async fn interrupted() {
+    // Where there is none, there is nothing to wait for.
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}

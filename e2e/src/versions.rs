@@ -16,6 +16,8 @@ pub const HELM: &str = "3.22.0";
 pub const MINIO: &str = "0.0.0-20260212201848-7aac2a2c5b7c";
 /// Contour, which makes Envoy a Gateway.
 pub const CONTOUR: &str = "1.33.8";
+/// kwok, which plays the nodes of benchmarks that need more pods than one node runs.
+pub const KWOK: &str = "0.8.0";
 /// The Gateway API's definitions, standard channel; from the Go module of its name.
 pub const GATEWAY_API: &str = "1.7.0";
 /// Go's checksum of that module, as `go mod download -json` tells it. It stands here and not in a go.sum because the
@@ -75,6 +77,7 @@ mod tests {
                 "github.com/projectcontour/contour",
                 CONTOUR,
             ),
+            (include_str!("../tools/kwok/go.mod"), "sigs.k8s.io/kwok", KWOK),
         ] {
             let pin = format!("{module} v{version}");
             assert!(go_mod.contains(&pin), "go.mod does not pin {pin}");

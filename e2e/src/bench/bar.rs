@@ -18,6 +18,14 @@ impl Bar {
             bar.set_message(format!("{}/{}", bar.position(), bar.length().unwrap_or_default()));
         }
     }
+
+    /// So many are done.
+    pub fn reach(&self, done: usize) {
+        if let Some(bar) = &self.0 {
+            bar.set_position(done.try_into().unwrap_or(u64::MAX));
+            bar.set_message(format!("{done}/{}", bar.length().unwrap_or_default()));
+        }
+    }
 }
 
 impl Drop for Bar {

@@ -9,6 +9,7 @@ mod tenants;
 
 pub use at_once::run as at_once;
 pub use in_turn::run as in_turn;
+pub use tenants::sweep;
 
 use std::time::Duration;
 

@@ -9,13 +9,14 @@ mod install;
 mod raw;
 mod ready;
 mod resolution;
+mod scale;
 pub mod stats;
 mod switch;
 mod switch_load;
 mod table;
 mod tenant_ready;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use futures::future::LocalBoxFuture;
 
 use crate::failure::Failure;
@@ -39,7 +40,7 @@ enum Run {
     Alone(fn(&'static str)),
 }
 
-const BENCHMARKS: [Benchmark; 9] = [
+const BENCHMARKS: [Benchmark; 12] = [
     Benchmark {
         name: "tenant-ready",
         about: "from the POST of a Tenant to Ready, against the raw calls, with 0 and 50 tenants present (about 5 min)",
@@ -81,6 +82,21 @@ const BENCHMARKS: [Benchmark; 9] = [
         run: Run::OnStack(|env, _| Box::pin(killed_writes(env))),
     },
     Benchmark {
+        name: "scale",
+        about: "1,000 installations on fake nodes: memory, writes at rest, 100 promotions at once, a start (about 12 min)",
+        run: Run::OnStack(|env, name| Box::pin(scale::run(env, name, 1_000))),
+    },
+    Benchmark {
+        name: "scale-2000",
+        about: "the same with 2,000 (about 25 min)",
+        run: Run::OnStack(|env, name| Box::pin(scale::run(env, name, 2_000))),
+    },
+    Benchmark {
+        name: "scale-100",
+        about: "the same with 100 (about 5 min)",
+        run: Run::OnStack(|env, name| Box::pin(scale::run(env, name, 100))),
+    },
+    Benchmark {
         name: "resolution",
         about: "versions of a tenant's plugins, chosen among 200 plugins x 20 releases; needs no stack (some seconds)",
         run: Run::Alone(resolution::run),
@@ -115,7 +131,14 @@ pub async fn run(name: Option<&str>) -> Result<()> {
             Run::Alone(run) => run(name),
             Run::OnStack(run) => {
                 let env = Env::new(&Stack::running()?).await?;
-                let result = run(&env, name).await;
+                let result = tokio::select! {
+                    result = run(&env, name) => result,
+                    // What it changed is undone first; whoever asks once more leaves at once (main.rs).
+                    () = ui::interrupted() => {
+                        ui::print_error("\ninterrupted: what the benchmark made is removed; Ctrl-C again leaves at once");
+                        Err(anyhow!("interrupted"))
+                    }
+                };
                 // Tenants that it made; the raw things are removed where they are made.
                 result.and(env.clean_up().await)?;
             }

@@ -15,11 +15,13 @@ use serde::de::DeserializeOwned;
 use tokio::{
     sync::watch,
     task::JoinHandle,
-    time::{Instant, timeout},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 
 /// An object that takes longer counts as failed. 50 tenants at once take half a minute.
 const PATIENCE: Duration = Duration::from_mins(3);
+/// How often the number of those that are ready is told.
+const LOOKED_AT: Duration = Duration::from_millis(200);
 
 /// A watch of all objects of a kind. It notes when each was first seen, and first seen ready.
 pub struct Watch {
@@ -78,6 +80,29 @@ impl Watch {
         let found = timeout(PATIENCE, seen.wait_for(|all| when(all).is_some())).await;
         let found = found.map_err(|_| anyhow!("{key} is not ready within {} s", PATIENCE.as_secs()))??;
         when(&found).context("not seen")
+    }
+
+    /// Waits until the objects of these keys are ready, and tells how many are. Answers when the last one was.
+    pub async fn all_ready(&self, keys: &[String], patience: Duration, told: impl Fn(usize)) -> Result<Instant> {
+        let deadline = Instant::now() + patience;
+        let mut seen = self.seen.clone();
+        loop {
+            let times: Vec<_> = {
+                let all = seen.borrow_and_update();
+                let ready = |key: &String| all.get(key).and_then(|(_, ready)| *ready);
+                keys.iter().map(ready).collect()
+            };
+            told(times.iter().flatten().count());
+            let missing = keys.iter().zip(&times).find(|(_, time)| time.is_none());
+            let Some((missing, _)) = missing else {
+                return times.into_iter().flatten().max().context("there are no objects");
+            };
+            // Looked at now and then: there are thousands of changes. The times are the watch's.
+            sleep(LOOKED_AT).await;
+            timeout_at(deadline, seen.changed())
+                .await
+                .map_err(|_| anyhow!("{missing} is not ready within {} s", patience.as_secs()))??;
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! A converged object causes no write at all: design.md, section 5.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use futures::future::try_join_all;
@@ -8,13 +8,13 @@ use kube::{ResourceExt, api::ListParams};
 use plexica_crds::{
     plugin::conditions::Type::Registered, plugin_installation::conditions::Type as Installed, tenant::conditions::Type,
 };
-use serde_json::{Value, json};
-use tokio::time::{Instant, sleep};
+use serde_json::json;
+use tokio::time::sleep;
 
 use super::{
     Case,
     env::{Env, condition_of, is_ready, unique},
-    observe::{Mark, audit, minio},
+    observe::{Mark, audit, minio, passes::passes, rest},
     releases::VERSION,
     tenant_plugins::TenantPlugins,
 };
@@ -24,9 +24,7 @@ use crate::{cases, parts::Part, ui};
 const TENANTS: usize = 20;
 /// How long they are watched. It is longer than twice the stack's `resyncInterval`: each is looked at again.
 const WINDOW: Duration = Duration::from_mins(3);
-/// So long nothing may be written before the window begins: events and defaults of the last tenant's creation.
-const QUIET: Duration = Duration::from_secs(10);
-/// Longest wait for that.
+/// Longest wait until nothing is written any more: events and defaults of the last tenant's creation.
 const PATIENCE: Duration = Duration::from_mins(1);
 /// Windows at most: one in which something else happened to the objects proves nothing of the operator.
 const WINDOWS: usize = 2;
@@ -83,7 +81,7 @@ async fn nothing_is_written_for_three_minutes_while_all_objects_are_converged(en
 /// What was written down in a window in which nobody else touched an object of a tenant before the operator did.
 async fn undisturbed_window(env: &Env) -> Result<Seen> {
     for left in (0..WINDOWS).rev() {
-        wait_until_quiet(env).await?;
+        rest::wait_until_quiet(env, PATIENCE).await?;
         let logs = Logs::begin(env).await?;
         sleep(WINDOW).await;
         let seen = logs.end().await?;
@@ -121,20 +119,6 @@ async fn install(env: &Env, tenants: &[String]) -> Result<Vec<String>> {
         names.push(format!("PluginInstallation {tenant}/{id}"));
     }
     Ok(names)
-}
-
-async fn wait_until_quiet(env: &Env) -> Result<()> {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let mark = Mark::at_end(&env.stack.audit_log())?;
-        sleep(QUIET).await;
-        let written = writes(&mark.lines_since()?)?;
-        match written.first() {
-            None => return Ok(()),
-            Some(first) if Instant::now() > deadline => bail!("the operator does not come to rest: {first}"),
-            Some(_) => {}
-        }
-    }
 }
 
 /// What all parts are writing down.
@@ -188,9 +172,10 @@ impl Seen {
             "not looked at again within {} s (resyncInterval of e2e/stack-values.yaml): {missed:?}",
             WINDOW.as_secs()
         );
-        for (name, results) in &passes {
+        for (name, passes) in &passes {
+            let results: Vec<_> = passes.iter().map(|pass| pass.result.as_str()).collect();
             ensure!(
-                results.iter().all(|result| result == "ok"),
+                results.iter().all(|result| *result == "ok"),
                 "passes of {name} ended with {results:?}"
             );
         }
@@ -213,7 +198,7 @@ impl Seen {
         let objects = self.minio.iter().filter(|request| !is_read(&request.method));
         let objects = objects.map(|request| format!("{request:?}"));
         let found = [
-            ("mutating requests to Kubernetes", writes(&self.audit)?),
+            ("mutating requests to Kubernetes", rest::writes(&self.audit)?),
             ("writing statements in PostgreSQL", statements.collect()),
             ("writing admin requests to Keycloak", realms.collect()),
             ("writing requests to MinIO", objects.collect()),
@@ -231,20 +216,12 @@ impl Seen {
     }
 }
 
-/// Mutating requests of the operator, but for its lease.
-fn writes(audit: &[String]) -> Result<Vec<String>> {
-    let own = parsed(audit, audit::OPERATOR)?.into_iter().filter(is_own_write);
-    Ok(own
-        .map(|request| format!("{} {} {}", request.verb, request.uri, request.code()))
-        .collect())
-}
-
 /// Mutating requests of others in namespaces of tenants before the operator wrote anything: a pod became unready, say. What
 /// comes after may be by its doing, and excuses nothing.
 fn changes_by_others(audit: &[String]) -> Result<Vec<String>> {
-    let own = parsed(audit, audit::OPERATOR)?.into_iter().filter(is_own_write);
+    let own = audit::parsed(audit, audit::OPERATOR)?.into_iter().filter(audit::is_own_write);
     let first = own.map(|request| request.request_received_timestamp).min();
-    let others = parsed(audit, "\"namespace\":\"tenant-")?.into_iter().filter(|request| {
+    let others = audit::parsed(audit, "\"namespace\":\"tenant-")?.into_iter().filter(|request| {
         let object = request.object_ref.as_ref();
         let is_tenants = object.is_some_and(|object| object.namespace.starts_with("tenant-"));
         let is_before = first.is_none_or(|first| request.request_received_timestamp < first);
@@ -253,46 +230,6 @@ fn changes_by_others(audit: &[String]) -> Result<Vec<String>> {
     Ok(others
         .map(|request| format!("{} {} by {}", request.verb, request.uri, request.user.username))
         .collect())
-}
-
-/// The lines with a text in them.
-fn parsed(audit: &[String], text: &str) -> Result<Vec<audit::Request>> {
-    let lines = audit.iter().filter(|line| line.contains(text));
-    lines.map(|line| audit::Request::parse(line)).collect()
-}
-
-fn is_own_write(request: &audit::Request) -> bool {
-    let object = request.object_ref.as_ref();
-    let is_lease = object.is_some_and(|object| object.resource == "leases");
-    request.user.username == audit::OPERATOR && request.is_mutating() && !is_lease
-}
-
-/// Results of passes by object, from the operator's JSON log.
-fn passes(log: &[String]) -> BTreeMap<String, Vec<String>> {
-    let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for line in log {
-        // The kubelet puts time, stream and a flag before each line.
-        let event: Value = line
-            .find('{')
-            .and_then(|start| serde_json::from_str(&line[start..]).ok())
-            .unwrap_or_default();
-        if event["message"] == "reconciled"
-            && let Some(object) = object_of(&event["span"])
-            && let Some(result) = event["result"].as_str()
-        {
-            found.entry(object).or_default().push(result.to_owned());
-        }
-    }
-    found
-}
-
-/// `Tenant acme`, `Plugin crm-1.0.0`, `PluginInstallation acme/crm`.
-fn object_of(span: &Value) -> Option<String> {
-    let (kind, object) = (span["kind"].as_str()?, span["object"].as_str()?);
-    Some(match span["tenant"].as_str() {
-        Some(tenant) if tenant != object => format!("{kind} {tenant}/{object}"),
-        _ => format!("{kind} {object}"),
-    })
 }
 
 /// `log_statement = mod` logs what writes, and nothing else; Keycloak's database logs none (e2e/src/parts/postgres.rs).
@@ -332,38 +269,6 @@ mod tests {
         )));
         let write = "2026-11-21 10:40:18.010 UTC [30236] plexica_operator@plexica plexica-operator LOG:  statement: DROP ROLE x";
         assert!(is_logged_statement(write));
-        let pass = |tenant: &str, kind: &str, object: &str| {
-            format!(
-                r#"2026-11-21T10:40:18.01Z stdout F {{"message":"reconciled","result":"ok","span":{{"kind":"{kind}","object":"{object}"{tenant}}}}}"#
-            )
-        };
-        let log = [
-            pass(r#","tenant":"acme""#, "Tenant", "acme"),
-            pass(r#","tenant":"acme""#, "PluginInstallation", "crm"),
-            pass("", "Plugin", "crm-1.0.0"),
-        ];
-        let found = passes(&log);
-        assert_eq!(
-            found.keys().collect::<Vec<_>>(),
-            ["Plugin crm-1.0.0", "PluginInstallation acme/crm", "Tenant acme"]
-        );
-        assert_eq!(found["Tenant acme"], ["ok"]);
-    }
-
-    #[test]
-    fn only_writes_of_the_operator_count() {
-        let event = |verb: &str, user: &str, resource: &str| {
-            json!({ "verb": verb, "user": { "username": user }, "requestURI": "/x", "objectRef": { "resource": resource },
-                "requestReceivedTimestamp": "2026-11-21T10:41:08.001541Z" })
-            .to_string()
-        };
-        let log = [
-            event("patch", audit::OPERATOR, "tenants"),
-            event("patch", audit::OPERATOR, "leases"),
-            event("watch", audit::OPERATOR, "tenants"),
-            event("patch", "system:admin", "tenants"),
-        ];
-        assert_eq!(writes(&log).unwrap(), ["patch /x 0"]);
     }
 
     #[test]

@@ -30,8 +30,8 @@ const ANNOTATION_TOUCHED: &str = "example.com/touched";
 /// Lines of the operator's log that are shown of a failed test.
 const LOG_LINES_SHOWN: usize = 12;
 
-/// What is to be undone at the end of a test.
-type Undo = BoxFuture<'static, Result<()>>;
+/// What is to be undone at the end of a test, and how long that may take.
+type Undo = (Duration, BoxFuture<'static, Result<()>>);
 
 /// The stack, with clients. A clone shares everything, what is to be undone included.
 #[derive(Clone)]
@@ -81,23 +81,30 @@ impl Env {
 
     /// Remembers what is to be done when the test has ended, however it ends. The last comes first.
     pub fn afterwards(&self, undo: impl Future<Output = Result<()>> + Send + 'static) {
-        self.undos().push(undo.boxed());
+        self.afterwards_within(PATIENCE, undo);
+    }
+
+    /// As [`Env::afterwards`], for what takes longer than most.
+    pub fn afterwards_within(&self, patience: Duration, undo: impl Future<Output = Result<()>> + Send + 'static) {
+        self.undos().push((patience, undo.boxed()));
     }
 
     /// As [`Env::afterwards`], once everything else was undone.
     pub fn at_the_very_end(&self, undo: impl Future<Output = Result<()>> + Send + 'static) {
-        self.undos().insert(0, undo.boxed());
+        self.undos().insert(0, (PATIENCE, undo.boxed()));
     }
 
     /// Undoes everything; tries all of it, and tells what could not be undone.
     pub async fn clean_up(&self) -> Result<()> {
         let mut left = vec![];
         loop {
-            let Some(undo) = self.undos().pop() else { break };
-            match timeout(PATIENCE, undo).await {
+            let Some((patience, undo)) = self.undos().pop() else {
+                break;
+            };
+            match timeout(patience, undo).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => left.push(format!("{error:#}")),
-                Err(_) => left.push(format!("no end within {} s", PATIENCE.as_secs())),
+                Err(_) => left.push(format!("no end within {} s", patience.as_secs())),
             }
         }
         ensure!(left.is_empty(), "left behind: {}", left.join("; "));

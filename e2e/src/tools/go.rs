@@ -55,6 +55,12 @@ pub const CONTOUR: GoTool = GoTool {
     version: versions::CONTOUR,
     package: "github.com/projectcontour/contour/cmd/contour",
 };
+/// kwok, for benchmarks on fake nodes alone.
+pub const KWOK: GoTool = GoTool {
+    name: "kwok",
+    version: versions::KWOK,
+    package: "sigs.k8s.io/kwok/cmd/kwok",
+};
 
 impl GoTool {
     /// Linker flags. Kubernetes is told its version: without it clients are shown v0.0.0, and refuse to talk.

@@ -81,6 +81,19 @@ impl Request {
     }
 }
 
+/// The requests of lines with a text in them.
+pub fn parsed(lines: &[String], text: &str) -> Result<Vec<Request>> {
+    let lines = lines.iter().filter(|line| line.contains(text));
+    lines.map(|line| Request::parse(line)).collect()
+}
+
+/// Whether it is a mutating request of the operator, other than for its lease.
+pub fn is_own_write(request: &Request) -> bool {
+    let object = request.object_ref.as_ref();
+    let is_lease = object.is_some_and(|object| object.resource == "leases");
+    request.user.username == OPERATOR && request.is_mutating() && !is_lease
+}
+
 /// All requests of one user, in rotated files too.
 pub fn of_user(log: &Path, user: &str) -> Result<Vec<Request>> {
     let folder = log.parent().context("the audit log is in no folder")?;

@@ -5,6 +5,8 @@ pub mod audit;
 pub mod inventory;
 pub mod minio;
 pub mod operator;
+pub mod passes;
+pub mod rest;
 pub mod write_gate;
 
 use std::{
@@ -32,6 +34,14 @@ impl Mark {
             path: path.to_owned(),
             offset: length,
         })
+    }
+
+    /// The beginning of the log.
+    pub fn at_start(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            offset: 0,
+        }
     }
 
     /// The complete lines that were added since.

@@ -99,13 +99,64 @@ pub async fn ready(env: &Env) -> Result<()> {
     .await
 }
 
-/// Resident memory of the operator in KiB (`VmRSS`).
-pub fn resident_kib() -> Result<u64> {
+/// Memory of the operator in KiB, as `/proc/PID/status` tells it.
+#[derive(Clone, Copy, Debug)]
+pub struct Memory {
+    /// All that is resident (`VmRSS`).
+    pub resident: u64,
+    /// Of that, what it allocated (`RssAnon`).
+    pub anonymous: u64,
+    /// Of that, pages of its binary (`RssFile`).
+    pub file: u64,
+    /// The most that was ever resident (`VmHWM`).
+    pub peak: u64,
+}
+
+/// Memory of the operator.
+pub fn memory() -> Result<Memory> {
     let pid = *pids()?.first().context("the operator does not run")?;
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let value = line.and_then(|line| line.trim().strip_suffix(" kB"));
-    Ok(value.context("no VmRSS")?.parse()?)
+    let kib = |key: &str| -> Result<u64> {
+        let line = status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
+        let value = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        Ok(value.with_context(|| format!("no {key}"))?.parse()?)
+    };
+    Ok(Memory {
+        resident: kib("VmRSS")?,
+        anonymous: kib("RssAnon")?,
+        file: kib("RssFile")?,
+        peak: kib("VmHWM")?,
+    })
+}
+
+/// Resident memory of the operator in KiB.
+pub fn resident_kib() -> Result<u64> {
+    Ok(memory()?.resident)
+}
+
+/// Processor time that the operator has used.
+pub fn processor_time() -> Result<Duration> {
+    let [user, system, _] = ticks()?;
+    Ok(Duration::from_millis(10) * u32::try_from(user + system)?)
+}
+
+/// How long the operator's process has been running.
+pub fn age() -> Result<Duration> {
+    let [_, _, started] = ticks()?;
+    let uptime = std::fs::read_to_string("/proc/uptime")?;
+    let uptime: f64 = uptime.split(' ').next().unwrap_or_default().parse()?;
+    Ok(Duration::from_secs_f64(uptime).saturating_sub(Duration::from_millis(10 * started)))
+}
+
+/// User time, system time and start of the process, in ticks: hundredths of a second, whatever the kernel counts in.
+fn ticks() -> Result<[u64; 3]> {
+    let pid = *pids()?.first().context("the operator does not run")?;
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The second field is the program's name in parentheses; then comes the state, the third of proc(5).
+    let (_, fields) = stat.rsplit_once(") ").context("no name")?;
+    let fields: Vec<_> = fields.split(' ').collect();
+    let field = |number: usize| -> Result<u64> { Ok(fields.get(number - 3).context("no such field")?.parse()?) };
+    Ok([field(14)?, field(15)?, field(22)?])
 }
 
 /// Addresses of its pods.
