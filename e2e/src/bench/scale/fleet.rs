@@ -97,10 +97,12 @@ async fn make_tenants(env: &Env, ui: &Ui, names: &[String]) -> Result<()> {
 
 /// Makes a tenant that is dropped with its data; all are removed together.
 async fn create(env: &Env, name: &str) -> Result<()> {
+    // Room for two slots of each plugin.
+    let quota = json!({ "pods": "200", "requests.cpu": "100", "limits.cpu": "200", "requests.memory": "100Gi", "limits.memory": "200Gi" });
     let tenant = json!({
         "apiVersion": "plexica.io/v1alpha1", "kind": "Tenant",
         "metadata": { "name": name, "annotations": { ANNOTATION_CONFIRM_DELETE: name } },
-        "spec": { "displayName": name, "deletionPolicy": "Delete" },
+        "spec": { "displayName": name, "deletionPolicy": "Delete", "namespace": { "resourceQuota": quota } },
     });
     let tenant = serde_json::from_value(tenant)?;
     env.tenants().create(&PostParams::default(), &tenant).await?;

@@ -135,6 +135,8 @@ fn start(layout: &Layout, program: &std::path::Path) -> Result<Child> {
         .arg(format!("--manage-nodes-with-label-selector={LABEL}={VALUE}"))
         .arg(format!("--cidr={PODS}"))
         .arg(format!("--node-ip={ADDRESS}"))
+        // Renewed in time: else Kubernetes takes the nodes for dead after 40 seconds.
+        .args(["--node-lease-duration-seconds=40", "-v=WARN"])
         .stdout(log.try_clone()?)
         .stderr(log)
         .process_group(0);
