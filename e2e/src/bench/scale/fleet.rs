@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, TryStreamExt, future::try_join_all, stream};
 use kube::{
     Api, ResourceExt,
     api::{DeleteParams, ListParams, PostParams},
@@ -47,16 +47,7 @@ impl Fleet {
     pub async fn make(env: &Env, ui: &Ui, installations: usize) -> Result<Self> {
         let (per_tenant, tenants) = (PLUGINS.min(installations), installations.div_ceil(PLUGINS));
         let ids: Vec<_> = (0..per_tenant).map(|index| format!("{PREFIX}-{index}")).collect();
-        ui.step("releases", async |step| {
-            for id in &ids {
-                let spec = traffic::spec(id, VERSION, traffic::IMAGE);
-                let release = env.publish(id, VERSION, spec).await?;
-                env.registered(&release).await?;
-            }
-            step.result(format!("{} plugins", ids.len()));
-            Ok(())
-        })
-        .await?;
+        publish(env, ui, &ids).await?;
         let run = unique("x")[2..].to_owned();
         let names: Vec<_> = (0..tenants).map(|index| format!("{PREFIX}-{run}-s{index}")).collect();
         make_tenants(env, ui, &names).await?;
@@ -73,6 +64,30 @@ impl Fleet {
             made_in,
         })
     }
+}
+
+/// Publishes a release of each plugin. They are removed together, after the tenants.
+async fn publish(env: &Env, ui: &Ui, ids: &[String]) -> Result<()> {
+    let releases: Vec<_> = ids.iter().map(|id| format!("{id}-{VERSION}")).collect();
+    let (own, all) = (env.clone(), releases.clone());
+    env.afterwards_within(PATIENCE, async move {
+        try_join_all(all.iter().map(|release| own.withdraw(release))).await?;
+        Ok(())
+    });
+    ui.step("releases", async |step| {
+        for (id, release) in ids.iter().zip(&releases) {
+            let plugin = json!({
+                "apiVersion": "plexica.io/v1alpha1", "kind": "Plugin", "metadata": { "name": release },
+                "spec": traffic::spec(id, VERSION, traffic::IMAGE),
+            });
+            let plugin = serde_json::from_value(plugin)?;
+            env.plugins().create(&PostParams::default(), &plugin).await?;
+        }
+        try_join_all(releases.iter().map(|release| env.registered(release))).await?;
+        step.result(format!("{} plugins", ids.len()));
+        Ok(())
+    })
+    .await
 }
 
 async fn make_tenants(env: &Env, ui: &Ui, names: &[String]) -> Result<()> {
