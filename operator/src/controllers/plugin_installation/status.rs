@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use plexica_crds::{
     condition::{self, ConditionType as _, Statement, Status},
-    names::Slot,
+    names::PluginId,
     outcome::{self, Summary, drop_absent},
     plugin_installation::{
         DatabaseStatus, MigrationsStatus, Phase, PluginInstallationStatus, ResolutionStatus, SlotStatus,
@@ -13,6 +13,8 @@ use plexica_crds::{
     },
 };
 use serde_json::Value;
+
+mod slots;
 
 use super::{
     apply::Traffic,
@@ -35,6 +37,8 @@ pub struct Steps {
     said: Vec<(Type, Outcome)>,
     /// What was chosen; `None` if nothing could be.
     resolved: Option<ResolutionStatus>,
+    /// The plugin.
+    id: PluginId,
     runs: Running,
     schema: String,
     secret: String,
@@ -79,6 +83,7 @@ impl Steps {
         Self {
             said: vec![(Type::DependenciesSatisfied, why)],
             resolved: None,
+            id: live.id.clone(),
             runs: live.runs,
             schema: live.slug.plugin_schema(&live.id).to_string(),
             secret: live.id.database_secret().to_string(),
@@ -290,7 +295,7 @@ fn applied(status: &mut PluginInstallationStatus, steps: &Steps, moment: Moment)
         }
     }
     if let Some(slot) = &steps.slot {
-        shared(status, slot, steps.worst().is_none());
+        slots::shared(status, slot, steps.worst().is_none());
     }
     if steps.stopped {
         let (reason, message) = match steps.runs {
@@ -307,8 +312,9 @@ fn applied(status: &mut PluginInstallationStatus, steps: &Steps, moment: Moment)
         statements.push(Type::Promoted.says(Status::False, reason, message));
         let way_back = "there is no former version";
         statements.push(Type::RollbackAvailable.says(Status::False, Reason::NoFormerVersion, way_back));
-        stopped(status);
+        slots::stopped(status);
     }
+    slots::scale(status, steps);
     statements
 }
 
@@ -343,43 +349,6 @@ fn not_begun(steps: &Steps, live: Option<&str>, next: Option<&str>) -> Statement
     let (live, next) = (live.unwrap_or("nothing"), next.unwrap_or("what comes next"));
     let message = format!("{live} is live; {next} is not on its way as it is wanted: {why}");
     Type::Promoted.says(Status::False, Reason::NotBegun, message)
-}
-
-/// What a release for all tenants holds: it has one slot.
-fn shared(status: &mut PluginInstallationStatus, slot: &SlotStatus, is_complete: bool) {
-    if is_complete || status.live_slot.is_none() && slot.ready > 0 {
-        status.config_hash = Some(slot.config_hash.clone());
-        status.live_slot = Some(Slot::A);
-        status.slots.a = Some(slot.clone());
-        (status.slots.b, status.transition, status.rollback) = (None, None, None);
-    } else if let Some(live) = &mut status.slots.a {
-        live.ready = slot.ready;
-        live.desired = slot.desired;
-    }
-    status.lights.green = status.slots.a.as_ref().map(light);
-    status.lights.yellow = None;
-}
-
-/// Nothing runs: there is no candidate, and nothing to go back to.
-fn stopped(status: &mut PluginInstallationStatus) {
-    (status.transition, status.rollback) = (None, None);
-    let live = status.live_slot;
-    for slot in [Slot::A, Slot::B] {
-        let held = status.slots.get_mut(slot);
-        if live == Some(slot) {
-            if let Some(held) = held {
-                (held.ready, held.desired, held.ready_since) = (0, 0, None);
-            }
-        } else {
-            *held = None;
-        }
-    }
-    status.lights.green = live.and_then(|slot| status.slots.get(slot)).map(light);
-    status.lights.yellow = None;
-}
-
-fn light(slot: &SlotStatus) -> String {
-    format!("{} {}/{}", slot.version, slot.ready, slot.desired)
 }
 
 /// The condition of a step. Pods that were taken away on request are not deployed, though nothing is wrong; nor is it

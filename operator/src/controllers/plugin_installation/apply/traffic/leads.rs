@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Service;
 use kube::{
     Api, Resource, ResourceExt,
     api::{ListParams, Patch, PatchParams},
@@ -37,10 +38,22 @@ const DECISIONS: usize = 12;
 const CONFLICTS: usize = 5;
 
 /// What became of a write.
-enum Written {
-    /// It was done.
-    Yes,
+enum Written<K> {
+    /// It was done, and the object is this now.
+    Yes(K),
     /// Somebody wrote to the object since it was read: it has to be looked at again.
+    Overtaken,
+}
+
+/// What became of an action.
+enum Done {
+    /// Nothing but what is remembered has changed.
+    Nothing,
+    /// The live Service leads to this slot.
+    Turned(Slot, Box<Service>),
+    /// Deployments were written.
+    Shaped,
+    /// Somebody was faster: it has to be looked again.
     Overtaken,
 }
 
@@ -78,15 +91,21 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
                 self.write_down(&memory, steps).await?;
             }
             has_repaired |= matches!(action, Action::Repair(_)) && memory.live.is_some();
+            let mut must_look = false;
             match self.act(&action, &seen).await? {
-                Written::Yes => {
-                    let must_look = action != Action::Remember || next.transition.is_some() && !seen.is_whole;
+                Done::Nothing => memory = next,
+                Done::Turned(slot, service) => {
                     memory = next;
-                    if must_look {
-                        seen = self.look(&memory).await?;
-                    }
+                    seen.turned(slot, *service);
                 }
-                Written::Overtaken => {
+                Done::Shaped => {
+                    memory = next;
+                    // Whatever follows is decided by what becomes of the pods.
+                    seen = self.look(&memory).await?;
+                    break;
+                }
+                Done::Overtaken => {
+                    must_look = true;
                     conflicts += 1;
                     if conflicts > CONFLICTS {
                         return Err(Outcome::Waiting(
@@ -94,12 +113,10 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
                             "somebody else writes to the plugin's objects all the time".to_owned(),
                         ));
                     }
-                    seen = self.look(&memory).await?;
                 }
             }
-            if matches!(action, Action::Install { .. } | Action::Reshape { .. }) {
-                // Whatever follows is decided by what becomes of the pods.
-                break;
+            if must_look || memory.transition.is_some() && !seen.is_whole {
+                seen = self.look(&memory).await?;
             }
         }
         Ok(Traffic {
@@ -161,43 +178,46 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
         ))
     }
 
-    async fn act(&self, action: &Action, seen: &Seen) -> Result<Written, Outcome> {
+    async fn act(&self, action: &Action, seen: &Seen) -> Result<Done, Outcome> {
         match action {
-            Action::Remember => Ok(Written::Yes),
+            Action::Remember => Ok(Done::Nothing),
             Action::Install { slot, shape } => {
                 let service = build::live_service(self.wanted, *slot, false);
                 let deployment = self.slots()?.deployment(*slot, shape, None).await?;
                 // API servers make Services one after another: pods do not wait for that.
                 tokio::try_join!(make(&deployment, self.ctx), make(&service, self.ctx))?;
-                Ok(Written::Yes)
+                Ok(Done::Shaped)
             }
             Action::Repair(slot) | Action::Switch { to: slot } => {
                 let mut service = build::live_service(self.wanted, *slot, true);
                 service.metadata.resource_version = seen.service.as_ref().and_then(ResourceExt::resource_version);
-                let written = self.write(&service).await?;
-                if matches!(written, Written::Yes) {
-                    info!(slot = slot.as_ref(), ?action, "the live Service leads to the slot");
-                }
-                Ok(written)
+                let Written::Yes(service) = self.write(&service).await? else {
+                    return Ok(Done::Overtaken);
+                };
+                info!(slot = slot.as_ref(), ?action, "the live Service leads to the slot");
+                Ok(Done::Turned(*slot, Box::new(service)))
             }
             Action::Reshape { slot, shape } => {
                 let live = seen.deployments.of(*slot).as_ref();
                 let mut deployment = self.slots()?.deployment(*slot, shape, live).await?;
                 deployment.metadata.resource_version = live.and_then(ResourceExt::resource_version);
-                self.write(&deployment).await
+                Ok(match self.write(&deployment).await? {
+                    Written::Yes(_) => Done::Shaped,
+                    Written::Overtaken => Done::Overtaken,
+                })
             }
         }
     }
 
     /// Writes an object as declared, unless somebody wrote to it since it was read.
-    async fn write<K>(&self, declared: &K) -> Result<Written, Outcome>
+    async fn write<K>(&self, declared: &K) -> Result<Written<K>, Outcome>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Serialize + DeserializeOwned,
     {
         let api: Api<K> = Api::namespaced(self.ctx.objects.client.clone(), self.wanted.slug.namespace().as_str());
         let params = PatchParams::apply(FieldManager::Objects.as_ref()).force();
         match within(api.patch(&declared.name_any(), &params, &Patch::Apply(declared))).await {
-            Ok(_) => Ok(Written::Yes),
+            Ok(live) => Ok(Written::Yes(live)),
             Err(error) if error.status().is_some_and(|status| status.code == 409) => Ok(Written::Overtaken),
             Err(error) => Err(report::api_outcome(&error)),
         }

@@ -8,11 +8,14 @@ use k8s_openapi::api::{
     core::v1::{Pod, Service},
     discovery::v1::EndpointSlice,
 };
-use kube::{Api, Resource, ResourceExt, api::ListParams, core::NamespaceResourceScope};
+use kube::{Api, Resource, ResourceExt, core::NamespaceResourceScope};
 use plexica_crds::{
     LABEL_TENANT_ID, PluginInstallation,
     names::Slot,
-    plugin_installation::conditions::{Outcome, Reason},
+    plugin_installation::{
+        Step,
+        conditions::{Outcome, Reason},
+    },
 };
 use serde::de::DeserializeOwned;
 
@@ -29,7 +32,10 @@ use crate::{
         validate::Wanted,
     },
     promotion::{Deployed, Endpoints, Memory, Observed, PerSlot, Revision, Selector},
-    runtime::client::within,
+    runtime::{
+        client::within,
+        list::{Age, labelled},
+    },
 };
 
 /// What is there.
@@ -44,6 +50,20 @@ pub struct Seen {
     pub deployments: PerSlot<Option<Deployment>>,
 }
 
+impl Seen {
+    /// The live Service was written, and is so now. What its EndpointSlices name is not known any more.
+    pub fn turned(&mut self, slot: Slot, service: Service) {
+        let unknown = Endpoints { named: 1, ready: 0 };
+        self.observed.selector = Selector::Slot(slot);
+        self.observed.mark = Some(slot);
+        self.observed.endpoints = PerSlot {
+            a: unknown,
+            b: unknown,
+        };
+        self.service = Some(service);
+    }
+}
+
 /// Looks at Service and Deployments; at pods and EndpointSlices only if something is under way, since nothing else is
 /// decided by them.
 pub async fn observe(
@@ -54,16 +74,15 @@ pub async fn observe(
 ) -> Result<Seen, Outcome> {
     let is_under_way = memory.transition.is_some();
     let id = &wanted.id;
-    let (service_name, [a, b]) = (id.service(), [Slot::A, Slot::B].map(|slot| id.deployment(slot)));
-    let of_service = format!("kubernetes.io/service-name={service_name}");
+    let [a, b] = [Slot::A, Slot::B].map(|slot| id.deployment(slot));
     let of_plugin = format!("{LABEL_PLUGIN}={id},{LABEL_SLOT}");
-    let (service, a, b, pods, slices) = tokio::try_join!(
-        get::<Service>(wanted, service_name.as_str(), ctx),
+    let (led, a, b, pods) = tokio::try_join!(
+        led(wanted, memory, ctx),
         get::<Deployment>(wanted, a.as_str(), ctx),
         get::<Deployment>(wanted, b.as_str(), ctx),
-        list::<Pod>(wanted, &of_plugin, is_under_way, ctx),
-        list::<EndpointSlice>(wanted, &of_service, is_under_way, ctx),
+        list::<Pod>(wanted, &of_plugin, is_under_way.then_some(Age::Any), ctx),
     )?;
+    let (service, slices) = led;
     let known = is_under_way.then_some(pods.as_slice());
     let mut slots = PerSlot {
         a: a.as_ref().map(|deployment| deployed(deployment, Slot::A, known)),
@@ -88,6 +107,29 @@ pub async fn observe(
         is_whole: is_under_way,
         deployments: PerSlot { a, b },
     })
+}
+
+/// The live Service and its EndpointSlices. What is to prove a switch is not older than that.
+async fn led(
+    wanted: &Wanted,
+    memory: &Memory,
+    ctx: &Context,
+) -> Result<(Option<Service>, Vec<EndpointSlice>), Outcome> {
+    let name = wanted.id.service();
+    let of_service = format!("kubernetes.io/service-name={name}");
+    let service = get::<Service>(wanted, name.as_str(), ctx);
+    let transition = memory.transition.as_ref();
+    if transition.is_some_and(|transition| transition.step == Step::Proving) {
+        let service = service.await?;
+        let version = service.as_ref().and_then(|service| service.metadata.resource_version.as_deref());
+        let age = version.map_or(Age::Any, Age::Since);
+        let slices = list(wanted, &of_service, Some(age), ctx).await?;
+        return Ok((service, slices));
+    }
+    tokio::try_join!(
+        service,
+        list(wanted, &of_service, transition.map(|_| Age::Any), ctx)
+    )
 }
 
 /// A candidate with a probe counts as ready only since it answers that, too.
@@ -150,15 +192,14 @@ where
     }
 }
 
-async fn list<K>(wanted: &Wanted, selector: &str, is_wanted: bool, ctx: &Context) -> Result<Vec<K>, Outcome>
+/// Objects with these labels; none if it does not matter.
+async fn list<K>(wanted: &Wanted, selector: &str, age: Option<Age<'_>>, ctx: &Context) -> Result<Vec<K>, Outcome>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
 {
-    if !is_wanted {
-        return Ok(vec![]);
-    }
+    let Some(age) = age else { return Ok(vec![]) };
     let api: Api<K> = Api::namespaced(ctx.objects.client.clone(), wanted.slug.namespace().as_str());
-    within(api.list(&ListParams::default().labels(selector)))
+    within(api.list(&labelled(selector, age)))
         .await
         .map(|listed| listed.items)
         .map_err(|error| report::api_outcome(&error))
