@@ -27,8 +27,8 @@ use crate::{
 
 /// Tenants made at once.
 const TENANTS_AT_ONCE: usize = 5;
-/// Installations that are posted at once.
-const POSTS_AT_ONCE: usize = 50;
+/// Installations that are posted at once: as many as the webhook judges in its three seconds.
+const POSTS_AT_ONCE: usize = 10;
 /// How often it is looked whether all tenants are gone.
 const LOOKED_AT: Duration = Duration::from_millis(500);
 

@@ -31,7 +31,7 @@ use super::{
     Caches, Context, KIND,
     build::{LABEL_PLUGIN, shared::LABEL_SHARED},
     dereference::{concerned, is_on_its_way},
-    pass,
+    neighbours, pass,
 };
 use crate::gateway_api::HTTPRoute;
 use crate::runtime::{
@@ -134,7 +134,7 @@ impl Context {
                 PredicateConfig::default(),
             )
             .flat_map(move |event| {
-                let found = event.map(|tenant| all_in(&caches, &format!("tenant-{}", tenant.name_any()), None));
+                let found = event.map(|tenant| all_in(&caches, &format!("tenant-{}", tenant.name_any())));
                 stream::iter(requests(found))
             })
             .boxed()
@@ -162,7 +162,7 @@ impl Context {
             .boxed()
     }
 
-    /// The other installations of a tenant when one comes, goes, or changes what it serves.
+    /// The other installations of a tenant that are concerned when one comes, goes, or changes what it serves.
     fn siblings(&self) -> Triggers<PluginInstallation> {
         let caches = self.caches.clone();
         let api: Api<Root<PluginInstallation>> = Api::all(self.objects.client.clone());
@@ -175,8 +175,9 @@ impl Context {
             )
             .flat_map(move |event| {
                 let found = event.map(|installation| {
-                    let namespace = installation.namespace().unwrap_or_default();
-                    all_in(&caches, &namespace, Some(&installation.name_any()))
+                    let all = caches.installations_in(&installation.namespace().unwrap_or_default());
+                    let concerned = neighbours::concerned(&installation, &all, &caches.releases());
+                    concerned.iter().map(|object| ObjectRef::from_obj(&**object)).collect()
                 });
                 stream::iter(requests(found))
             })
@@ -195,10 +196,9 @@ fn requests(
     }
 }
 
-fn all_in(caches: &Caches, namespace: &str, but: Option<&str>) -> Vec<ObjectRef<Root<PluginInstallation>>> {
+fn all_in(caches: &Caches, namespace: &str) -> Vec<ObjectRef<Root<PluginInstallation>>> {
     let found = caches.installations_in(namespace);
-    let others = found.iter().filter(|object| Some(object.name_any().as_str()) != but);
-    others.map(|object| ObjectRef::from_obj(&**object)).collect()
+    found.iter().map(|object| ObjectRef::from_obj(&**object)).collect()
 }
 
 /// All installations of a plugin, whose pods may be the ones of a shared release.

@@ -11,6 +11,7 @@ mod cleanup;
 mod configuration;
 mod controller;
 mod dereference;
+mod neighbours;
 mod objects;
 mod record;
 mod report;

@@ -22,6 +22,10 @@ use super::{
 };
 use crate::runtime::objects::with_due;
 
+/// How long what waits for its turn waits without being told. Whoever makes room tells those that say that they wait
+/// ([`super::neighbours`]); one that was about to say so is not told.
+const TURN: Duration = Duration::from_secs(5);
+
 /// What a pass found.
 pub enum Findings {
     /// The installation is in deletion, and has to wait.
@@ -167,8 +171,13 @@ impl Findings {
     /// How long until the traffic light may have something to do, though nothing happens.
     pub fn wait(&self) -> Option<Duration> {
         let Self::Applied(steps) = self else { return None };
-        let due = steps.traffic.as_ref()?.explanation.due?;
-        Some(due.duration_since(Timestamp::now()).unsigned_abs())
+        let explanation = &steps.traffic.as_ref()?.explanation;
+        let due = explanation
+            .due
+            .map(|due| due.duration_since(Timestamp::now()).unsigned_abs());
+        let mut said = explanation.statements.iter();
+        let has_a_turn = said.any(|said| said.reason == Reason::AwaitingOthers.as_ref());
+        due.into_iter().chain(has_a_turn.then_some(TURN)).min()
     }
 }
 
