@@ -11,7 +11,7 @@ use kube::runtime::{
 use plexica_operator::{
     controllers::{
         plugin,
-        plugin_installation::{self, Caches, Probes},
+        plugin_installation::{self, Caches, Probes, Watched},
         tenant::{self, ServiceAccount},
     },
     platform::Platform,
@@ -132,6 +132,7 @@ async fn run(platform: PathBuf, listen: SocketAddr) -> Result<(), AnyError> {
             plugins: plugins.clone(),
             installations: installations.clone(),
         },
+        watched: Watched::default(),
         changed,
         probes: Probes::new()?,
         shared_releases: Mutex::default(),

@@ -46,13 +46,17 @@ async fn an_autoscaler_scales_the_installation_whichever_slot_is_live(env: &Env)
     let autoscalers = plugins.objects::<HorizontalPodAutoscaler>();
     autoscalers.create(&PostParams::default(), &autoscaler).await?;
     let has = async |slot: Slot, count: i32| {
-        eventually(&format!("{count} pods in slot {}", slot.as_ref()), PATIENCE, async || {
-            let name = format!("{id}-{}", slot.as_ref());
-            let status = plugins.objects::<Deployment>().get(&name).await?.status;
-            let ready = status.and_then(|status| status.ready_replicas);
-            ensure!(ready == Some(count), "{ready:?} are ready");
-            Ok(())
-        })
+        eventually(
+            &format!("{count} pods in slot {}", slot.as_ref()),
+            PATIENCE,
+            async || {
+                let name = format!("{id}-{}", slot.as_ref());
+                let status = plugins.objects::<Deployment>().get(&name).await?.status;
+                let ready = status.and_then(|status| status.ready_replicas);
+                ensure!(ready == Some(count), "{ready:?} are ready");
+                Ok(())
+            },
+        )
         .await
     };
     has(Slot::A, 2).await?;
@@ -61,7 +65,9 @@ async fn an_autoscaler_scales_the_installation_whichever_slot_is_live(env: &Env)
     installed.live("1.1.0").await?;
     has(Slot::B, 2).await?;
     selects(Slot::B).await?;
-    installed.until("2 replicas", |status| status.replicas == Some(2)).await?;
+    installed
+        .until("2 replicas", |status| status.replicas == Some(2))
+        .await?;
     autoscalers.delete(id, &DeleteParams::default()).await?;
 
     // By hand, as `kubectl scale pi` does.

@@ -31,7 +31,11 @@ async fn no_request_is_lost_while_releases_come_and_go_and_the_operator_is_kille
     let (switches, requests) = UNDER_LOAD;
     let reports = switches_under_load(env, switches, requests, Mix::default().pause).await?;
     ui::print(&format!("        {switches} switches\n{reports}"));
-    ensure!(reports.failed() == 0, "{} requests were lost\n{reports}", reports.failed());
+    ensure!(
+        reports.failed() == 0,
+        "{} requests were lost\n{reports}",
+        reports.failed()
+    );
     for kind in Kind::iter() {
         ensure!(
             reports.service.of(kind).is_some_and(|tally| tally.requests > 0),
@@ -101,9 +105,7 @@ pub async fn switches_under_load(env: &Env, switches: usize, requests: u64, paus
     let promotion = json!({ "promotionDelay": "1s", "progressDeadline": "20s", "connectionDrain": "2s" });
     let installed = Installed::new(env, promotion, 2).await?;
     let entrance = Entrance::of(&installed.plugins.slug)?;
-    installed
-        .until("a route", |status| status.url.is_some())
-        .await?;
+    installed.until("a route", |status| status.url.is_some()).await?;
     let load = at_service(installed.address().await?, pause);
     let by_gateway = at_gateway(&entrance, &installed.id, pause);
     let mut done = 0;

@@ -63,7 +63,12 @@ where
 }
 
 /// Removes what bears these labels, but for some, of what was there some moments ago: for what every pass looks at.
-pub async fn tidy<K>(namespace: &str, selector: &str, stays: impl Fn(&str) -> bool, ctx: &Context) -> Result<(), Outcome>
+pub async fn tidy<K>(
+    namespace: &str,
+    selector: &str,
+    stays: impl Fn(&str) -> bool,
+    ctx: &Context,
+) -> Result<(), Outcome>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
 {

@@ -19,13 +19,14 @@ use tracing::info;
 
 use super::{
     Traffic,
+    glance::glance,
     observe::{Seen, observe},
     remember,
     slots::Slots,
 };
 use crate::{
     controllers::plugin_installation::{Context, build, objects::make, report, status::Steps, validate::Wanted},
-    promotion::{self, Action, Decision, Memory, Requests, Selector, Shape, decide},
+    promotion::{self, Action, Decision, Memory, Requests, Selector, Shape, decide, requested_switch},
     runtime::{
         apply::{FieldManager, holds},
         client::within,
@@ -77,7 +78,10 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
     /// Decides and does until nothing is left to do.
     pub async fn until_rest(&self, mut memory: Memory, steps: &mut Steps) -> Result<Traffic, Outcome> {
         let (mut conflicts, mut has_repaired) = (0, false);
-        let mut seen = self.look(&memory).await?;
+        let mut seen = match self.carry_out_at_once(&mut memory).await? {
+            Some(seen) => seen,
+            None => self.look(&memory).await?,
+        };
         for _ in 0..DECISIONS {
             let requests = (self.requests)(&memory);
             let Decision { action, memory: next } =
@@ -127,6 +131,27 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
             has_repaired,
             replaces_pods: false,
         })
+    }
+
+    /// The switch that is asked for, if what the watches told allows it: no look before, no intent beside the request. Gives
+    /// what is known afterwards.
+    async fn carry_out_at_once(&self, memory: &mut Memory) -> Result<Option<Seen>, Outcome> {
+        let requests = (self.requests)(memory);
+        if requests.promote.is_none() && requests.rollback.is_none() {
+            return Ok(None);
+        }
+        let Some(mut seen) = glance(self.installation, self.wanted, memory, self.ctx) else {
+            return Ok(None);
+        };
+        let Some(switch) = requested_switch(&seen.observed, &self.goal, &requests, memory, Timestamp::now()) else {
+            return Ok(None);
+        };
+        let Done::Turned(slot, service) = self.act(&switch.action, &seen).await? else {
+            return Ok(None);
+        };
+        *memory = switch.memory;
+        seen.turned(slot, *service);
+        Ok(Some(seen))
     }
 
     fn slots(&self) -> Result<&Slots<'_>, Outcome> {

@@ -56,10 +56,7 @@ impl Seen {
         let unknown = Endpoints { named: 1, ready: 0 };
         self.observed.selector = Selector::Slot(slot);
         self.observed.mark = Some(slot);
-        self.observed.endpoints = PerSlot {
-            a: unknown,
-            b: unknown,
-        };
+        self.observed.endpoints = PerSlot { a: unknown, b: unknown };
         self.service = Some(service);
     }
 }
@@ -89,15 +86,11 @@ pub async fn observe(
         b: b.as_ref().map(|deployment| deployed(deployment, Slot::B, known)),
     };
     ask_candidate(installation, wanted, memory, &mut slots, &pods, ctx).await;
-    let mark = service.as_ref().and_then(|service| {
-        let mark = service.annotations().get(ANNOTATION_LIVE)?;
-        slot_of(mark)
-    });
     let observed = Observed {
         selector: service
             .as_ref()
             .map_or(Selector::Absent, |service| selector(wanted, service)),
-        mark,
+        mark: service.as_ref().and_then(mark),
         slots,
         endpoints: endpoints(&slices, &pods),
     };
@@ -121,15 +114,14 @@ async fn led(
     let transition = memory.transition.as_ref();
     if transition.is_some_and(|transition| transition.step == Step::Proving) {
         let service = service.await?;
-        let version = service.as_ref().and_then(|service| service.metadata.resource_version.as_deref());
+        let version = service
+            .as_ref()
+            .and_then(|service| service.metadata.resource_version.as_deref());
         let age = version.map_or(Age::Any, Age::Since);
         let slices = list(wanted, &of_service, Some(age), ctx).await?;
         return Ok((service, slices));
     }
-    tokio::try_join!(
-        service,
-        list(wanted, &of_service, transition.map(|_| Age::Any), ctx)
-    )
+    tokio::try_join!(service, list(wanted, &of_service, transition.map(|_| Age::Any), ctx))
 }
 
 /// A candidate with a probe counts as ready only since it answers that, too.
@@ -174,6 +166,12 @@ async fn ask_candidate(
     judge(deployed, answers);
 }
 
+/// Whether an object is this installation's.
+pub(super) fn is_ours(object: &impl ResourceExt, wanted: &Wanted) -> bool {
+    let bears = |label: &str, value: &str| object.labels().get(label).is_some_and(|is| is == value);
+    bears(LABEL_TENANT_ID, &wanted.owner.tenant_id.to_string()) && bears(LABEL_PLUGIN, wanted.id.as_str())
+}
+
 async fn get<K>(wanted: &Wanted, name: &str, ctx: &Context) -> Result<Option<K>, Outcome>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
@@ -182,12 +180,10 @@ where
     let found = within(api.get_opt(name))
         .await
         .map_err(|error| report::api_outcome(&error))?;
-    let ours = |found: &K| {
-        let bears = |label: &str, value: &str| found.labels().get(label).is_some_and(|is| is == value);
-        bears(LABEL_TENANT_ID, &wanted.owner.tenant_id.to_string()) && bears(LABEL_PLUGIN, wanted.id.as_str())
-    };
     match found {
-        Some(found) if !ours(&found) => Err(report::not_owned(&format!("{} {name}", K::kind(&())), Reason::NotOwned)),
+        Some(found) if !is_ours(&found, wanted) => {
+            Err(report::not_owned(&format!("{} {name}", K::kind(&())), Reason::NotOwned))
+        }
         found => Ok(found),
     }
 }
@@ -209,8 +205,13 @@ fn slot_of(text: &str) -> Option<Slot> {
     [Slot::A, Slot::B].into_iter().find(|slot| slot.as_ref() == text)
 }
 
+/// The slot that the Service is marked with.
+pub(super) fn mark(service: &Service) -> Option<Slot> {
+    slot_of(service.annotations().get(ANNOTATION_LIVE)?)
+}
+
 /// What the Service selects: a slot only if it is exactly the selector that the operator writes.
-fn selector(wanted: &Wanted, service: &Service) -> Selector {
+pub(super) fn selector(wanted: &Wanted, service: &Service) -> Selector {
     let selector = service.spec.as_ref().and_then(|spec| spec.selector.as_ref());
     let of = |slot: Slot| {
         BTreeMap::from([
@@ -231,7 +232,7 @@ fn revision(labels: &BTreeMap<String, String>, annotations: &BTreeMap<String, St
     }
 }
 
-fn deployed(deployment: &Deployment, slot: Slot, pods: Option<&[Pod]>) -> Deployed {
+pub(super) fn deployed(deployment: &Deployment, slot: Slot, pods: Option<&[Pod]>) -> Deployed {
     let spec = deployment.spec.clone().unwrap_or_default();
     let status = deployment.status.clone().unwrap_or_default();
     let size = spec.replicas.unwrap_or(1);
