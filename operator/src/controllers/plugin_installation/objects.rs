@@ -17,6 +17,7 @@ use super::{
     Context,
     build::{LABEL_PLUGIN, shared::LABEL_SHARED},
     report,
+    validate::Wanted,
 };
 use crate::runtime::{
     apply::{Applied, apply_to},
@@ -50,6 +51,28 @@ where
         .await
         .map_err(|error| report::api_outcome(&error))?;
     Ok((applied, live))
+}
+
+/// The object of the plugin's that has this name, if it is there.
+///
+/// # Errors
+/// Something that is not ours has the name, or the API server does not answer.
+pub async fn owned<K>(wanted: &Wanted, name: &str, ctx: &Context) -> Result<Option<K>, Outcome>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+{
+    let api: Api<K> = Api::namespaced(ctx.objects.client.clone(), wanted.slug.namespace().as_str());
+    let found = within(api.get_opt(name))
+        .await
+        .map_err(|error| report::api_outcome(&error))?;
+    let ours = |found: &K| {
+        let bears = |label: &str, value: &str| found.labels().get(label).is_some_and(|is| is == value);
+        bears(LABEL_TENANT_ID, &wanted.owner.tenant_id.to_string()) && bears(LABEL_PLUGIN, wanted.id.as_str())
+    };
+    match found {
+        Some(found) if !ours(&found) => Err(report::not_owned(&format!("{} {name}", K::kind(&())), Reason::NotOwned)),
+        found => Ok(found),
+    }
 }
 
 /// Removes what bears these labels, but for some. What is gone is gone, whoever removed it; `given_up` says that the

@@ -1,11 +1,12 @@
 //! From how the steps of an installation fare to its status. Pure; takes `now`.
 
+mod slots;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
 use plexica_crds::{
     condition::{self, ConditionType as _, Statement, Status},
-    names::Slot,
     outcome::{self, Summary, drop_absent},
     plugin_installation::{
         DatabaseStatus, MigrationsStatus, Phase, PluginInstallationStatus, ResolutionStatus, SlotStatus,
@@ -15,10 +16,11 @@ use plexica_crds::{
 use serde_json::Value;
 
 use super::{
-    apply::Traffic,
+    apply::{Led, Traffic},
     validate::{Running, Wanted},
 };
 use crate::runtime::objects::with_due;
+use slots::{shared, stopped};
 
 /// What a pass found.
 pub enum Findings {
@@ -48,6 +50,10 @@ pub struct Steps {
     pub slot: Option<SlotStatus>,
     /// How traffic is led to the tenant's own slots; `None` if that was not reached.
     pub traffic: Option<Traffic>,
+    /// How RED fares; `None` if that was not reached.
+    pub red: Option<Led>,
+    /// Names of the configurations that the slots use which take turns at being live; `None` while pods are replaced.
+    pub configurations: Option<Vec<String>>,
     /// Hash of the wanted configuration, once it is known.
     pub config_hash: Option<String>,
     /// Where the plugin's API is found, once the Gateway leads there.
@@ -87,6 +93,8 @@ impl Steps {
             not_contracted: None,
             slot: None,
             traffic: None,
+            red: None,
+            configurations: None,
             config_hash: None,
             url: None,
             stopped: false,
@@ -159,10 +167,11 @@ impl Findings {
 }
 
 impl Findings {
-    /// How long until the traffic light may have something to do, though nothing happens.
+    /// How long until the traffic light or RED may have something to do, though nothing happens.
     pub fn wait(&self) -> Option<Duration> {
         let Self::Applied(steps) = self else { return None };
-        let due = steps.traffic.as_ref()?.explanation.due?;
+        let traffic = steps.traffic.as_ref().and_then(|traffic| traffic.explanation.due);
+        let due = traffic.into_iter().chain(steps.red.as_ref().and_then(Led::next)).min()?;
         Some(due.duration_since(Timestamp::now()).unsigned_abs())
     }
 }
@@ -289,6 +298,9 @@ fn applied(status: &mut PluginInstallationStatus, steps: &Steps, moment: Moment)
             statements.extend(traffic.reconciling());
         }
     }
+    if let Some(red) = &steps.red {
+        red.write(status, &mut statements);
+    }
     if let Some(slot) = &steps.slot {
         shared(status, slot, steps.worst().is_none());
     }
@@ -308,6 +320,7 @@ fn applied(status: &mut PluginInstallationStatus, steps: &Steps, moment: Moment)
         let way_back = "there is no former version";
         statements.push(Type::RollbackAvailable.says(Status::False, Reason::NoFormerVersion, way_back));
         stopped(status);
+        Led::Off.write(status, &mut statements);
     }
     statements
 }
@@ -343,43 +356,6 @@ fn not_begun(steps: &Steps, live: Option<&str>, next: Option<&str>) -> Statement
     let (live, next) = (live.unwrap_or("nothing"), next.unwrap_or("what comes next"));
     let message = format!("{live} is live; {next} is not on its way as it is wanted: {why}");
     Type::Promoted.says(Status::False, Reason::NotBegun, message)
-}
-
-/// What a release for all tenants holds: it has one slot.
-fn shared(status: &mut PluginInstallationStatus, slot: &SlotStatus, is_complete: bool) {
-    if is_complete || status.live_slot.is_none() && slot.ready > 0 {
-        status.config_hash = Some(slot.config_hash.clone());
-        status.live_slot = Some(Slot::A);
-        status.slots.a = Some(slot.clone());
-        (status.slots.b, status.transition, status.rollback) = (None, None, None);
-    } else if let Some(live) = &mut status.slots.a {
-        live.ready = slot.ready;
-        live.desired = slot.desired;
-    }
-    status.lights.green = status.slots.a.as_ref().map(light);
-    status.lights.yellow = None;
-}
-
-/// Nothing runs: there is no candidate, and nothing to go back to.
-fn stopped(status: &mut PluginInstallationStatus) {
-    (status.transition, status.rollback) = (None, None);
-    let live = status.live_slot;
-    for slot in [Slot::A, Slot::B] {
-        let held = status.slots.get_mut(slot);
-        if live == Some(slot) {
-            if let Some(held) = held {
-                (held.ready, held.desired, held.ready_since) = (0, 0, None);
-            }
-        } else {
-            *held = None;
-        }
-    }
-    status.lights.green = live.and_then(|slot| status.slots.get(slot)).map(light);
-    status.lights.yellow = None;
-}
-
-fn light(slot: &SlotStatus) -> String {
-    format!("{} {}/{}", slot.version, slot.ready, slot.desired)
 }
 
 /// The condition of a step. Pods that were taken away on request are not deployed, though nothing is wrong; nor is it

@@ -245,7 +245,7 @@ fn slot_of_pod(pod: &Pod) -> Option<Slot> {
 
 /// Since when a pod is ready; `None` if it is not. Kubernetes cuts times to seconds: the next one is taken, so that nothing
 /// counts as ready before it was.
-fn ready_since(pod: &Pod) -> Option<Timestamp> {
+pub fn ready_since(pod: &Pod) -> Option<Timestamp> {
     let conditions = pod.status.as_ref()?.conditions.as_ref()?;
     let ready = conditions
         .iter()

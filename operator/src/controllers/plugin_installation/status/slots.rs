@@ -1,0 +1,43 @@
+//! Slots in the status where traffic does not write them: of a release for all tenants, and where nothing runs.
+
+use plexica_crds::{
+    names::Slot,
+    plugin_installation::{PluginInstallationStatus, SlotStatus},
+};
+
+/// What a release for all tenants holds: it has one slot.
+pub fn shared(status: &mut PluginInstallationStatus, slot: &SlotStatus, is_complete: bool) {
+    if is_complete || status.live_slot.is_none() && slot.ready > 0 {
+        status.config_hash = Some(slot.config_hash.clone());
+        status.live_slot = Some(Slot::A);
+        status.slots.a = Some(slot.clone());
+        (status.slots.b, status.transition, status.rollback) = (None, None, None);
+    } else if let Some(live) = &mut status.slots.a {
+        live.ready = slot.ready;
+        live.desired = slot.desired;
+    }
+    status.lights.green = status.slots.a.as_ref().map(light);
+    status.lights.yellow = None;
+}
+
+/// Nothing runs: there is no candidate, and nothing to go back to.
+pub fn stopped(status: &mut PluginInstallationStatus) {
+    (status.transition, status.rollback) = (None, None);
+    let live = status.live_slot;
+    for slot in [Slot::A, Slot::B] {
+        let held = status.slots.get_mut(slot);
+        if live == Some(slot) {
+            if let Some(held) = held {
+                (held.ready, held.desired, held.ready_since) = (0, 0, None);
+            }
+        } else {
+            *held = None;
+        }
+    }
+    status.lights.green = live.and_then(|slot| status.slots.get(slot)).map(light);
+    status.lights.yellow = None;
+}
+
+fn light(slot: &SlotStatus) -> String {
+    format!("{} {}/{}", slot.version, slot.ready, slot.desired)
+}
