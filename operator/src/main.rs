@@ -117,7 +117,9 @@ async fn main() -> ExitCode {
 fn told_to_stop() -> Result<impl Future<Output = ()> + Send + use<>, AnyError> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move { tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} } })
+    Ok(async move {
+        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+    })
 }
 
 async fn meter(addresses: Addresses) -> Result<(), AnyError> {

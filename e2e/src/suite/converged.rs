@@ -113,7 +113,9 @@ async fn install(env: &Env, tenants: &[String]) -> Result<Vec<String>> {
     ] {
         let plugins = TenantPlugins::of(env, tenant)?;
         let red_spec = red.map(|(idle_after, _)| json!({ "enabled": true, "idleAfter": idle_after }));
-        plugins.install(id, json!({ "enabled": enabled, "red": red_spec })).await?;
+        plugins
+            .install(id, json!({ "enabled": enabled, "red": red_spec }))
+            .await?;
         let (status, reason) = if enabled {
             ("True", "Installed")
         } else {

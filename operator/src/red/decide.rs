@@ -64,14 +64,14 @@ pub fn decide(observed: &Observed, goal: &Goal, wake: Option<&str>, place: (&str
     match goal {
         Goal::Refused(why) => Decision {
             action: Action::Remove,
-            said: words.why(why, None),
+            said: told(why, None),
             // As soon as it may run it does.
             woken_by: wake.map(str::to_owned),
             next: None,
         },
         Goal::Held(why) => Decision {
             action: Action::Leave,
-            said: words.why(why, observed.deployed.as_ref()),
+            said: told(why, observed.deployed.as_ref()),
             woken_by: None,
             next: now.checked_add(AGAIN).ok(),
         },
@@ -128,7 +128,10 @@ impl Run<'_> {
                     },
                     _ => self.waking(message),
                 };
-                return self.up(Said { ready: is.ready, ..said });
+                return self.up(Said {
+                    ready: is.ready,
+                    ..said
+                });
             }
         }
         let (next, silent) = match look {
@@ -257,27 +260,29 @@ impl<'a> Words<'a> {
     fn namespace(self) -> &'a str {
         self.place.1
     }
+}
 
-    /// Why it does not run as it is wanted, and what runs nevertheless.
-    fn why(self, why: &Why, is: Option<&Deployed>) -> Said {
-        let meanwhile = match is {
-            None => String::new(),
-            Some(is) => {
-                let version = &is.revision.version;
-                match is.sleeps() {
-                    Some(since) => format!("; {version} is asleep since {since}"),
-                    None => format!("; {version} stays as it is"),
-                }
+/// Why it does not run as it is wanted, and what runs nevertheless.
+fn told(why: &Why, is: Option<&Deployed>) -> Said {
+    let meanwhile = match is {
+        None => String::new(),
+        Some(is) => {
+            let version = &is.revision.version;
+            match is.sleeps() {
+                Some(since) => format!("; {version} is asleep since {since}"),
+                None => format!("; {version} stays as it is"),
             }
-        };
-        Said {
-            available: Status::False,
-            reason: why.reason,
-            message: format!("{}{meanwhile}", why.message),
-            revision: is.map(|is| is.revision.clone()).or_else(|| why.version.clone().map(not_started)),
-            ready: is.map_or(0, |is| is.ready),
-            desired: is.map_or(0, |is| is.size),
         }
+    };
+    Said {
+        available: Status::False,
+        reason: why.reason,
+        message: format!("{}{meanwhile}", why.message),
+        revision: is
+            .map(|is| is.revision.clone())
+            .or_else(|| why.version.clone().map(not_started)),
+        ready: is.map_or(0, |is| is.ready),
+        desired: is.map_or(0, |is| is.size),
     }
 }
 

@@ -80,7 +80,7 @@ fn answered(open: usize, idle_seconds: f64, ready_since: i64) -> Look {
 }
 
 /// What is done, in short.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 enum Does {
     Leaves,
     Removes,
@@ -91,6 +91,7 @@ enum Does {
 }
 
 /// Seen and wanted, and a request; done, said, and when to look again.
+#[derive(Clone)]
 struct Scenario {
     name: &'static str,
     deployed: Option<Deployed>,
@@ -116,6 +117,11 @@ fn scenario(name: &'static str, deployed: Option<Deployed>, look: Look) -> Scena
 }
 
 fn scenarios() -> Vec<Scenario> {
+    [going_to_sleep(), waking_up(), hindered()].concat()
+}
+
+/// What makes it sleep, and what keeps it up.
+fn going_to_sleep() -> Vec<Scenario> {
     use Reason as R;
     let waking = (Status::False, R::Waking);
     let sleeping = (Status::False, R::Asleep);
@@ -130,19 +136,31 @@ fn scenarios() -> Vec<Scenario> {
         },
         Scenario {
             next: Some(NOW + 40),
-            ..scenario("it is asked when it could be idle", Some(awake()), Look::Omitted {
-                next: Some(at(NOW + 40)),
-                silent: None,
-            })
+            ..scenario(
+                "it is asked when it could be idle",
+                Some(awake()),
+                Look::Omitted {
+                    next: Some(at(NOW + 40)),
+                    silent: None,
+                },
+            )
         },
         Scenario {
             does: Does::Down(NOW),
             says: sleeping,
-            ..scenario("it sleeps once nobody spoke to it for long enough", Some(awake()), answered(0, 60.0, 9_000))
+            ..scenario(
+                "it sleeps once nobody spoke to it for long enough",
+                Some(awake()),
+                answered(0, 60.0, 9_000),
+            )
         },
         Scenario {
             next: Some(NOW + 20),
-            ..scenario("it stays for the time that is left", Some(awake()), answered(0, 40.0, 9_000))
+            ..scenario(
+                "it stays for the time that is left",
+                Some(awake()),
+                answered(0, 40.0, 9_000),
+            )
         },
         Scenario {
             next: Some(NOW + IDLE_AFTER),
@@ -150,33 +168,66 @@ fn scenarios() -> Vec<Scenario> {
         },
         Scenario {
             next: Some(NOW + 50),
-            ..scenario("time in which it could not be reached is not idle", Some(awake()), answered(0, 500.0, NOW - 10))
+            ..scenario(
+                "time in which it could not be reached is not idle",
+                Some(awake()),
+                answered(0, 500.0, NOW - 10),
+            )
         },
         Scenario {
             next: Some(NOW + IDLE_AFTER),
-            ..scenario("a pod that will be ready was not idle", Some(awake()), answered(0, 500.0, NOW + 1))
+            ..scenario(
+                "a pod that will be ready was not idle",
+                Some(awake()),
+                answered(0, 500.0, NOW + 1),
+            )
         },
         Scenario {
             next: Some(NOW + IDLE_AFTER),
-            ..scenario("a meter that answers nonsense counts as one that was just used", Some(awake()), answered(0, -1.0, 9_000))
+            ..scenario(
+                "a meter that answers nonsense counts as one that was just used",
+                Some(awake()),
+                answered(0, -1.0, 9_000),
+            )
         },
         Scenario {
             says: (Status::True, R::MeterSilent),
             next: Some(NOW + 30),
-            ..scenario("a silent meter keeps it up", Some(awake()), Look::Silent("it is deaf".into()))
+            ..scenario(
+                "a silent meter keeps it up",
+                Some(awake()),
+                Look::Silent("it is deaf".into()),
+            )
         },
         Scenario {
             says: (Status::True, R::MeterSilent),
             next: Some(NOW + 20),
             ..scenario("a silent meter is told of until it answers", Some(awake()), silent)
         },
+    ]
+}
+
+/// How its pod fares, and what wakes it.
+fn waking_up() -> Vec<Scenario> {
+    use Reason as R;
+    let waking = (Status::False, R::Waking);
+    let sleeping = (Status::False, R::Asleep);
+    vec![
         Scenario {
             says: waking,
-            ..scenario("one that is not ready yet is waited for", Some(starting(R::PodsStarting)), OMITTED)
+            ..scenario(
+                "one that is not ready yet is waited for",
+                Some(starting(R::PodsStarting)),
+                OMITTED,
+            )
         },
         Scenario {
             says: (Status::False, R::PodsFailing),
-            ..scenario("one that fails stays, to be looked at", Some(starting(R::PodsFailing)), OMITTED)
+            ..scenario(
+                "one that fails stays, to be looked at",
+                Some(starting(R::PodsFailing)),
+                OMITTED,
+            )
         },
         Scenario {
             does: Does::Down(9_000),
@@ -191,7 +242,11 @@ fn scenarios() -> Vec<Scenario> {
         Scenario {
             wake: Some("1"),
             next: Some(NOW + IDLE_AFTER),
-            ..scenario("a request keeps it up that was about to sleep", Some(awake()), answered(0, 99.0, 9_000))
+            ..scenario(
+                "a request keeps it up that was about to sleep",
+                Some(awake()),
+                answered(0, 99.0, 9_000),
+            )
         },
         Scenario {
             goal: run("2.0.0"),
@@ -209,14 +264,20 @@ fn scenarios() -> Vec<Scenario> {
             says: waking,
             ..scenario(
                 "without the mark nobody put it to sleep",
-                Some(Deployed { asleep_since: None, ..asleep() }),
+                Some(Deployed {
+                    asleep_since: None,
+                    ..asleep()
+                }),
                 OMITTED,
             )
         },
         Scenario {
             ..scenario(
                 "who gives it a pod by hand has woken it",
-                Some(Deployed { asleep_since: Some(at(9_000)), ..awake() }),
+                Some(Deployed {
+                    asleep_since: Some(at(9_000)),
+                    ..awake()
+                }),
                 OMITTED,
             )
         },
@@ -224,12 +285,23 @@ fn scenarios() -> Vec<Scenario> {
             says: waking,
             ..scenario("it has one pod", Some(Deployed { size: 3, ..awake() }), OMITTED)
         },
+    ]
+}
+
+/// What is in its way.
+fn hindered() -> Vec<Scenario> {
+    use Reason as R;
+    vec![
         Scenario {
             goal: Goal::Held(why(R::BackendUnavailable)),
             does: Does::Leaves,
             says: (Status::False, R::BackendUnavailable),
             next: Some(NOW + 30),
-            ..scenario("what runs goes on while nobody knows what is wanted", Some(awake()), OMITTED)
+            ..scenario(
+                "what runs goes on while nobody knows what is wanted",
+                Some(awake()),
+                OMITTED,
+            )
         },
         Scenario {
             goal: Goal::Held(why(R::ConfigurationInvalid)),
@@ -237,7 +309,11 @@ fn scenarios() -> Vec<Scenario> {
             does: Does::Leaves,
             says: (Status::False, R::ConfigurationInvalid),
             next: Some(NOW + 30),
-            ..scenario("it is not woken while nobody knows what is wanted", Some(asleep()), OMITTED)
+            ..scenario(
+                "it is not woken while nobody knows what is wanted",
+                Some(asleep()),
+                OMITTED,
+            )
         },
         Scenario {
             goal: Goal::Refused(why(R::MigrationsMissing)),
@@ -274,7 +350,13 @@ fn each_scenario_ends_as_its_name_says() {
             deployed: scenario.deployed,
             look: scenario.look,
         };
-        let decision = decide(&observed, &scenario.goal, scenario.wake, ("crm", "tenant-acme"), at(NOW));
+        let decision = decide(
+            &observed,
+            &scenario.goal,
+            scenario.wake,
+            ("crm", "tenant-acme"),
+            at(NOW),
+        );
         let said = &decision.said;
         let is = (does(&decision.action), (said.available, said.reason), decision.next);
         let wanted = (scenario.does, scenario.says, scenario.next.map(at));

@@ -78,7 +78,10 @@ async fn red_runs_a_pre_release_beside_green_sleeps_when_nobody_speaks_to_it_and
 
     drop(open);
     let asleep = plugins.says(id, Type::RedAvailable, "False", "Asleep").await?;
-    contains(&asleep.message, &format!("kubectl annotate pi {id} -n tenant-{}", plugins.slug))?;
+    contains(
+        &asleep.message,
+        &format!("kubectl annotate pi {id} -n tenant-{}", plugins.slug),
+    )?;
     ensure!(red.size().await? == Some(0), "it has a pod");
     let status = installed.status().await?;
     ensure!(
@@ -159,7 +162,9 @@ async fn red_applies_no_migrations_and_is_not_started_before_they_are_applied(en
     works(&installed).await?;
 
     // Once the release is live its migrations are applied.
-    plugins.patch(id, json!({ "spec": { "version": "=2.0.0-rc.1" } })).await?;
+    plugins
+        .patch(id, json!({ "spec": { "version": "=2.0.0-rc.1" } }))
+        .await?;
     installed.live("2.0.0-rc.1").await?;
     plugins.says(id, Type::RedAvailable, "True", "Awake").await?;
     plugins.patch(id, json!({ "spec": { "enabled": false } })).await?;
@@ -169,7 +174,10 @@ async fn red_applies_no_migrations_and_is_not_started_before_they_are_applied(en
     plugins.says(id, Type::RedAvailable, "True", "Awake").await?;
     plugins.remove(id).await?;
     red.has_left_nothing().await?;
-    let left = plugins.objects::<ConfigMap>().list(&ListParams::default().labels(&format!("plexica.io/plugin={id}"))).await?;
+    let left = plugins
+        .objects::<ConfigMap>()
+        .list(&ListParams::default().labels(&format!("plexica.io/plugin={id}")))
+        .await?;
     ensure!(left.items.is_empty(), "a configuration is left");
     Ok(())
 }

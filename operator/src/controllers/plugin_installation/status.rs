@@ -171,7 +171,10 @@ impl Findings {
     pub fn wait(&self) -> Option<Duration> {
         let Self::Applied(steps) = self else { return None };
         let traffic = steps.traffic.as_ref().and_then(|traffic| traffic.explanation.due);
-        let due = traffic.into_iter().chain(steps.red.as_ref().and_then(Led::next)).min()?;
+        let due = traffic
+            .into_iter()
+            .chain(steps.red.as_ref().and_then(Led::next))
+            .min()?;
         Some(due.duration_since(Timestamp::now()).unsigned_abs())
     }
 }

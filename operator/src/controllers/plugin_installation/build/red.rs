@@ -27,9 +27,7 @@ use super::{
     pods::{self, Pods},
     variables,
 };
-use crate::{
-    controllers::plugin_installation::validate::Wanted, platform::Platform, promotion::Revision, red::Shape,
-};
+use crate::{controllers::plugin_installation::validate::Wanted, platform::Platform, promotion::Revision, red::Shape};
 
 /// The slot, as labels and `PLEXICA_SLOT` name it.
 pub const RED: &str = "red";

@@ -42,14 +42,17 @@ fn built(asleep_since: Option<Timestamp>) -> Deployment {
 fn containers(deployment: &Deployment) -> Vec<Value> {
     let pod = deployment.spec.clone().unwrap().template.spec.unwrap();
     let containers = pod.containers.iter();
-    containers.map(|container| serde_json::to_value(container).unwrap()).collect()
+    containers
+        .map(|container| serde_json::to_value(container).unwrap())
+        .collect()
 }
 
 #[test]
 fn no_slot_that_may_be_live_selects_red() {
     let wanted = ledger();
     let template = built(None).spec.unwrap().template.metadata.unwrap().labels.unwrap();
-    let has = |selected: &BTreeMap<String, String>| selected.iter().all(|(key, value)| template.get(key) == Some(value));
+    let has =
+        |selected: &BTreeMap<String, String>| selected.iter().all(|(key, value)| template.get(key) == Some(value));
     assert!(has(&red_service(&wanted).spec.unwrap().selector.unwrap()));
     for slot in [Slot::A, Slot::B] {
         assert!(!has(&slot_labels(&wanted, slot)));
@@ -60,11 +63,16 @@ fn no_slot_that_may_be_live_selects_red() {
 #[test]
 fn the_service_leads_to_the_meter_the_meter_to_the_plugin_and_the_kubelet_asks_the_plugin() {
     let [plugin, meter] = containers(&built(None)).try_into().unwrap();
-    let target = red_service(&ledger()).spec.unwrap().ports.unwrap()[0].target_port.clone();
+    let target = red_service(&ledger()).spec.unwrap().ports.unwrap()[0]
+        .target_port
+        .clone();
     assert_eq!(target, Some(IntOrString::String("http".to_owned())));
     assert_eq!(meter["ports"][0]["name"], "http");
     assert_eq!(meter["args"][3], "--plugin=127.0.0.1:4000");
-    assert_eq!(plugin["ports"], json!([{ "name": "plugin", "containerPort": 4000, "protocol": "TCP" }]));
+    assert_eq!(
+        plugin["ports"],
+        json!([{ "name": "plugin", "containerPort": 4000, "protocol": "TCP" }])
+    );
     for probe in ["livenessProbe", "readinessProbe", "startupProbe"] {
         assert_eq!(plugin[probe]["httpGet"]["port"], "plugin", "{probe}");
     }

@@ -10,10 +10,7 @@ use k8s_openapi::api::{
     core::v1::{Pod, Service},
     networking::v1::NetworkPolicy,
 };
-use kube::{
-    Api, ResourceExt,
-    api::ListParams,
-};
+use kube::{Api, ResourceExt, api::ListParams};
 use plexica_crds::{
     PluginInstallation,
     condition::{ConditionType as _, Statement, Status},
@@ -192,7 +189,12 @@ async fn look(
     let ready = stays.filter_map(|pod| Some((ready_since(pod)?, pod)));
     Ok(ctx
         .meters
-        .ask(ready.max_by_key(|(since, _)| *since), means.meter.activity(), idle_after, now)
+        .ask(
+            ready.max_by_key(|(since, _)| *since),
+            means.meter.activity(),
+            idle_after,
+            now,
+        )
         .await)
 }
 
