@@ -1,5 +1,7 @@
 //! From how the steps of an installation fare to its status. Pure; takes `now`.
 
+mod slots;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -14,10 +16,8 @@ use plexica_crds::{
 };
 use serde_json::Value;
 
-mod slots;
-
 use super::{
-    apply::Traffic,
+    apply::{Led, Traffic},
     validate::{Running, Wanted},
 };
 use crate::runtime::objects::with_due;
@@ -52,6 +52,10 @@ pub struct Steps {
     pub slot: Option<SlotStatus>,
     /// How traffic is led to the tenant's own slots; `None` if that was not reached.
     pub traffic: Option<Traffic>,
+    /// How RED fares; `None` if that was not reached.
+    pub red: Option<Led>,
+    /// Names of the configurations that the slots use which take turns at being live; `None` while pods are replaced.
+    pub configurations: Option<Vec<String>>,
     /// Hash of the wanted configuration, once it is known.
     pub config_hash: Option<String>,
     /// Where the plugin's API is found, once the Gateway leads there.
@@ -92,6 +96,8 @@ impl Steps {
             not_contracted: None,
             slot: None,
             traffic: None,
+            red: None,
+            configurations: None,
             config_hash: None,
             url: None,
             stopped: false,
@@ -164,10 +170,14 @@ impl Findings {
 }
 
 impl Findings {
-    /// How long until the traffic light may have something to do, though nothing happens.
+    /// How long until the traffic light or RED may have something to do, though nothing happens.
     pub fn wait(&self) -> Option<Duration> {
         let Self::Applied(steps) = self else { return None };
-        let due = steps.traffic.as_ref()?.explanation.due?;
+        let traffic = steps.traffic.as_ref().and_then(|traffic| traffic.explanation.due);
+        let due = traffic
+            .into_iter()
+            .chain(steps.red.as_ref().and_then(Led::next))
+            .min()?;
         Some(due.duration_since(Timestamp::now()).unsigned_abs())
     }
 }
@@ -294,6 +304,9 @@ fn applied(status: &mut PluginInstallationStatus, steps: &Steps, moment: Moment)
             statements.extend(traffic.reconciling());
         }
     }
+    if let Some(red) = &steps.red {
+        red.write(status, &mut statements);
+    }
     if let Some(slot) = &steps.slot {
         slots::shared(status, slot, steps.worst().is_none());
     }
@@ -313,6 +326,7 @@ fn applied(status: &mut PluginInstallationStatus, steps: &Steps, moment: Moment)
         let way_back = "there is no former version";
         statements.push(Type::RollbackAvailable.says(Status::False, Reason::NoFormerVersion, way_back));
         slots::stopped(status);
+        Led::Off.write(status, &mut statements);
     }
     slots::scale(status, steps);
     statements
