@@ -62,7 +62,7 @@ spec:
   - pointer: /smtp/password
     secretKeyRef: { name: crm-smtp, key: password }
   promotion: { rollbackWindow: 1h, probe: { path: /ready } }
-  red: { enabled: false, version: '>=2.0.0-rc.1' }
+  red: { enabled: true, version: '>=2.0.0-rc.1', idleAfter: 10m }
 ",
     )
 }
@@ -204,7 +204,6 @@ fn an_installation_that_breaks_a_rule_is_refused_with_its_sentence() {
         ),
         ("/spec/promotion/probe/timeout", json!("9s"), "at most its interval"),
         ("/spec/red/idleAfter", json!("0s"), "idleAfter must be longer than zero"),
-        ("/spec/red/enabled", json!(true), "makes no RED slot yet"),
     ] {
         let text = refusals::<PluginInstallation>(&with(&installation(), pointer, value), None);
         assert!(text.contains(part), "{pointer}: {part} is missing in: {text}");

@@ -103,6 +103,27 @@ impl VersionRange {
         self.matches(version) || self.matches(&becomes)
     }
 
+    /// As [`VersionRange::matches`], for development: a pre-release fits where the version that it becomes does, so that `^2`
+    /// admits 2.0.0-rc.1. A pin admits itself alone, and where the range names a pre-release of the same three numbers, its
+    /// order counts: `^2.0.0-rc.2` does not admit 2.0.0-rc.1.
+    pub fn admits(&self, version: &Version) -> bool {
+        let becomes = Version {
+            pre: Prerelease::EMPTY,
+            ..version.clone()
+        };
+        let names_one = |alternative: &VersionReq| {
+            let numbers = (version.major, Some(version.minor), Some(version.patch));
+            let mut comparators = alternative.comparators.iter();
+            comparators.any(|named| !named.pre.is_empty() && (named.major, named.minor, named.patch) == numbers)
+        };
+        match self.exact() {
+            Some(pinned) => pinned == *version,
+            None => self.alternatives.iter().any(|alternative| {
+                alternative.matches(version) || !names_one(alternative) && alternative.matches(&becomes)
+            }),
+        }
+    }
+
     /// The version, if the range is a pin: `=1.2.3` in full.
     pub fn exact(&self) -> Option<Version> {
         let [alternative] = self.alternatives.as_slice() else {
@@ -265,6 +286,31 @@ mod tests {
             assert!(!range(text).matches(&version(pre_release)), "{text} {pre_release}");
         }
         assert!(!range("<2").covers(&version("2.0.0-rc.1")));
+    }
+
+    #[test]
+    fn development_is_given_the_pre_releases_of_what_a_range_admits() {
+        for (text, inside, outside) in [
+            ("*", &["0.1.0-a", "9.9.9"][..], &[][..]),
+            ("^2", &["2.0.0-rc.1", "2.1.0-rc.1", "2.0.0"], &["3.0.0-rc.1", "1.9.9"]),
+            ("<2", &["1.9.0-rc.1"], &["2.0.0-rc.1"]),
+            ("=2.0.0", &["2.0.0"], &["2.0.0-rc.1"]),
+            ("=2.0.0-rc.1", &["2.0.0-rc.1"], &["2.0.0-rc.2", "2.0.0"]),
+            (
+                "^2.0.0-rc.2",
+                &["2.0.0-rc.2", "2.0.0-rc.3", "2.1.0-rc.1"],
+                &["2.0.0-rc.1"],
+            ),
+            ("^1 || =3.0.0-rc.1", &["1.4.0-beta", "3.0.0-rc.1"], &["3.0.0-rc.2"]),
+        ] {
+            let range = range(text);
+            for fits in inside {
+                assert!(range.admits(&version(fits)), "{text} admits {fits}");
+            }
+            for other in outside {
+                assert!(!range.admits(&version(other)), "{text} does not admit {other}");
+            }
+        }
     }
 
     #[test]

@@ -136,6 +136,7 @@ fn the_runbook_has_a_heading_for_each_reason_and_begins_with_what_it_means() {
         Type::RollbackAvailable,
         Type::VersionRejected,
         Type::TrafficDrift,
+        Type::RedAvailable,
     ];
     assert_eq!(told.len(), types.len());
     for (type_, section) in types.into_iter().zip(told) {

@@ -5,6 +5,8 @@
 //! * [`pools`]: one adapter for each pool of the platform file, guarded by a circuit breaker.
 //! * [`controllers`]: one reconciler a resource, each in phases: dereference, validate, build, apply, status.
 //! * [`promotion`]: how a release goes live and comes back, by traffic light; pure.
+//! * [`red`]: the development slot, which sleeps while nobody speaks to it; pure.
+//! * [`meter`]: the process in front of it that knows when somebody did.
 //! * [`resolution`]: which version of each plugin a tenant gets, and why; pure.
 //! * [`gateway_api`]: the routes by which a Gateway leads to plugins.
 //! * [`wiring`]: from the platform file to adapters.
@@ -14,9 +16,11 @@
 pub mod backends;
 pub mod controllers;
 pub mod gateway_api;
+pub mod meter;
 pub mod platform;
 pub mod pools;
 pub mod promotion;
+pub mod red;
 pub mod resolution;
 pub mod runtime;
 pub mod wiring;

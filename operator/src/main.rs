@@ -11,9 +11,10 @@ use kube::runtime::{
 use plexica_operator::{
     controllers::{
         plugin,
-        plugin_installation::{self, Caches, Probes, Watched},
+        plugin_installation::{self, Caches, Image, Meters, Probes, Watched},
         tenant::{self, ServiceAccount},
     },
+    meter::{self, Addresses},
     platform::Platform,
     pools::{Backends, Verb},
     runtime::{
@@ -50,6 +51,24 @@ enum Command {
         /// Where /healthz, /readyz and /metrics are served.
         #[arg(long, default_value = "0.0.0.0:8080")]
         listen: SocketAddr,
+        /// The operator's own image, of which the meters of development slots are made.
+        #[arg(long, env = "PLEXICA_IMAGE")]
+        image: String,
+        /// When that image is pulled: Always, IfNotPresent or Never.
+        #[arg(long, env = "PLEXICA_IMAGE_PULL_POLICY", default_value = "IfNotPresent")]
+        image_pull_policy: String,
+    },
+    /// Stand in front of the plugin in a development slot, and know when somebody spoke to it last.
+    Meter {
+        /// Where the Service of the slot leads to.
+        #[arg(long)]
+        listen: SocketAddr,
+        /// Where /activity is answered.
+        #[arg(long)]
+        activity: SocketAddr,
+        /// The plugin.
+        #[arg(long)]
+        plugin: SocketAddr,
     },
 }
 
@@ -58,26 +77,63 @@ type AnyError = Box<dyn std::error::Error + Send + Sync>;
 #[tokio::main]
 async fn main() -> ExitCode {
     logging::init();
-    let Command::Run { platform, listen } = Cli::parse().command;
-    match run(platform, listen).await {
+    let ended = match Cli::parse().command {
+        Command::Run {
+            platform,
+            listen,
+            image,
+            image_pull_policy,
+        } => {
+            let image = Image {
+                name: image,
+                pull_policy: image_pull_policy,
+            };
+            run(platform, listen, image).await
+        }
+        Command::Meter {
+            listen,
+            activity,
+            plugin,
+        } => {
+            let addresses = Addresses {
+                listen,
+                activity,
+                plugin,
+            };
+            meter(addresses).await
+        }
+    };
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {
-            error!("the operator stops: {reason}");
+            error!("the process stops: {reason}");
             ExitCode::FAILURE
         }
     }
 }
 
-async fn run(platform: PathBuf, listen: SocketAddr) -> Result<(), AnyError> {
+/// Ends when the process is told to stop. To be called before anything that waits: the first process of a pod has no
+/// default for signals.
+fn told_to_stop() -> Result<impl Future<Output = ()> + Send + use<>, AnyError> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+    })
+}
+
+async fn meter(addresses: Addresses) -> Result<(), AnyError> {
+    Ok(meter::run(addresses, told_to_stop()?).await?)
+}
+
+async fn run(platform: PathBuf, listen: SocketAddr, image: Image) -> Result<(), AnyError> {
     // One provider for all of TLS; it must be chosen before the first connection.
     rustls::crypto::ring::default_provider()
         .install_default()
         .map_err(|_| "a TLS provider is installed already")?;
-    // Before anything that waits: the first process of a pod has no default for signals.
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let told = told_to_stop()?;
     let shutdown = async move {
-        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        told.await;
         info!("told to stop: passes that run are finished");
     }
     .boxed()
@@ -135,6 +191,7 @@ async fn run(platform: PathBuf, listen: SocketAddr) -> Result<(), AnyError> {
         watched: Watched::default(),
         changed,
         probes: Probes::new()?,
+        meters: Meters::new(image)?,
         shared_releases: Mutex::default(),
         platform: Arc::clone(&platform),
         backends: Arc::clone(&backends),

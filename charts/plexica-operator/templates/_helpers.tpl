@@ -8,6 +8,9 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 app.kubernetes.io/name: plexica-operator
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
+{{- define "plexica-operator.image" -}}
+{{ printf "%s:%s" .Values.image.repository (.Values.image.tag | default .Chart.AppVersion) | quote }}
+{{- end }}
 {{- define "plexica-webhooks.labels" -}}
 app.kubernetes.io/name: plexica-webhooks
 app.kubernetes.io/instance: {{ .Release.Name }}

@@ -34,6 +34,9 @@ pub enum Type {
     VersionRejected,
     /// Something that decides where requests go was found changed by others and was set right.
     TrafficDrift,
+    /// RED, the development slot, runs what it is to run and is reached. Nothing that is live depends on it; absent where
+    /// `spec.red.enabled` is false.
+    RedAvailable,
 }
 
 /// Reasons of a PluginInstallation's conditions.
@@ -170,6 +173,18 @@ pub enum Reason {
     Corrected,
     /// Nothing was changed by others.
     InSync,
+    /// RED runs, and has a ready pod.
+    Awake,
+    /// RED's pod is starting.
+    Waking,
+    /// Nobody spoke to RED for `spec.red.idleAfter`: it has no pod. The annotation plexica.io/wake brings it back.
+    Asleep,
+    /// RED runs, and its meter does not say when somebody spoke to it last: it stays up.
+    MeterSilent,
+    /// RED's release has migrations that are not applied, and RED applies none: let the release go live, or choose another.
+    MigrationsMissing,
+    /// RED is made only of releases with `runtime.sharing` Dedicated, beside one that is Dedicated.
+    NotDedicated,
     /// The Kubernetes API did not take a write.
     ApiUnavailable,
     /// The Kubernetes API refuses a write: quota, policy or permissions.
@@ -273,6 +288,7 @@ impl ConditionType for Type {
                 R::NotRejected,
             ],
             Self::TrafficDrift => &[R::Corrected, R::InSync],
+            Self::RedAvailable => RED_AVAILABLE,
             Self::Ready | Self::Reconciling | Self::Stalled => WHOLE,
         }
     }
@@ -296,6 +312,34 @@ const PROMOTED: &[Reason] = {
         R::ApiRefused,
         R::Disabled,
         R::TenantSuspended,
+    ]
+};
+
+/// Reasons of condition RedAvailable.
+const RED_AVAILABLE: &[Reason] = {
+    use Reason as R;
+    &[
+        R::Awake,
+        R::Waking,
+        R::Asleep,
+        R::MeterSilent,
+        R::PodsFailing,
+        R::QuotaExceeded,
+        R::MigrationsMissing,
+        R::Contracted,
+        R::NotDedicated,
+        R::NoVersionFits,
+        R::PluginInvalid,
+        R::ConfigurationInvalid,
+        R::SecretInClear,
+        R::SourceMissing,
+        R::Provisioning,
+        R::BackendUnavailable,
+        R::BackendRefused,
+        R::BackendUnexpected,
+        R::NotOwned,
+        R::ApiUnavailable,
+        R::ApiRefused,
     ]
 };
 

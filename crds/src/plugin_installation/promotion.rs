@@ -56,19 +56,21 @@ pub struct ProbeSpec {
     pub timeout: Period,
 }
 
-/// RED, a development slot: one pod beside production, reached by its own Service.
+/// RED, a development slot: one pod beside production, reached by Service <plugin>-red only. It has the installation's
+/// configuration and data, applies no migrations, and is never live.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!self.enabled").message("red.enabled: this version of the operator makes no RED slot yet; leave it false"))]
 pub struct RedSpec {
-    /// True: the slot is there. This version of the operator makes none, and refuses it.
+    /// True: the slot is there. False (default): nothing of it is.
     #[serde(default)]
     pub enabled: bool,
-    /// Versions that it may run, for example =2.0.0-rc.1.
+    /// Versions that it may run, for example =2.0.0-rc.1 or ^2. Default: any. The newest release runs, and a pre-release fits
+    /// where the version that it becomes does: ^2 admits 2.0.0-rc.1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<VersionRange>")]
     pub version: Option<String>,
-    /// It goes to zero after this time without requests, and wakes on request.
+    /// It goes to zero after this time without an open connection, and wakes by the annotation plexica.io/wake, by another
+    /// version or by another configuration.
     #[serde(default = "idle_after")]
     #[x_kube(validation = Rule::new("duration(self) > duration('0s')").message("red.idleAfter must be longer than zero"))]
     pub idle_after: Period,

@@ -41,6 +41,7 @@ const NAME: &str = "self.metadata.name";
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase", description = "Summary for people"),
     printcolumn(name = "Green", type_ = "string", json_path = ".status.lights.green", description = "The live version and its pods"),
     printcolumn(name = "Yellow", type_ = "string", json_path = ".status.lights.yellow", description = "The candidate or standby and its pods"),
+    printcolumn(name = "Red", type_ = "string", json_path = ".status.lights.red", description = "The development slot: its version, and its pods or that it is asleep", priority = "1"),
     printcolumn(name = "Rollback", type_ = "string", json_path = ".status.rollback.summary", description = "Where a rollback would lead, and until when"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status", description = "Whether the plugin works for the tenant"),
     printcolumn(name = "Wanted", type_ = "string", json_path = ".spec.version", description = "Range of versions that are wanted", priority = "1"),

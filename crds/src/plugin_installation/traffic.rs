@@ -61,7 +61,7 @@ pub struct SlotStatus {
     pub light: Option<Light>,
     /// Version of the plugin.
     pub version: String,
-    /// Hash of the configuration that it runs with.
+    /// Hash of the configuration that it runs with; empty where it was not started yet.
     pub config_hash: String,
     /// Pods that are ready.
     pub ready: i32,
@@ -70,6 +70,9 @@ pub struct SlotStatus {
     /// Since when all wanted pods are ready without a break.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready_since: Option<Time>,
+    /// Of RED: how it fares, since when it is asleep, and how to wake it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
 }
 
 /// What shines, for people: version and pods, such as `1.4.0 2/2`.
@@ -82,7 +85,7 @@ pub struct LightsStatus {
     /// The candidate or standby.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub yellow: Option<String>,
-    /// What is being developed.
+    /// What is being developed: version and pods, or that it is asleep or not started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub red: Option<String>,
 }

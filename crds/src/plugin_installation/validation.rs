@@ -131,17 +131,13 @@ fn promotion(promotion: &PromotionSpec) -> Vec<Violation> {
 
 fn red(red: &RedSpec) -> Vec<Violation> {
     let RedSpec {
-        enabled,
+        enabled: _,
         version,
         idle_after,
     } = red;
     let mut found = vec![];
     if let Some(version) = version {
         found.extend(range("spec.red.version", version));
-    }
-    if *enabled {
-        let message = "this version of the operator makes no RED slot yet; leave it false";
-        found.push(Violation::new("spec.red.enabled", message));
     }
     if idle_after.value().is_zero() {
         found.push(Violation::new("spec.red.idleAfter", "must be longer than zero"));
@@ -183,7 +179,7 @@ mod tests {
             "replicas": 0,
             "resources": {"limits": {"cpu": "none"}},
             "promotion": {"promotionDelay": "20m", "rollbackWindow": "0s", "probe": {"path": "/", "timeout": "9s"}},
-            "red": {"enabled": true, "idleAfter": "0s"}
+            "red": {"enabled": true, "version": "newest", "idleAfter": "0s"}
         });
         let text = violations(&installation("my.crm", &spec))
             .iter()
@@ -202,7 +198,7 @@ mod tests {
             "spec.promotion.rollbackWindow: must be longer than zero",
             "spec.promotion.progressDeadline: `10m` is not longer than promotionDelay `20m`",
             "spec.promotion.probe.timeout: `9s`",
-            "spec.red.enabled: this version of the operator makes no RED slot yet",
+            "spec.red.version: `newest` is no version range",
             "spec.red.idleAfter: must be longer than zero",
         ] {
             assert!(text.contains(part), "{part} is missing in:\n{text}");

@@ -97,25 +97,33 @@ async fn undisturbed_window(env: &Env) -> Result<Seen> {
     bail!("there was no window")
 }
 
-/// Installs plugins: one, one that needs it, and one that is switched off.
+/// Installs plugins: one, with a development slot that runs; one that needs it, with a development slot that sleeps; and one
+/// that is switched off.
 async fn install(env: &Env, tenants: &[String]) -> Result<Vec<String>> {
     let [first, second, ..] = tenants else {
         bail!("no two tenants were made: too many are there already");
     };
     let mut names = vec![];
-    for (tenant, id, enabled) in [
-        (first, "contacts", true),
-        (first, "crm", true),
-        (second, "contacts", false),
+    for (tenant, id, enabled, red) in [
+        (first, "contacts", true, Some(("1h", "Awake"))),
+        (first, "crm", true, Some(("1s", "Asleep"))),
+        (second, "contacts", false, None),
     ] {
         let plugins = TenantPlugins::of(env, tenant)?;
-        plugins.install(id, json!({ "enabled": enabled })).await?;
+        let red_spec = red.map(|(idle_after, _)| json!({ "enabled": true, "idleAfter": idle_after }));
+        plugins
+            .install(id, json!({ "enabled": enabled, "red": red_spec }))
+            .await?;
         let (status, reason) = if enabled {
             ("True", "Installed")
         } else {
             ("False", "Disabled")
         };
         plugins.says(id, Installed::Ready, status, reason).await?;
+        if let Some((_, reason)) = red {
+            let status = if reason == "Awake" { "True" } else { "False" };
+            plugins.says(id, Installed::RedAvailable, status, reason).await?;
+        }
         names.push(format!("PluginInstallation {tenant}/{id}"));
     }
     Ok(names)

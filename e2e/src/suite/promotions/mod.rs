@@ -4,6 +4,7 @@ mod candidates;
 mod failing_steps;
 mod installed;
 mod killed_writes;
+mod red;
 mod renamed_column;
 mod scaled;
 mod tampering;
@@ -49,6 +50,7 @@ pub fn cases() -> Vec<Case> {
     all.extend(tampering::cases());
     all.extend(under_load::cases());
     all.extend(killed_writes::cases());
+    all.extend(red::cases());
     all
 }
 

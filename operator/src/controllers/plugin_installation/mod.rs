@@ -2,7 +2,7 @@
 //!
 //! A pass reads like its description: dereference (what the caches know) → validate (which version, pure) → hold →
 //! apply, step by step: configuration, schema, migrations, permissions, pods, route → status; at its end, `cleanup`.
-//! A step that fails leaves what runs untouched. Traffic does not move yet: the one slot is `a`.
+//! A step that fails leaves what runs untouched. RED, the development slot, comes last, and nothing depends on it.
 
 pub mod admission;
 mod apply;
@@ -38,7 +38,8 @@ use crate::{
     },
 };
 
-pub use apply::Probes;
+pub use apply::{Meters, Probes};
+pub use build::meter::Image;
 pub use dereference::{Caches, World, running_version};
 pub use watched::Watched;
 
@@ -61,6 +62,8 @@ pub struct Context {
     pub backends: Arc<Backends>,
     /// Asks candidates.
     pub probes: Probes,
+    /// Asks what stands in front of development slots.
+    pub meters: Meters,
     /// Held by whoever changes which tenants a shared release has.
     pub shared_releases: Mutex<()>,
     /// Where ConfigMaps with migrations are: the operator's own namespace.
@@ -92,6 +95,7 @@ async fn pass(guard: &Root<PluginInstallation>, ctx: &Context) -> Result<Passed,
     match pass {
         Pass::Gone => {
             objects.forget(meta);
+            ctx.meters.forget(meta.uid.as_deref().unwrap_or_default());
             Ok((Action::await_change(), "gone"))
         }
         Pass::Deleting(outcome) => {
@@ -174,6 +178,7 @@ async fn undecodable(invalid: &InvalidObject, ctx: &Context) -> Result<Passed, E
         }
         Pass::Gone | Pass::Reconciled(_) => {
             ctx.objects.forget(meta);
+            ctx.meters.forget(meta.uid.as_deref().unwrap_or_default());
             Ok((Action::await_change(), "gone"))
         }
     }

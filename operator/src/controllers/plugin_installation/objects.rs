@@ -17,6 +17,7 @@ use super::{
     Context,
     build::{LABEL_PLUGIN, shared::LABEL_SHARED},
     report,
+    validate::Wanted,
 };
 use crate::runtime::{
     apply::{Applied, apply_to},
@@ -51,6 +52,32 @@ where
         .await
         .map_err(|error| report::api_outcome(&error))?;
     Ok((applied, live))
+}
+
+/// Whether an object is this installation's.
+pub fn is_ours(object: &impl ResourceExt, wanted: &Wanted) -> bool {
+    let bears = |label: &str, value: &str| object.labels().get(label).is_some_and(|is| is == value);
+    bears(LABEL_TENANT_ID, &wanted.owner.tenant_id.to_string()) && bears(LABEL_PLUGIN, wanted.id.as_str())
+}
+
+/// The object of the plugin's that has this name, if it is there.
+///
+/// # Errors
+/// Something that is not ours has the name, or the API server does not answer.
+pub async fn owned<K>(wanted: &Wanted, name: &str, ctx: &Context) -> Result<Option<K>, Outcome>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+{
+    let api: Api<K> = Api::namespaced(ctx.objects.client.clone(), wanted.slug.namespace().as_str());
+    let found = within(api.get_opt(name))
+        .await
+        .map_err(|error| report::api_outcome(&error))?;
+    match found {
+        Some(found) if !is_ours(&found, wanted) => {
+            Err(report::not_owned(&format!("{} {name}", K::kind(&())), Reason::NotOwned))
+        }
+        found => Ok(found),
+    }
 }
 
 /// Removes everything that bears these labels. What is gone is gone, whoever removed it; `given_up` says that the namespace

@@ -244,6 +244,8 @@ fn event(before: Option<&Condition>, now: &Condition) -> Option<Event> {
         "AwaitingPromotion",
         "AwaitingOthers",
         "WindowClosed",
+        "Waking",
+        "Asleep",
     ];
     let bad = [Type::VersionRejected, Type::TrafficDrift].map(<&str>::from);
     // That an old column went is as planned; that a version without it is wanted is not.
@@ -251,6 +253,8 @@ fn event(before: Option<&Condition>, now: &Condition) -> Option<Event> {
     let is_planned = now.type_ == way_back && now.reason == Reason::Contracted.as_ref();
     let is_warning = if is_planned {
         false
+    } else if now.reason == Reason::MeterSilent.as_ref() {
+        true
     } else if bad.contains(&now.type_.as_str()) {
         now.status == "True"
     } else {

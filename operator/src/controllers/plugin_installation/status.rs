@@ -1,5 +1,7 @@
 //! From how the steps of an installation fare to its status. Pure; takes `now`.
 
+mod slots;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -14,10 +16,8 @@ use plexica_crds::{
 };
 use serde_json::Value;
 
-mod slots;
-
 use super::{
-    apply::Traffic,
+    apply::{Led, Traffic},
     validate::{Running, Wanted},
 };
 use crate::runtime::objects::with_due;
@@ -56,6 +56,10 @@ pub struct Steps {
     pub slot: Option<SlotStatus>,
     /// How traffic is led to the tenant's own slots; `None` if that was not reached.
     pub traffic: Option<Traffic>,
+    /// How RED fares; `None` if that was not reached.
+    pub red: Option<Led>,
+    /// Names of the configurations that the slots use which take turns at being live; `None` while pods are replaced.
+    pub configurations: Option<Vec<String>>,
     /// Hash of the wanted configuration, once it is known.
     pub config_hash: Option<String>,
     /// Where the plugin's API is found, once the Gateway leads there.
@@ -96,6 +100,8 @@ impl Steps {
             not_contracted: None,
             slot: None,
             traffic: None,
+            red: None,
+            configurations: None,
             config_hash: None,
             url: None,
             stopped: false,
@@ -168,16 +174,18 @@ impl Findings {
 }
 
 impl Findings {
-    /// How long until the traffic light may have something to do, though nothing happens.
+    /// How long until the traffic light or RED may have something to do, though nothing happens.
     pub fn wait(&self) -> Option<Duration> {
         let Self::Applied(steps) = self else { return None };
-        let explanation = &steps.traffic.as_ref()?.explanation;
-        let due = explanation
-            .due
+        let explanation = steps.traffic.as_ref().map(|traffic| &traffic.explanation);
+        let due = explanation.and_then(|explanation| explanation.due);
+        let due = due
+            .into_iter()
+            .chain(steps.red.as_ref().and_then(Led::next))
             .map(|due| due.duration_since(Timestamp::now()).unsigned_abs());
-        let mut said = explanation.statements.iter();
+        let mut said = explanation.iter().flat_map(|explanation| &explanation.statements);
         let has_a_turn = said.any(|said| said.reason == Reason::AwaitingOthers.as_ref());
-        due.into_iter().chain(has_a_turn.then_some(TURN)).min()
+        due.chain(has_a_turn.then_some(TURN)).min()
     }
 }
 
@@ -303,6 +311,9 @@ fn applied(status: &mut PluginInstallationStatus, steps: &Steps, moment: Moment)
             statements.extend(traffic.reconciling());
         }
     }
+    if let Some(red) = &steps.red {
+        red.write(status, &mut statements);
+    }
     if let Some(slot) = &steps.slot {
         slots::shared(status, slot, steps.worst().is_none());
     }
@@ -322,6 +333,7 @@ fn applied(status: &mut PluginInstallationStatus, steps: &Steps, moment: Moment)
         let way_back = "there is no former version";
         statements.push(Type::RollbackAvailable.says(Status::False, Reason::NoFormerVersion, way_back));
         slots::stopped(status);
+        Led::Off.write(status, &mut statements);
     }
     slots::scale(status, steps);
     statements

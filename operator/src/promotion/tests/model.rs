@@ -91,6 +91,8 @@ pub struct Truth {
     pub standby: Option<Slot>,
     /// Revisions that were rejected and not asked for again.
     pub rejected: Vec<u8>,
+    /// Revisions that a request led back from, and that were not asked for again.
+    pub gone_back_from: Vec<u8>,
     /// Status and Service were both lost: nobody can know which slot was live.
     pub is_lost: bool,
     /// The status was lost: what was rejected may have been forgotten.
@@ -359,16 +361,8 @@ impl World {
                 }
             }
             Event::AtOnce | Event::KilledAtOnce => {
-                let (observed, wanted, requests) = (self.observed(), self.wanted(), self.requests());
-                let switch = requested_switch(&observed, &wanted, &requests, &self.memory, now())?;
-                if let Err(rule) = super::search::check(self, &self.memory, &switch) {
+                if let Err(rule) = world.carry_out_at_once(event == Event::KilledAtOnce)? {
                     return Some(Err(rule));
-                }
-                world.act(&switch.action);
-                if event == Event::AtOnce {
-                    world.remember(switch.memory);
-                } else {
-                    world.left.faults -= 1;
                 }
             }
             Event::Ready(slot) => {
@@ -427,6 +421,29 @@ impl World {
         }
         world.normalize();
         (world != *self).then_some(Ok(world))
+    }
+
+    /// Does what is asked for in one write, if that can be.
+    fn carry_out_at_once(&mut self, is_killed: bool) -> Option<Result<(), String>> {
+        let (observed, wanted, requests) = (self.observed(), self.wanted(), self.requests());
+        let switch = requested_switch(&observed, &wanted, &requests, &self.memory, now())?;
+        if let Err(rule) = super::search::check(self, &self.memory, &switch) {
+            return Some(Err(rule));
+        }
+        self.act(&switch.action);
+        let moved = switch.memory.transition.as_ref();
+        let left = moved.filter(|moved| moved.is_rollback()).and_then(|moved| moved.from);
+        if let Some(place) = left.and_then(|left| self.slots.of(left).as_ref()) {
+            self.truth.gone_back_from.push(place.revision);
+            self.truth.gone_back_from.sort_unstable();
+            self.truth.gone_back_from.dedup();
+        }
+        if is_killed {
+            self.left.faults -= 1;
+        } else {
+            self.remember(switch.memory);
+        }
+        Some(Ok(()))
     }
 
     /// Somebody changes the live Service.
@@ -511,6 +528,7 @@ impl World {
         if carried.retry.is_some() {
             self.requests.2 = false;
             self.truth.rejected.clear();
+            self.truth.gone_back_from.clear();
         }
         for rejection in &self.memory.rejected {
             let number = number(&rejection.revision);

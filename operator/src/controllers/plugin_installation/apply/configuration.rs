@@ -5,7 +5,9 @@ use std::fmt::Debug;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::{Api, Resource, core::NamespaceResourceScope};
 use plexica_crds::{
-    PluginInstallation,
+    Plugin, PluginInstallation,
+    names::TenantSlug,
+    plugin::validation::ValidatedManifest,
     plugin_installation::{
         ConfigSource, KeyRef,
         conditions::{Outcome, Reason},
@@ -14,24 +16,28 @@ use plexica_crds::{
 };
 use serde::de::DeserializeOwned;
 
-use super::super::{Context, configuration, report, validate::Wanted};
+use super::super::{Context, configuration, report};
 use crate::runtime::client::within;
 
-/// Reads Secrets and ConfigMaps, merges everything and holds it against the plugin's schema.
-pub async fn read(installation: &PluginInstallation, wanted: &Wanted, ctx: &Context) -> Result<Configuration, Outcome> {
+/// Reads Secrets and ConfigMaps, merges everything and holds it against the schema of a release.
+pub async fn read(
+    installation: &PluginInstallation,
+    slug: &TenantSlug,
+    (plugin, manifest): (&Plugin, &ValidatedManifest),
+    ctx: &Context,
+) -> Result<Configuration, Outcome> {
     let mut references = vec![];
     for source in &installation.spec.config_from {
-        let text = text(source, wanted, ctx).await?;
+        let text = text(source, slug, ctx).await?;
         let reference = Reference::read(source, &text)
             .map_err(|problem| Outcome::Blocked(Reason::ConfigurationInvalid, problem.to_string()))?;
         references.push(reference);
     }
-    let layers = configuration::layers(installation, &wanted.plugin, &ctx.platform.plugins);
-    merge(&wanted.manifest.configuration, layers, &references)
-        .map_err(|invalid| configuration::refused(&invalid, &wanted.plugin))
+    let layers = configuration::layers(installation, plugin, &ctx.platform.plugins);
+    merge(&manifest.configuration, layers, &references).map_err(|invalid| configuration::refused(&invalid, plugin))
 }
 
-async fn text(source: &ConfigSource, wanted: &Wanted, ctx: &Context) -> Result<String, Outcome> {
+async fn text(source: &ConfigSource, slug: &TenantSlug, ctx: &Context) -> Result<String, Outcome> {
     let missing = |kind: &str, key: &KeyRef| {
         Outcome::Waiting(
             Reason::SourceMissing,
@@ -43,14 +49,14 @@ async fn text(source: &ConfigSource, wanted: &Wanted, ctx: &Context) -> Result<S
     };
     match (&source.secret_key_ref, &source.config_map_key_ref) {
         (Some(key), _) => {
-            let secret: Option<Secret> = get(&key.name, wanted, ctx).await?;
+            let secret: Option<Secret> = get(&key.name, slug, ctx).await?;
             let value = secret.and_then(|secret| secret.data?.remove(&key.key));
             value
                 .and_then(|value| String::from_utf8(value.0).ok())
                 .ok_or_else(|| missing("Secret", key))
         }
         (None, Some(key)) => {
-            let map: Option<ConfigMap> = get(&key.name, wanted, ctx).await?;
+            let map: Option<ConfigMap> = get(&key.name, slug, ctx).await?;
             map.and_then(|map| map.data?.remove(&key.key))
                 .ok_or_else(|| missing("ConfigMap", key))
         }
@@ -64,11 +70,11 @@ async fn text(source: &ConfigSource, wanted: &Wanted, ctx: &Context) -> Result<S
     }
 }
 
-async fn get<K>(name: &str, wanted: &Wanted, ctx: &Context) -> Result<Option<K>, Outcome>
+async fn get<K>(name: &str, slug: &TenantSlug, ctx: &Context) -> Result<Option<K>, Outcome>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
 {
-    let api: Api<K> = Api::namespaced(ctx.objects.client.clone(), wanted.slug.namespace().as_str());
+    let api: Api<K> = Api::namespaced(ctx.objects.client.clone(), slug.namespace().as_str());
     within(api.get_opt(name))
         .await
         .map_err(|error| report::api_outcome(&error))

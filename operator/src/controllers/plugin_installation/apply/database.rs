@@ -3,6 +3,7 @@
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use plexica_crds::{
+    Plugin,
     plugin::{Migration, MigrationPhase},
     plugin_installation::{
         FailedMigration, MigrationsStatus,
@@ -88,6 +89,29 @@ pub async fn provision(wanted: &Wanted, ctx: &Context) -> Result<Access, Outcome
     })
 }
 
+/// What a plugin has of its database, without making anything; `None` if not all of it is there.
+pub async fn look(wanted: &Wanted, ctx: &Context) -> Result<Option<Access>, Outcome> {
+    let pool = pool(wanted, ctx)?;
+    let spec = &wanted.database;
+    let observed = pool
+        .call(Verb::Observe, |backend| async move { backend.observe(spec).await })
+        .await
+        .map_err(|error| report::outcome(&error, pool))?;
+    let state = match observed {
+        Observed::Foreign(what) => return Err(report::not_owned(&what, Reason::NotOwned)),
+        Observed::Absent => return Ok(None),
+        Observed::Present(state) => state,
+    };
+    let held = credential::live(wanted, ctx).await?;
+    let held = held.as_ref().and_then(credential::held);
+    let held = held.filter(|held| Some(&held.id) == state.credential_id.as_ref());
+    Ok(held.map(|credential| Access {
+        credential,
+        is_new: state.applied.is_empty(),
+        applied: state.applied,
+    }))
+}
+
 impl Access {
     /// Whether a migration of this name is applied.
     pub fn has_applied(&self, name: &str) -> bool {
@@ -95,9 +119,9 @@ impl Access {
     }
 }
 
-/// The migrations of a phase that are not applied yet, in order.
-pub fn pending<'a>(wanted: &'a Wanted, access: &Access, phase: MigrationPhase) -> Vec<&'a str> {
-    let migrations = wanted.plugin.spec.migrations.iter();
+/// The migrations of a release and phase that are not applied yet, in order.
+pub fn pending<'a>(plugin: &'a Plugin, access: &Access, phase: MigrationPhase) -> Vec<&'a str> {
+    let migrations = plugin.spec.migrations.iter();
     migrations
         .filter(|migration| migration.phase == phase && !access.has_applied(&migration.name))
         .map(|migration| migration.name.as_str())

@@ -1,9 +1,11 @@
 //! The migrations of a version: what it needs comes before its pods (Expand), and what only former versions need goes when
 //! there is no way back to them (Contract).
 
+use std::sync::Arc;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use plexica_crds::{
-    PluginInstallation, condition,
+    Plugin, PluginInstallation, condition,
     plugin::{MigrationPhase, Sharing},
     plugin_installation::{
         MigrationsStatus, PluginInstallationStatus,
@@ -16,6 +18,7 @@ use super::{
     Failed, Traffic,
     database::{self, Access, Unmigrated},
 };
+use crate::runtime::controller::Root;
 
 /// Applies what the version needs and is not applied yet. A release never changes: what an earlier pass found of this very
 /// version holds.
@@ -26,10 +29,10 @@ pub async fn expand(
     steps: &mut Steps,
     ctx: &Context,
 ) -> Result<(), Failed> {
-    if let Some(outcome) = outgrown(wanted, access) {
+    if let Some(outcome) = outgrown(&wanted.plugin, &wanted.releases, access) {
         return steps.end(Type::MigrationsApplied, outcome);
     }
-    let pending = database::pending(wanted, access, MigrationPhase::Expand);
+    let pending = database::pending(&wanted.plugin, access, MigrationPhase::Expand);
     let status = installation.status.as_ref();
     let before = status.and_then(|status| said_of_migrations(status, &wanted.plugin.spec.version));
     let migrated = if !pending.is_empty() {
@@ -78,7 +81,7 @@ pub async fn contract(
     let settled = |traffic: &Traffic| traffic.is_settled_in(&wanted.plugin.spec.version);
     let is_due = has_no_former || steps.traffic.as_ref().is_some_and(settled);
     let is_dedicated = wanted.plugin.spec.runtime.sharing == Sharing::Dedicated;
-    let pending = database::pending(wanted, access, MigrationPhase::Contract);
+    let pending = database::pending(&wanted.plugin, access, MigrationPhase::Contract);
     if pending.is_empty() || !is_due || !is_dedicated {
         return;
     }
@@ -91,10 +94,10 @@ pub async fn contract(
     }
 }
 
-/// Why the version does not work with the schema any more: a newer one's Contract migration was applied.
-fn outgrown(wanted: &Wanted, access: &Access) -> Option<Outcome> {
-    let known = |name: &str| wanted.plugin.spec.migrations.iter().any(|own| own.name == name);
-    let mut releases = wanted.releases.iter().filter_map(|guard| guard.0.as_ref().ok());
+/// Why a release does not work with the schema any more: a newer one's Contract migration was applied.
+pub fn outgrown(plugin: &Plugin, releases: &[Arc<Root<Plugin>>], access: &Access) -> Option<Outcome> {
+    let known = |name: &str| plugin.spec.migrations.iter().any(|own| own.name == name);
+    let mut releases = releases.iter().filter_map(|guard| guard.0.as_ref().ok());
     let (newer, migration) = releases.find_map(|release| {
         let mut contracting = release.spec.migrations.iter().filter(|migration| {
             let is_applied = access.has_applied(&migration.name);
@@ -104,7 +107,7 @@ fn outgrown(wanted: &Wanted, access: &Access) -> Option<Outcome> {
             .next()
             .map(|migration| (&release.spec.version, &migration.name))
     })?;
-    let version = &wanted.plugin.spec.version;
+    let version = &plugin.spec.version;
     Some(Outcome::Blocked(
         Reason::Contracted,
         format!(

@@ -5,6 +5,7 @@ mod credential;
 mod database;
 mod dependencies;
 mod migrations;
+mod red;
 mod rollout;
 mod route;
 pub mod shared;
@@ -30,24 +31,43 @@ use super::{
     validate::{Running, Wanted},
 };
 use crate::backends::Credential;
+use database::Access;
 use workload::Deployed;
 
+pub use red::{Led, Meters};
 pub use traffic::{Probes, Traffic};
 
 /// Makes or stops everything, and says how each step fares.
 pub async fn apply(installation: &PluginInstallation, wanted: &Wanted, ctx: &Context) -> Findings {
     let mut steps = Steps::resolved(wanted);
+    let mut access = None;
     match wanted.runs {
         Running::Yes => {
             // The first failure is in the steps; those after it were not reached.
-            let _ = run(installation, wanted, &mut steps, ctx).await;
+            let _ = run(installation, wanted, &mut access, &mut steps, ctx).await;
         }
         Running::Disabled | Running::Suspended => stop(wanted, &mut steps, ctx).await,
     }
     if let Err(outcome) = record::write(installation, wanted, &steps, ctx).await {
         steps.registry = Some(outcome);
     }
+    if wanted.runs == Running::Yes {
+        let red = red::lead(installation, wanted, access.as_ref(), ctx).await;
+        forget_configurations(wanted, &red, &mut steps, ctx).await;
+        steps.red = Some(red);
+    }
     Findings::Applied(Box::new(steps))
+}
+
+/// Removes the configurations that neither the slots that take turns at being live use, nor RED.
+async fn forget_configurations(wanted: &Wanted, red: &Led, steps: &mut Steps, ctx: &Context) {
+    let (Some(used), Some(of_red)) = (&steps.configurations, red.uses()) else {
+        return;
+    };
+    let used = [used, of_red].concat();
+    if let Err(outcome) = workload::forget_configurations(wanted, &used, ctx).await {
+        steps.say(Type::Deployed, outcome);
+    }
 }
 
 /// Nothing new can be chosen: what is live goes on being led, and how it fares is told beside that.
@@ -56,6 +76,7 @@ pub async fn go_on(installation: &PluginInstallation, live: &Wanted, why: Outcom
     let led = traffic::go_on(installation, live, &mut steps, ctx).await;
     // Either way it is told.
     let _ = steps.take(Type::Promoted, led);
+    steps.red = Some(red::lead(installation, live, None, ctx).await);
     Findings::Applied(Box::new(steps))
 }
 
@@ -65,6 +86,7 @@ struct Failed;
 async fn run(
     installation: &PluginInstallation,
     wanted: &Wanted,
+    reached: &mut Option<Access>,
     steps: &mut Steps,
     ctx: &Context,
 ) -> Result<(), Failed> {
@@ -76,7 +98,7 @@ async fn run(
     }
     let outcome = dependencies::add(wanted, ctx).await;
     steps.end(Type::DependenciesSatisfied, outcome)?;
-    let configuration = configuration::read(installation, wanted, ctx).await;
+    let configuration = configuration::read(installation, &wanted.slug, (&wanted.plugin, &wanted.manifest), ctx).await;
     let configuration = steps.take(Type::ConfigurationValid, configuration)?;
     steps.done(
         Type::ConfigurationValid,
@@ -85,9 +107,9 @@ async fn run(
     );
     steps.configuration = Some(configuration.without_secrets());
     let access = database::provision(wanted, ctx).await;
-    let mut access = steps.take(Type::DatabaseReady, access)?;
-    migrations::expand(installation, wanted, &mut access, steps, ctx).await?;
-    migrations::contract(installation, wanted, &mut access, steps, ctx).await;
+    let access = reached.insert(steps.take(Type::DatabaseReady, access)?);
+    migrations::expand(installation, wanted, access, steps, ctx).await?;
+    migrations::contract(installation, wanted, access, steps, ctx).await;
     let seeded = database::seed(wanted, ctx).await;
     steps.take(Type::DatabaseReady, seeded)?;
     let schema = wanted.slug.plugin_schema(&wanted.id);
@@ -117,6 +139,7 @@ async fn run(
 pub async fn shut(slug: &TenantSlug, id: &PluginId, ctx: &Context) -> Result<(), Outcome> {
     route::remove(slug, id, ctx).await?;
     workload::stop(slug, id, ctx).await?;
+    red::shut(slug, id, ctx).await?;
     shared::leave(slug, id, None, ctx).await
 }
 

@@ -88,8 +88,7 @@ pub async fn deploy(
     let outcome = rollout.outcome(ctx).await?;
     traffic.replaces_pods = !rollout.is_complete();
     if rollout.is_complete() {
-        let used = traffic.configurations(wanted, config.name());
-        forget_configurations(wanted, &used, ctx).await?;
+        steps.configurations = Some(traffic.configurations(wanted, config.name()));
     }
     Ok(Deployed {
         outcome,
@@ -107,6 +106,7 @@ pub fn slot_status(wanted: &Wanted, config_hash: &str, rollout: &Rollout<'_>) ->
         ready: rollout.ready(),
         desired: rollout.desired,
         ready_since: None,
+        message: None,
     }
 }
 

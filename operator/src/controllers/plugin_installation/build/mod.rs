@@ -2,8 +2,10 @@
 
 mod config;
 mod disruption;
+pub mod meter;
 mod network;
 mod pods;
+pub mod red;
 mod route;
 pub mod shared;
 pub mod variables;
@@ -124,7 +126,7 @@ pub fn deployment(installation: &PluginInstallation, wanted: &Wanted, inside: In
         credential,
     } = inside;
     let spec = &installation.spec;
-    let mut variables = variables::of_process(plugin, &wanted.id, slot);
+    let mut variables = variables::of_process(plugin, &wanted.id, slot.as_ref());
     variables.extend(variables::of_tenant(wanted, providers));
     // New pods when what they were started with changes.
     let mut annotations = BTreeMap::from([
@@ -147,6 +149,7 @@ pub fn deployment(installation: &PluginInstallation, wanted: &Wanted, inside: In
         variables,
         files: config,
         folder: CONFIG_FOLDER,
+        meter: None,
     })
 }
 

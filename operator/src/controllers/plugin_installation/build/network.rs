@@ -1,5 +1,7 @@
 //! What leads to the pods of an installation, and what they may reach.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::{
     api::{
         core::v1::{Service, ServicePort, ServiceSpec},
@@ -26,7 +28,7 @@ const OPERATOR: (&str, &str) = ("app.kubernetes.io/name", "plexica-operator");
 
 /// The Service that reaches GREEN. It is marked once its slot has served.
 pub fn live_service(wanted: &Wanted, live: Slot, is_marked: bool) -> Service {
-    let mut service = service(wanted, &wanted.id.service(), live);
+    let mut service = service(wanted, &wanted.id.service(), slot_labels(wanted, live));
     if is_marked {
         service.metadata.annotations = Some([(ANNOTATION_LIVE.to_owned(), live.as_ref().to_owned())].into());
     }
@@ -35,14 +37,15 @@ pub fn live_service(wanted: &Wanted, live: Slot, is_marked: bool) -> Service {
 
 /// The Service that reaches YELLOW: the candidate, or the standby.
 pub fn yellow_service(wanted: &Wanted, yellow: Slot) -> Service {
-    service(wanted, &wanted.id.yellow_service(), yellow)
+    service(wanted, &wanted.id.yellow_service(), slot_labels(wanted, yellow))
 }
 
-fn service(wanted: &Wanted, name: &ObjectName, slot: Slot) -> Service {
+/// A Service that reaches the pods with these labels.
+pub(super) fn service(wanted: &Wanted, name: &ObjectName, selected: BTreeMap<String, String>) -> Service {
     Service {
         metadata: meta(wanted, name),
         spec: Some(ServiceSpec {
-            selector: Some(slot_labels(wanted, slot)),
+            selector: Some(selected),
             ports: Some(service_ports()),
             ..ServiceSpec::default()
         }),
@@ -64,7 +67,7 @@ pub(super) fn service_ports() -> Vec<ServicePort> {
 /// Port of DNS.
 const DNS: i32 = 53;
 
-fn port(protocol: &str, port: IntOrString) -> NetworkPolicyPort {
+pub(super) fn port(protocol: &str, port: IntOrString) -> NetworkPolicyPort {
     NetworkPolicyPort {
         port: Some(port),
         protocol: Some(protocol.to_owned()),
@@ -93,18 +96,30 @@ pub(super) fn gateway(platform: &Platform) -> Option<NetworkPolicyPeer> {
     platform.gateway.as_ref().map(|gateway| in_namespace(&gateway.pods_in))
 }
 
-/// What the plugin's pods may reach and who may reach them, whether or not the tenant has a policy of its own: DNS and the
-/// tenant's backends by their ports, the plugins that it depends on, plugins of the same tenant and those that run once for
-/// all tenants, and the Gateway; and the operator, from the namespace where it is, if it has a probe to ask.
-pub fn network_policy(wanted: &Wanted, platform: &Platform, probed_from: Option<&str>) -> NetworkPolicy {
-    let of_plugin = |id: &PluginId| NetworkPolicyPeer {
+/// The operator's pods, in the namespace where they are.
+pub(super) fn operator(namespace: &str) -> NetworkPolicyPeer {
+    NetworkPolicyPeer {
+        pod_selector: Some(LabelSelector {
+            match_labels: Some([(OPERATOR.0.to_owned(), OPERATOR.1.to_owned())].into()),
+            ..LabelSelector::default()
+        }),
+        ..in_namespace(namespace)
+    }
+}
+
+/// The pods of a plugin in the tenant's namespace.
+fn of_plugin(id: &PluginId) -> NetworkPolicyPeer {
+    NetworkPolicyPeer {
         pod_selector: Some(LabelSelector {
             match_labels: Some([(LABEL_PLUGIN.to_owned(), id.to_string())].into()),
             ..LabelSelector::default()
         }),
         ..NetworkPolicyPeer::default()
-    };
-    // A provider may run once for all tenants.
+    }
+}
+
+/// The plugins that one depends on, if there are any; a provider may run once for all tenants.
+pub(super) fn to_providers(providers: &[PluginId], platform: &Platform) -> Option<NetworkPolicyEgressRule> {
     let of_provider = |id: &PluginId| {
         let shared = platform.shared_namespace.as_ref().map(|namespace| NetworkPolicyPeer {
             pod_selector: of_plugin(id).pod_selector,
@@ -112,13 +127,18 @@ pub fn network_policy(wanted: &Wanted, platform: &Platform, probed_from: Option<
         });
         [of_plugin(id)].into_iter().chain(shared)
     };
+    (!providers.is_empty()).then(|| NetworkPolicyEgressRule {
+        ports: Some(vec![http()]),
+        to: Some(providers.iter().flat_map(of_provider).collect()),
+    })
+}
+
+/// What the plugin's pods may reach and who may reach them, whether or not the tenant has a policy of its own: DNS and the
+/// tenant's backends by their ports, the plugins that it depends on, plugins of the same tenant and those that run once for
+/// all tenants, and the Gateway; and the operator, from the namespace where it is, if it has a probe to ask.
+pub fn network_policy(wanted: &Wanted, platform: &Platform, probed_from: Option<&str>) -> NetworkPolicy {
     let mut egress = vec![backends(platform)];
-    if !wanted.providers.is_empty() {
-        egress.push(NetworkPolicyEgressRule {
-            ports: Some(vec![http()]),
-            to: Some(wanted.providers.iter().flat_map(of_provider).collect()),
-        });
-    }
+    egress.extend(to_providers(&wanted.providers, platform));
     let mut callers = vec![NetworkPolicyPeer {
         pod_selector: Some(LabelSelector {
             match_labels: Some([(LABEL_TENANT.to_owned(), wanted.slug.to_string())].into()),
@@ -128,13 +148,7 @@ pub fn network_policy(wanted: &Wanted, platform: &Platform, probed_from: Option<
     }];
     callers.extend(platform.shared_namespace.as_deref().map(in_namespace));
     callers.extend(gateway(platform));
-    callers.extend(probed_from.map(|namespace| NetworkPolicyPeer {
-        pod_selector: Some(LabelSelector {
-            match_labels: Some([(OPERATOR.0.to_owned(), OPERATOR.1.to_owned())].into()),
-            ..LabelSelector::default()
-        }),
-        ..in_namespace(namespace)
-    }));
+    callers.extend(probed_from.map(operator));
     NetworkPolicy {
         metadata: meta(wanted, &format!("{}-plugin", wanted.id)),
         spec: Some(NetworkPolicySpec {

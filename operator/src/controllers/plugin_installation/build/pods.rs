@@ -25,6 +25,7 @@ use plexica_crds::{
 
 use super::{
     LABEL_VERSION, PORT,
+    meter::{METERED_PORT, Meter},
     variables::{Source, Variable},
 };
 
@@ -60,6 +61,15 @@ pub struct Pods<'a> {
     pub files: Volume,
     /// Where that is found.
     pub folder: &'static str,
+    /// What stands in front of the plugin, if something does: then Services lead to that.
+    pub meter: Option<Meter<'a>>,
+}
+
+impl Pods<'_> {
+    /// Name of the plugin's own port, by which the kubelet asks it.
+    fn port(&self) -> &'static str {
+        if self.meter.is_some() { METERED_PORT } else { PORT }
+    }
 }
 
 /// The Deployment of a slot.
@@ -75,6 +85,7 @@ pub fn deployment(pods: Pods<'_>) -> Deployment {
         }),
         spec: Some(pod(&pods)),
     };
+    let strategy = strategy(&pods);
     Deployment {
         metadata: pods.metadata,
         spec: Some(DeploymentSpec {
@@ -83,19 +94,30 @@ pub fn deployment(pods: Pods<'_>) -> Deployment {
                 match_labels: Some(pods.selected),
                 ..LabelSelector::default()
             },
-            strategy: Some(DeploymentStrategy {
-                type_: Some("RollingUpdate".to_owned()),
-                rolling_update: Some(RollingUpdateDeployment {
-                    max_surge: Some(IntOrString::Int(1)),
-                    max_unavailable: Some(IntOrString::Int(0)),
-                }),
-            }),
+            strategy: Some(strategy),
             revision_history_limit: Some(2),
             progress_deadline_seconds: Some(seconds(pods.progress_deadline)),
             template,
             ..DeploymentSpec::default()
         }),
         ..Deployment::default()
+    }
+}
+
+/// One more pod at a time; where a meter counts, one at all: two would each count a part.
+fn strategy(pods: &Pods<'_>) -> DeploymentStrategy {
+    if pods.meter.is_some() {
+        return DeploymentStrategy {
+            type_: Some("Recreate".to_owned()),
+            rolling_update: None,
+        };
+    }
+    DeploymentStrategy {
+        type_: Some("RollingUpdate".to_owned()),
+        rolling_update: Some(RollingUpdateDeployment {
+            max_surge: Some(IntOrString::Int(1)),
+            max_unavailable: Some(IntOrString::Int(0)),
+        }),
     }
 }
 
@@ -136,7 +158,10 @@ fn pod(pods: &Pods<'_>) -> PodSpec {
                 ..Volume::default()
             },
         ]),
-        containers: vec![container(pods)],
+        containers: [container(pods)]
+            .into_iter()
+            .chain(pods.meter.as_ref().map(Meter::container))
+            .collect(),
         ..PodSpec::default()
     }
 }
@@ -158,7 +183,7 @@ fn container(pods: &Pods<'_>) -> Container {
         args: Some(runtime.args.clone()).filter(|args| !args.is_empty()),
         env: Some(pods.variables.iter().map(env).collect()),
         ports: Some(vec![ContainerPort {
-            name: Some(PORT.to_owned()),
+            name: Some(pods.port().to_owned()),
             container_port: runtime.port,
             protocol: Some("TCP".to_owned()),
             ..ContainerPort::default()
@@ -168,31 +193,15 @@ fn container(pods: &Pods<'_>) -> Container {
             limits: Some(pods.resources.limits.clone()),
             ..ResourceRequirements::default()
         }),
-        liveness_probe: Some(probe(&api.health_check, &runtime.probes.liveness)),
-        readiness_probe: Some(probe(&api.readiness, &runtime.probes.readiness)),
+        liveness_probe: Some(probe(pods.port(), &api.health_check, &runtime.probes.liveness)),
+        readiness_probe: Some(probe(pods.port(), &api.readiness, &runtime.probes.readiness)),
         startup_probe: Some(Probe {
             period_seconds: Some(1),
             failure_threshold: Some(i32::try_from(startup).unwrap_or(i32::MAX)),
-            ..probe(&api.health_check, &runtime.probes.liveness)
+            ..probe(pods.port(), &api.health_check, &runtime.probes.liveness)
         }),
-        lifecycle: Some(Lifecycle {
-            pre_stop: Some(LifecycleHandler {
-                sleep: Some(SleepAction {
-                    seconds: UNTOLD_SECONDS,
-                }),
-                ..LifecycleHandler::default()
-            }),
-            ..Lifecycle::default()
-        }),
-        security_context: Some(SecurityContext {
-            allow_privilege_escalation: Some(false),
-            read_only_root_filesystem: Some(true),
-            capabilities: Some(Capabilities {
-                drop: Some(vec!["ALL".to_owned()]),
-                add: None,
-            }),
-            ..SecurityContext::default()
-        }),
+        lifecycle: Some(lifecycle()),
+        security_context: Some(restricted()),
         volume_mounts: Some(vec![
             mount(&pods.files.name, pods.folder, true),
             mount("tmp", "/tmp", false),
@@ -201,11 +210,37 @@ fn container(pods: &Pods<'_>) -> Container {
     }
 }
 
-fn probe(path: &str, spec: &ProbeSpec) -> Probe {
+/// It serves on for a moment before it is told to end.
+pub(super) fn lifecycle() -> Lifecycle {
+    Lifecycle {
+        pre_stop: Some(LifecycleHandler {
+            sleep: Some(SleepAction {
+                seconds: UNTOLD_SECONDS,
+            }),
+            ..LifecycleHandler::default()
+        }),
+        ..Lifecycle::default()
+    }
+}
+
+/// What Pod Security `restricted` wants of a container, and that it writes nowhere but where it is told.
+pub(super) fn restricted() -> SecurityContext {
+    SecurityContext {
+        allow_privilege_escalation: Some(false),
+        read_only_root_filesystem: Some(true),
+        capabilities: Some(Capabilities {
+            drop: Some(vec!["ALL".to_owned()]),
+            add: None,
+        }),
+        ..SecurityContext::default()
+    }
+}
+
+fn probe(port: &str, path: &str, spec: &ProbeSpec) -> Probe {
     Probe {
         http_get: Some(HTTPGetAction {
             path: Some(path.to_owned()),
-            port: IntOrString::String(PORT.to_owned()),
+            port: IntOrString::String(port.to_owned()),
             ..HTTPGetAction::default()
         }),
         period_seconds: Some(seconds(spec.interval.value())),

@@ -181,4 +181,4 @@ fn without_prefix() -> Filter {
 
 #[cfg(test)]
 #[path = "route_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -1,3 +1,5 @@
+//! Tests of routes, and the release that tests of other objects build.
+
 use std::{collections::BTreeMap, time::Duration};
 
 use plexica_crds::{
@@ -17,7 +19,7 @@ use crate::{
 };
 
 /// Release 2.0.0 of `ledger`, whose API is at a path of its own, wanted by tenant `blue-whale`.
-fn ledger() -> Wanted {
+pub fn ledger() -> Wanted {
     let plugin: Plugin = serde_json::from_value(json!({
         "apiVersion": "plexica.io/v1alpha1", "kind": "Plugin",
         "metadata": { "name": "ledger-2.0.0" },

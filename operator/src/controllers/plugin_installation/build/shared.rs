@@ -207,7 +207,7 @@ impl<'a> Release<'a> {
             .iter()
             .map(|member| format!("{}={}", member.slug, member.hash))
             .collect();
-        let mut variables = variables::of_process(self.plugin, self.id(), slot);
+        let mut variables = variables::of_process(self.plugin, self.id(), slot.as_ref());
         variables.push(Variable {
             name: "PLEXICA_TENANTS".to_owned(),
             value: Source::Text(TENANTS_FOLDER.to_owned()),
@@ -230,6 +230,7 @@ impl<'a> Release<'a> {
                 ..Volume::default()
             },
             folder: TENANTS_FOLDER,
+            meter: None,
         })
     }
 

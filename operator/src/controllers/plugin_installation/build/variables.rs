@@ -1,9 +1,6 @@
 //! The variables that a plugin's container finds (design.md section 4).
 
-use plexica_crds::{
-    Plugin,
-    names::{PluginId, Slot},
-};
+use plexica_crds::{Plugin, names::PluginId};
 
 use crate::controllers::plugin_installation::validate::Wanted;
 
@@ -50,11 +47,11 @@ fn secret(name: &str, secret: &str, key: &'static str) -> Variable {
 }
 
 /// What a process is: the plugin, its version and slot, and the manifest's own variables.
-pub fn of_process(plugin: &Plugin, id: &PluginId, slot: Slot) -> Vec<Variable> {
+pub fn of_process(plugin: &Plugin, id: &PluginId, slot: &str) -> Vec<Variable> {
     let mut all = vec![
         text("PLEXICA_PLUGIN", id),
         text("PLEXICA_VERSION", &plugin.spec.version),
-        text("PLEXICA_SLOT", slot.as_ref()),
+        text("PLEXICA_SLOT", slot),
     ];
     let own = plugin.spec.runtime.env.iter();
     all.extend(own.map(|variable| text(variable.name.clone(), &variable.value)));

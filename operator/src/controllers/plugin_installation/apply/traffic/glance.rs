@@ -2,11 +2,12 @@
 //! for: the Service is written only if nobody wrote to it since, and pods are asked for by how their Deployments fare.
 
 use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::Deployment;
 use plexica_crds::{PluginInstallation, names::Slot};
 
-use super::observe::{Seen, deployed, is_ours, mark, selector};
+use super::observe::{Seen, deployed, mark, selector};
 use crate::{
-    controllers::plugin_installation::{Context, validate::Wanted},
+    controllers::plugin_installation::{Context, objects::is_ours, validate::Wanted},
     promotion::{Deployed, Endpoints, Memory, Observed, PerSlot, Selector},
 };
 
@@ -27,7 +28,7 @@ pub fn glance(installation: &PluginInstallation, wanted: &Wanted, memory: &Memor
     let known = |slot: Slot| {
         let name = wanted.id.deployment(slot);
         let deployment = ctx.watched.deployments.get(namespace.as_str(), name.as_str())?;
-        is_ours(&*deployment, wanted).then(|| as_told(deployed(&deployment, slot, None), slot, memory))
+        is_ours(&*deployment, wanted).then(|| as_told(&deployment, slot, memory))
     };
     let slots = PerSlot {
         a: Some(known(Slot::A)?),
@@ -56,12 +57,16 @@ pub fn glance(installation: &PluginInstallation, wanted: &Wanted, memory: &Memor
 }
 
 /// A Deployment counts the pods of all that it ran. They count for what it runs now only if that is what it was told to run
-/// when its pods were last looked at; and for all of them only once no other is left.
-fn as_told(mut deployed: Deployed, slot: Slot, memory: &Memory) -> Deployed {
-    if memory.revisions.of(slot).as_ref() != Some(&deployed.revision) {
-        deployed.ready = 0;
+/// when its pods were last looked at; and all of them are ready only if no other runs. Those that end do not count.
+fn as_told(deployment: &Deployment, slot: Slot, memory: &Memory) -> Deployed {
+    let mut told = deployed(deployment, slot, None);
+    if memory.revisions.of(slot).as_ref() != Some(&told.revision) {
+        told.ready = 0;
     }
-    let is_all = deployed.is_settled && deployed.size > 0 && deployed.ready >= deployed.size;
-    deployed.ready_since = is_all.then(Timestamp::now);
-    deployed
+    let is_all = deployment.status.as_ref().is_some_and(|status| {
+        let counts = [status.replicas, status.updated_replicas, status.ready_replicas];
+        status.observed_generation == deployment.metadata.generation && counts == [Some(told.size); 3]
+    });
+    told.ready_since = (is_all && told.ready > 0).then(Timestamp::now);
+    told
 }

@@ -23,10 +23,10 @@ use super::super::{Context, build, status::Steps, validate::Wanted};
 use crate::promotion::{self, Explanation, Memory, Requests, Revision};
 use goal::goal;
 use leads::Leads;
-pub use observe::Seen;
+pub use observe::{Seen, ready_since};
 pub use probe::Probes;
-pub use slots::Means;
 use slots::Slots;
+pub use slots::{Means, providers};
 
 /// How traffic is led after a pass.
 pub struct Traffic {

@@ -185,6 +185,7 @@ fn slot_status(memory: &Memory, deployed: Option<&Deployed>, slot: Slot, size: i
         ready: present.map_or(0, |deployed| deployed.ready),
         desired: present.map_or(size, |deployed| deployed.size),
         ready_since: present.and_then(|deployed| deployed.ready_since).map(Time),
+        message: None,
     })
 }
 

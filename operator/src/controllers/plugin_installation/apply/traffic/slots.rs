@@ -73,7 +73,7 @@ impl Slots<'_> {
         } else {
             self.former_config(shape, live).await?
         };
-        let needed: Vec<PluginId> = self.providers(plugin);
+        let needed = providers(plugin, &wanted.installed);
         Ok(build::deployment(
             self.installation,
             wanted,
@@ -90,19 +90,6 @@ impl Slots<'_> {
                 credential: &means.credential.id,
             },
         ))
-    }
-
-    /// The plugins that a former release is told the addresses of.
-    fn providers(&self, plugin: &Plugin) -> Vec<PluginId> {
-        let named = plugin
-            .spec
-            .dependencies
-            .iter()
-            .filter(|dependency| match dependency.kind {
-                DependencyKind::Required => true,
-                DependencyKind::Optional => self.wanted.installed.contains(&dependency.plugin),
-            });
-        named.map(|dependency| dependency.plugin.clone()).collect()
     }
 
     /// The configuration that a slot was started with: it is kept while a slot names it.
@@ -123,4 +110,17 @@ impl Slots<'_> {
         };
         Ok(build::volume_of(name, is_secret))
     }
+}
+
+/// The plugins that a release is told the addresses of.
+pub fn providers(plugin: &Plugin, installed: &[PluginId]) -> Vec<PluginId> {
+    let named = plugin
+        .spec
+        .dependencies
+        .iter()
+        .filter(|dependency| match dependency.kind {
+            DependencyKind::Required => true,
+            DependencyKind::Optional => installed.contains(&dependency.plugin),
+        });
+    named.map(|dependency| dependency.plugin.clone()).collect()
 }
