@@ -227,14 +227,18 @@ impl Seen {
 /// Mutating requests of others in namespaces of tenants before the operator wrote anything: a pod became unready, say. What
 /// comes after may be by its doing, and excuses nothing.
 fn changes_by_others(audit: &[String]) -> Result<Vec<String>> {
-    let own = audit::parsed(audit, audit::OPERATOR)?.into_iter().filter(audit::is_own_write);
+    let own = audit::parsed(audit, audit::OPERATOR)?
+        .into_iter()
+        .filter(audit::is_own_write);
     let first = own.map(|request| request.request_received_timestamp).min();
-    let others = audit::parsed(audit, "\"namespace\":\"tenant-")?.into_iter().filter(|request| {
-        let object = request.object_ref.as_ref();
-        let is_tenants = object.is_some_and(|object| object.namespace.starts_with("tenant-"));
-        let is_before = first.is_none_or(|first| request.request_received_timestamp < first);
-        is_tenants && is_before && request.is_mutating() && request.user.username != audit::OPERATOR
-    });
+    let others = audit::parsed(audit, "\"namespace\":\"tenant-")?
+        .into_iter()
+        .filter(|request| {
+            let object = request.object_ref.as_ref();
+            let is_tenants = object.is_some_and(|object| object.namespace.starts_with("tenant-"));
+            let is_before = first.is_none_or(|first| request.request_received_timestamp < first);
+            is_tenants && is_before && request.is_mutating() && request.user.username != audit::OPERATOR
+        });
     Ok(others
         .map(|request| format!("{} {} by {}", request.verb, request.uri, request.user.username))
         .collect())

@@ -116,7 +116,9 @@ fn waits_for_promotion(installation: &PluginInstallation) -> bool {
 
 fn was_promoted(installation: &PluginInstallation) -> bool {
     let history = installation.status.iter().flat_map(|status| &status.history);
-    history.into_iter().any(|ended| ended.result == TransitionResult::Promoted)
+    history
+        .into_iter()
+        .any(|ended| ended.result == TransitionResult::Promoted)
 }
 
 /// When the EndpointSlices of each Service held ready pods of the second slot only.

@@ -22,10 +22,24 @@ pub fn tell(name: &str, measured: &Measured) {
     memory(measured);
     let Measured { rest, restart, .. } = measured;
     let objects = restart.objects;
-    let mut load = table::new(&["WITHOUT WORK", "SECONDS", "OBJECTS", "PASSES", "REQUESTS", "WRITES", "CPU SECONDS"]);
+    let mut load = table::new(&[
+        "WITHOUT WORK",
+        "SECONDS",
+        "OBJECTS",
+        "PASSES",
+        "REQUESTS",
+        "WRITES",
+        "CPU SECONDS",
+    ]);
     for (what, length, passes, requests, processor) in [
         ("at rest", rest.length, rest.passes, &rest.requests, rest.processor),
-        ("from a start until steady", restart.steady, restart.passes, &restart.requests, restart.processor),
+        (
+            "from a start until steady",
+            restart.steady,
+            restart.passes,
+            &restart.requests,
+            restart.processor,
+        ),
     ] {
         let numbers = [
             format!("{:.1}", length.as_secs_f64()),

@@ -169,8 +169,18 @@ async fn objects(env: &Env) -> Result<Vec<String>> {
     for (namespace, name) in list::<PluginInstallation>(env).await? {
         names.push(format!("PluginInstallation {}/{name}", tenant(namespace)));
     }
-    names.extend(list::<Tenant>(env).await?.into_iter().map(|(_, name)| format!("Tenant {name}")));
-    names.extend(list::<Plugin>(env).await?.into_iter().map(|(_, name)| format!("Plugin {name}")));
+    names.extend(
+        list::<Tenant>(env)
+            .await?
+            .into_iter()
+            .map(|(_, name)| format!("Tenant {name}")),
+    );
+    names.extend(
+        list::<Plugin>(env)
+            .await?
+            .into_iter()
+            .map(|(_, name)| format!("Plugin {name}")),
+    );
     Ok(names)
 }
 

@@ -117,7 +117,9 @@ pub fn memory() -> Result<Memory> {
     let pid = *pids()?.first().context("the operator does not run")?;
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let kib = |key: &str| -> Result<u64> {
-        let line = status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
         let value = line.and_then(|line| line.trim().strip_suffix(" kB"));
         Ok(value.with_context(|| format!("no {key}"))?.parse()?)
     };

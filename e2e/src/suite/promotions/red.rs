@@ -56,7 +56,10 @@ async fn red_runs_a_pre_release_beside_green_sleeps_when_nobody_speaks_to_it_and
     plugins.says(id, Type::RedAvailable, "True", "Awake").await?;
     let address = red.address().await?;
     // An open connection keeps it up, whatever is said there.
-    let open = TcpStream::connect(address).await?;
+    let open = eventually("a connection to RED", PATIENCE, async || {
+        Ok(TcpStream::connect(address).await?)
+    })
+    .await?;
     let answer = red.answer(address).await?;
     ensure!(
         answer["version"] == "2.0.0-rc.1" && answer["slot"] == "red",
@@ -215,11 +218,15 @@ impl Red<'_> {
         Ok(SocketAddr::new(address.parse()?, 80))
     }
 
-    /// What it answers, over a connection that ends then: the API server's would be kept.
+    /// What it answers, over a connection that ends then: the API server's would be kept. kube-proxy knows of a pod up to a
+    /// second after that is ready.
     async fn answer(&self, address: SocketAddr) -> Result<Value> {
-        let asked = self.0.env.http.get(format!("http://{address}/version"));
-        let asked = asked.header("connection", "close").timeout(ANSWER);
-        Ok(asked.send().await?.error_for_status()?.json().await?)
+        eventually("an answer of RED", PATIENCE, async || {
+            let asked = self.0.env.http.get(format!("http://{address}/version"));
+            let asked = asked.header("connection", "close").timeout(ANSWER);
+            Ok(asked.send().await?.error_for_status()?.json().await?)
+        })
+        .await
     }
 
     async fn has_event(&self, action: &str) -> Result<()> {

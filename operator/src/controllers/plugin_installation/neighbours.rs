@@ -101,7 +101,11 @@ mod tests {
             release("crm", "1.0.0", &json!({})),
             release("crm", "2.0.0", &needs("contacts")),
             release("billing", "1.0.0", &needs("crm")),
-            release("ledger", "1.0.0", &json!({ "conflicts": [{ "plugin": "billing", "version": "*" }] })),
+            release(
+                "ledger",
+                "1.0.0",
+                &json!({ "conflicts": [{ "plugin": "billing", "version": "*" }] }),
+            ),
             release("notes", "1.0.0", &json!({})),
         ];
         let all = ["billing", "contacts", "crm", "ledger"];
@@ -144,7 +148,10 @@ mod tests {
             &json!({ "dependencies": [{ "plugin": "contacts", "version": "*" }] }),
         )];
         let releases = releases.map(|release| Arc::new(DeserializeGuard(Ok(release))));
-        concerned(changed, others, &releases).iter().map(|other| other.name_any()).collect()
+        concerned(changed, others, &releases)
+            .iter()
+            .map(|other| other.name_any())
+            .collect()
     }
 
     #[test]
@@ -159,7 +166,13 @@ mod tests {
     #[test]
     fn whoever_waits_for_its_turn_is_looked_at_when_another_promotion_has_ended() {
         let waiting = [installation("news", "AwaitingOthers", None)];
-        assert_eq!(looked_at(&installation("notes", "Switching", Some("Switching")), &waiting), [""; 0]);
-        assert_eq!(looked_at(&installation("notes", "Promoted", Some("StandingBy")), &waiting), ["news"]);
+        assert_eq!(
+            looked_at(&installation("notes", "Switching", Some("Switching")), &waiting),
+            [""; 0]
+        );
+        assert_eq!(
+            looked_at(&installation("notes", "Promoted", Some("StandingBy")), &waiting),
+            ["news"]
+        );
     }
 }
