@@ -11,7 +11,7 @@ use kube::runtime::{
 use plexica_operator::{
     controllers::{
         plugin,
-        plugin_installation::{self, Caches, Image, Meters, Probes},
+        plugin_installation::{self, Caches, Image, Meters, Probes, Watched},
         tenant::{self, ServiceAccount},
     },
     meter::{self, Addresses},
@@ -188,6 +188,7 @@ async fn run(platform: PathBuf, listen: SocketAddr, image: Image) -> Result<(), 
             plugins: plugins.clone(),
             installations: installations.clone(),
         },
+        watched: Watched::default(),
         changed,
         probes: Probes::new()?,
         meters: Meters::new(image)?,

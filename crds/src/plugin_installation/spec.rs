@@ -23,6 +23,11 @@ const NAME: &str = "self.metadata.name";
     category = "plexica",
     namespaced,
     status = "PluginInstallationStatus",
+    scale(
+        spec_replicas_path = ".spec.replicas",
+        status_replicas_path = ".status.replicas",
+        label_selector_path = ".status.selector"
+    ),
     derive = "PartialEq",
     doc = "A plugin in a tenant: the object's name is the plugin's id, its namespace is the tenant's. New releases travel to production by traffic light: YELLOW is the candidate or the standby, GREEN is live.",
     validation = Rule::new(PLUGIN_ID_RULES[0].cel(NAME)).message(PLUGIN_ID_RULES[0].message),
@@ -73,7 +78,8 @@ pub struct PluginInstallationSpec {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["pointer".into()]))]
     pub config_from: Vec<ConfigSource>,
 
-    /// Pods. Default: what the plugin says.
+    /// Pods of what is live, and of its candidate or standby. Default: what the plugin says. Written here, it may be left to a
+    /// HorizontalPodAutoscaler or to `kubectl scale pi`: they scale the installation, whichever slot is live.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 50))]
     pub replicas: Option<i32>,

@@ -42,6 +42,12 @@ pub struct PluginInstallationStatus {
     /// What shines GREEN, YELLOW and RED, for people.
     #[serde(default)]
     pub lights: LightsStatus,
+    /// Pods of the live slot that are ready: what an autoscaler counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<i32>,
+    /// Label selector of the live slot's pods: what an autoscaler measures. It moves with the switch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<String>,
     /// The transition that is under way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transition: Option<TransitionStatus>,

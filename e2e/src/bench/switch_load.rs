@@ -19,15 +19,15 @@ pub async fn run(env: &Env, name: &'static str) -> Result<()> {
     let (switches, requests) = EACH;
     let (mut asked, mut failed) = (0, 0);
     for pause in PAUSES {
-        let report = switches_under_load(env, switches, requests, pause).await;
+        let reports = switches_under_load(env, switches, requests, pause).await;
         env.clean_up().await?;
-        let report = report?;
+        let reports = reports?;
         ui::print(&format!(
-            "\npause {} ms, {switches} switches\n{report}",
+            "\npause {} ms, {switches} switches\n{reports}",
             pause.as_millis()
         ));
-        asked += report.requests();
-        failed += report.failed();
+        asked += reports.requests();
+        failed += reports.failed();
     }
     let switches = PAUSES.len() * switches;
     ui::print(&format!(

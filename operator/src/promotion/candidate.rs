@@ -206,7 +206,7 @@ impl Pass<'_> {
         Some(decision)
     }
 
-    fn at_step(
+    pub fn at_step(
         &self,
         transition: &Transition,
         step: Step,

@@ -27,8 +27,9 @@ pub(super) struct Pass<'a> {
 type Rule = fn(&Pass<'_>) -> Option<Decision>;
 
 /// The first that decides does. Where requests go comes before everything else; what is live before what is to be.
-const RULES: [Rule; 14] = [
+const RULES: [Rule; 15] = [
     |pass| pass.nothing_serves_yet(),
+    |pass| pass.requested_switch_was_not_written_down(),
     |pass| pass.live_slot_was_forgotten(),
     |pass| pass.switch_is_seen(),
     |pass| pass.live_service_was_changed(),

@@ -13,6 +13,7 @@ mod decide;
 mod explain;
 mod facts;
 mod memory;
+mod requested;
 mod rollback;
 mod standby;
 #[cfg(test)]
@@ -23,3 +24,4 @@ pub use decide::decide;
 pub use explain::{Explanation, explain};
 pub use facts::{Deployed, Endpoints, Observed, PerSlot, Policy, Requests, Revision, Selector, Wanted};
 pub use memory::{CarriedOut, Ended, Memory, Rejection, Transition};
+pub use requested::requested_switch;

@@ -77,7 +77,7 @@ impl Pass<'_> {
         Decision::remember(memory)
     }
 
-    fn go_back(&self, cause: Cause, why: Fault) -> Option<Decision> {
+    pub fn go_back(&self, cause: Cause, why: Fault) -> Option<Decision> {
         let live = self.memory.live?;
         let to = live.other();
         let mut memory = self.memory.clone();

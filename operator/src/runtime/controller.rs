@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures::{FutureExt, StreamExt, future, stream, stream::BoxStream};
+use futures::{FutureExt, Stream, StreamExt, future, stream, stream::BoxStream};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
 use kube::{
     Api, Client, Resource, ResourceExt,
@@ -206,7 +206,7 @@ async fn guarded<R: Reconciler>(
 pub fn touched_by_others<K, O>(
     client: &Client,
     selector: &str,
-    owner: impl Fn(&PartialObjectMeta<K>) -> Option<ObjectRef<Root<O>>> + Send + Sync + 'static,
+    owner: impl Fn(&ObjectMeta) -> Option<ObjectRef<Root<O>>> + Send + Sync + 'static,
 ) -> Triggers<O>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
@@ -214,13 +214,26 @@ where
     Root<O>: Resource<DynamicType = ()>,
 {
     let api: Api<PartialObjectMeta<K>> = Api::all(client.clone());
-    watcher(api, watcher::Config::default().labels(selector))
-        .default_backoff()
+    let events = watcher(api, watcher::Config::default().labels(selector)).default_backoff();
+    only_touched_by_others(events, owner)
+}
+
+/// The same, from what a watch tells.
+pub fn only_touched_by_others<K, O>(
+    events: impl Stream<Item = Result<Event<K>, watcher::Error>> + Send + 'static,
+    owner: impl Fn(&ObjectMeta) -> Option<ObjectRef<Root<O>>> + Send + Sync + 'static,
+) -> Triggers<O>
+where
+    K: Resource<DynamicType = ()> + Send + 'static,
+    O: Kind,
+    Root<O>: Resource<DynamicType = ()>,
+{
+    events
         .filter_map(move |event| {
             future::ready(match event {
-                Ok(Event::Delete(object)) => owner(&object).map(|owner| Ok(owner.into())),
+                Ok(Event::Delete(object)) => owner(object.meta()).map(|owner| Ok(owner.into())),
                 Ok(Event::Apply(object) | Event::InitApply(object)) if is_touched(object.managed_fields()) => {
-                    owner(&object).map(|owner| Ok(owner.into()))
+                    owner(object.meta()).map(|owner| Ok(owner.into()))
                 }
                 Ok(Event::Apply(_) | Event::InitApply(_) | Event::Init | Event::InitDone) => None,
                 Err(error) => Some(Err(error)),

@@ -6,6 +6,7 @@ pub mod breaker;
 pub mod client;
 pub mod controller;
 pub mod freshness;
+pub mod list;
 pub mod logging;
 pub mod metrics;
 pub mod objects;

@@ -1,6 +1,8 @@
 //! The operator's account: a confidential client of the master realm whose service account may create realms, and
 //! nothing else.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use anyhow::{Context, Result};
 use reqwest::{Client, RequestBuilder};
 use secrecy::ExposeSecret;
@@ -10,8 +12,8 @@ use crate::credentials::{Credentials, KEYCLOAK_ADMIN, OPERATOR};
 use crate::host::network;
 use crate::layout::{self, Layout};
 
-/// Keycloak as seen from inside its network namespace.
-const LOOPBACK: &str = "http://127.0.0.1:8080";
+/// Where Keycloak is told that requests come from. It listens on the node's address alone.
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// Kept with the database, since it speaks of the database.
 const MARKER: &str = "postgres/data/keycloak-complete";
 
@@ -32,7 +34,7 @@ pub async fn set_up(layout: &Layout, credentials: &Credentials) -> Result<()> {
 }
 
 async fn make_client(credentials: &Credentials) -> Result<()> {
-    let http = Client::new();
+    let http = Client::builder().local_address(LOOPBACK).build()?;
     let admin = Admin {
         token: token(&http, credentials).await?,
         http,
@@ -105,7 +107,7 @@ impl Admin {
 }
 
 fn master(path: &str) -> String {
-    format!("{LOOPBACK}/admin/realms/master{path}")
+    format!("{}/admin/realms/master{path}", super::url())
 }
 
 async fn token(http: &Client, credentials: &Credentials) -> Result<String> {
@@ -115,7 +117,7 @@ async fn token(http: &Client, credentials: &Credentials) -> Result<String> {
         ("username", KEYCLOAK_ADMIN),
         ("password", credentials.keycloak_admin.expose_secret()),
     ];
-    let url = format!("{LOOPBACK}/realms/master/protocol/openid-connect/token");
+    let url = format!("{}/realms/master/protocol/openid-connect/token", super::url());
     let answer: Value = http
         .post(url)
         .form(&form)

@@ -11,7 +11,7 @@ use plexica_crds::names::TenantSlug;
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::Value;
 
-use crate::{host::network::GATEWAY_SERVICE, suite::env::Env};
+use crate::{host::network::GATEWAY_SERVICE, load::Target, suite::env::Env};
 
 /// Domain of all tenants' hosts (e2e/stack-values.yaml).
 const BASE_DOMAIN: &str = "plexica.test";
@@ -31,6 +31,15 @@ impl Entrance {
             .timeout(Duration::from_secs(10))
             .build()?;
         Ok(Self { http, host })
+    }
+
+    /// A plugin's API, for a load of requests.
+    pub fn target(&self, id: &str) -> Target {
+        Target {
+            address: SocketAddr::from((GATEWAY_SERVICE, 80)),
+            host: Some(self.host.clone()),
+            prefix: format!("/api/plugins/{id}"),
+        }
     }
 
     /// Where a plugin's API is.

@@ -6,6 +6,7 @@ mod installed;
 mod killed_writes;
 mod red;
 mod renamed_column;
+mod scaled;
 mod tampering;
 mod under_load;
 
@@ -45,6 +46,7 @@ pub fn cases() -> Vec<Case> {
     all.extend(candidates::cases());
     all.extend(failing_steps::cases());
     all.extend(renamed_column::cases());
+    all.extend(scaled::cases());
     all.extend(tampering::cases());
     all.extend(under_load::cases());
     all.extend(killed_writes::cases());

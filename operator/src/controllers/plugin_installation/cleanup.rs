@@ -123,19 +123,18 @@ async fn close(key: &PluginKey, policy: DataPolicy, ctx: &Context) -> Result<(),
         Ok(tenant) => tenant.is_none_or(|tenant| tenant.meta().deletion_timestamp.is_some()),
         Err(_) => false,
     };
-    let none = |_: &str| false;
     // First nobody is led to the pods, then they go: what is shut under them would only make them fail.
     if ctx.platform.gateway.is_some() {
-        remove::<HTTPRoute>(namespace, &selector, given_up, none, ctx).await?;
+        remove::<HTTPRoute>(namespace, &selector, given_up, ctx).await?;
     }
-    remove::<Service>(namespace, &selector, given_up, none, ctx).await?;
-    remove::<Deployment>(namespace, &selector, given_up, none, ctx).await?;
+    remove::<Service>(namespace, &selector, given_up, ctx).await?;
+    remove::<Deployment>(namespace, &selector, given_up, ctx).await?;
     shared::leave(&key.slug, &key.plugin, None, ctx).await?;
     close_database(key, policy, ctx).await?;
-    remove::<NetworkPolicy>(namespace, &selector, given_up, none, ctx).await?;
-    remove::<PodDisruptionBudget>(namespace, &selector, given_up, none, ctx).await?;
-    remove::<ConfigMap>(namespace, &selector, given_up, none, ctx).await?;
-    remove::<Secret>(namespace, &selector, given_up, none, ctx).await
+    remove::<NetworkPolicy>(namespace, &selector, given_up, ctx).await?;
+    remove::<PodDisruptionBudget>(namespace, &selector, given_up, ctx).await?;
+    remove::<ConfigMap>(namespace, &selector, given_up, ctx).await?;
+    remove::<Secret>(namespace, &selector, given_up, ctx).await
 }
 
 /// Shuts or drops the schema, and takes the permissions away. Where the tenant is gone, so is its plugins' access: the

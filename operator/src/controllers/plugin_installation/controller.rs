@@ -32,10 +32,11 @@ use super::{
     build::{LABEL_PLUGIN, shared::LABEL_SHARED},
     dereference::{concerned, is_on_its_way},
     pass,
+    watched::{trim_deployment, trim_service},
 };
 use crate::gateway_api::HTTPRoute;
 use crate::runtime::{
-    controller::{Passed, Reconciler, Root, Triggers, touched_by_others},
+    controller::{Passed, Reconciler, Root, Triggers, only_touched_by_others, touched_by_others},
     objects::{Error, Objects},
 };
 
@@ -63,11 +64,11 @@ impl Reconciler for Context {
     fn triggers(&self) -> Vec<Triggers<PluginInstallation>> {
         let client = &self.objects.client;
         let mut triggers = vec![
-            touched_by_others::<Service, _>(client, LABEL_PLUGIN, owner),
+            self.services(),
             touched_by_others::<NetworkPolicy, _>(client, LABEL_PLUGIN, owner),
             touched_by_others::<PodDisruptionBudget, _>(client, LABEL_PLUGIN, owner),
             // How its pods fare is in its status.
-            self.whatever_happens_to::<Deployment>(),
+            self.deployments(),
             // Where requests go is in these.
             self.whatever_happens_to::<EndpointSlice>(),
             self.tenants(),
@@ -90,9 +91,17 @@ impl Reconciler for Context {
     }
 }
 
-fn owner<K>(object: &PartialObjectMeta<K>) -> Option<ObjectRef<Root<PluginInstallation>>> {
-    let id = object.metadata.labels.as_ref()?.get(LABEL_PLUGIN)?;
-    Some(ObjectRef::new(id).within(object.metadata.namespace.as_deref()?))
+fn owner(meta: &ObjectMeta) -> Option<ObjectRef<Root<PluginInstallation>>> {
+    let id = meta.labels.as_ref()?.get(LABEL_PLUGIN)?;
+    Some(ObjectRef::new(id).within(meta.namespace.as_deref()?))
+}
+
+/// Whose pods, or way to them, an object is: of a release that runs for all tenants, everybody's who has it.
+fn owners(caches: &Caches, meta: &ObjectMeta) -> Vec<ObjectRef<Root<PluginInstallation>>> {
+    match meta.labels.as_ref() {
+        Some(labels) if labels.contains_key(LABEL_SHARED) => all_of(caches, labels.get(LABEL_PLUGIN)),
+        _ => owner(meta).into_iter().collect(),
+    }
 }
 
 fn fingerprint(of: impl Hash) -> u64 {
@@ -112,14 +121,29 @@ impl Context {
         watcher(api, watcher::Config::default().labels(LABEL_PLUGIN))
             .default_backoff()
             .touched_objects()
-            .flat_map(move |event| {
-                let found = event.map(|object| match object.metadata.labels.as_ref() {
-                    Some(labels) if labels.contains_key(LABEL_SHARED) => all_of(&caches, labels.get(LABEL_PLUGIN)),
-                    _ => owner(&object).into_iter().collect(),
-                });
-                stream::iter(requests(found))
-            })
+            .flat_map(move |event| stream::iter(requests(event.map(|object| owners(&caches, &object.metadata)))))
             .boxed()
+    }
+
+    /// The same of Deployments, which are kept.
+    fn deployments(&self) -> Triggers<PluginInstallation> {
+        let caches = self.caches.clone();
+        let api: Api<Deployment> = Api::all(self.objects.client.clone());
+        let events = watcher(api, watcher::Config::default().labels(LABEL_PLUGIN)).default_backoff();
+        self.watched
+            .deployments
+            .keep(events, trim_deployment)
+            .touched_objects()
+            .flat_map(move |event| stream::iter(requests(event.map(|object| owners(&caches, object.meta())))))
+            .boxed()
+    }
+
+    /// Services that somebody else changed or deleted; all of them are kept.
+    fn services(&self) -> Triggers<PluginInstallation> {
+        let api: Api<Service> = Api::all(self.objects.client.clone());
+        let events = watcher(api, watcher::Config::default().labels(LABEL_PLUGIN)).default_backoff();
+        let kept = self.watched.services.keep(events, trim_service);
+        only_touched_by_others(kept, owner)
     }
 
     /// All installations of a tenant whose readiness, suspension or deletion changes.

@@ -16,6 +16,7 @@ mod record;
 mod report;
 mod status;
 mod validate;
+mod watched;
 
 use std::sync::Arc;
 
@@ -39,6 +40,7 @@ use crate::{
 pub use apply::{Meters, Probes};
 pub use build::meter::Image;
 pub use dereference::{Caches, World, running_version};
+pub use watched::Watched;
 
 /// Kind, as a metric label.
 const KIND: &str = "PluginInstallation";
@@ -49,6 +51,8 @@ pub struct Context {
     pub objects: Objects<PluginInstallation>,
     /// What is known of all objects of ours.
     pub caches: Caches,
+    /// What is known of plugins' Services and Deployments.
+    pub watched: Watched,
     /// Told whenever the cache of installations has changed.
     pub changed: watch::Sender<()>,
     /// The platform file.
@@ -153,7 +157,7 @@ async fn stop_without_tenant(
         return Ok(());
     }
     match (Caches::slug_of(&namespace), id_of(&installation.name_any())) {
-        (Some(slug), Ok(id)) => apply::shut(&slug, &id, ctx).await,
+        (Some(slug), Ok(id)) => apply::shut(&installation.uid().unwrap_or_default(), &slug, &id, ctx).await,
         _ => Ok(()),
     }
 }

@@ -22,6 +22,7 @@ use super::{
 use crate::runtime::{
     apply::{Applied, apply_to},
     client::{ApiError, within},
+    list::{Age, labelled},
 };
 
 /// Labels that say whose an object is.
@@ -75,11 +76,31 @@ where
     }
 }
 
-/// Removes what bears these labels, but for some. What is gone is gone, whoever removed it; `given_up` says that the
-/// namespace may be gone, and the grants in it with it.
-pub async fn remove<K>(
+/// Removes everything that bears these labels. What is gone is gone, whoever removed it; `given_up` says that the namespace
+/// may be gone, and the grants in it with it.
+pub async fn remove<K>(namespace: &str, selector: &str, given_up: bool, ctx: &Context) -> Result<(), Outcome>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+{
+    remove_listed::<K>(namespace, labelled(selector, Age::Newest), given_up, |_| false, ctx).await
+}
+
+/// Removes what bears these labels, but for some, of what was there some moments ago: for what every pass looks at.
+pub async fn tidy<K>(
     namespace: &str,
     selector: &str,
+    stays: impl Fn(&str) -> bool,
+    ctx: &Context,
+) -> Result<(), Outcome>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+{
+    remove_listed::<K>(namespace, labelled(selector, Age::Any), false, stays, ctx).await
+}
+
+async fn remove_listed<K>(
+    namespace: &str,
+    listed: ListParams,
     given_up: bool,
     stays: impl Fn(&str) -> bool,
     ctx: &Context,
@@ -93,7 +114,7 @@ where
             .status()
             .is_some_and(|status| status.is_not_found() || given_up && status.is_forbidden())
     };
-    let listed = match within(api.list_metadata(&ListParams::default().labels(selector))).await {
+    let listed = match within(api.list_metadata(&listed)).await {
         Ok(listed) => listed,
         Err(error) if gone(&error) => return Ok(()),
         Err(error) => return Err(report::api_outcome(&error)),

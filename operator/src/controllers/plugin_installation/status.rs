@@ -1,12 +1,11 @@
 //! From how the steps of an installation fare to its status. Pure; takes `now`.
 
-mod slots;
-
 use std::time::Duration;
 
 use jiff::Timestamp;
 use plexica_crds::{
     condition::{self, ConditionType as _, Statement, Status},
+    names::PluginId,
     outcome::{self, Summary, drop_absent},
     plugin_installation::{
         DatabaseStatus, MigrationsStatus, Phase, PluginInstallationStatus, ResolutionStatus, SlotStatus,
@@ -15,12 +14,13 @@ use plexica_crds::{
 };
 use serde_json::Value;
 
+mod slots;
+
 use super::{
     apply::{Led, Traffic},
     validate::{Running, Wanted},
 };
 use crate::runtime::objects::with_due;
-use slots::{shared, stopped};
 
 /// What a pass found.
 pub enum Findings {
@@ -37,6 +37,8 @@ pub struct Steps {
     said: Vec<(Type, Outcome)>,
     /// What was chosen; `None` if nothing could be.
     resolved: Option<ResolutionStatus>,
+    /// The plugin.
+    id: PluginId,
     runs: Running,
     schema: String,
     secret: String,
@@ -85,6 +87,7 @@ impl Steps {
         Self {
             said: vec![(Type::DependenciesSatisfied, why)],
             resolved: None,
+            id: live.id.clone(),
             runs: live.runs,
             schema: live.slug.plugin_schema(&live.id).to_string(),
             secret: live.id.database_secret().to_string(),
@@ -305,7 +308,7 @@ fn applied(status: &mut PluginInstallationStatus, steps: &Steps, moment: Moment)
         red.write(status, &mut statements);
     }
     if let Some(slot) = &steps.slot {
-        shared(status, slot, steps.worst().is_none());
+        slots::shared(status, slot, steps.worst().is_none());
     }
     if steps.stopped {
         let (reason, message) = match steps.runs {
@@ -322,9 +325,10 @@ fn applied(status: &mut PluginInstallationStatus, steps: &Steps, moment: Moment)
         statements.push(Type::Promoted.says(Status::False, reason, message));
         let way_back = "there is no former version";
         statements.push(Type::RollbackAvailable.says(Status::False, Reason::NoFormerVersion, way_back));
-        stopped(status);
+        slots::stopped(status);
         Led::Off.write(status, &mut statements);
     }
+    slots::scale(status, steps);
     statements
 }
 

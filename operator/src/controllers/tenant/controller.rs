@@ -8,7 +8,7 @@ use k8s_openapi::{
     },
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
-use kube::{core::PartialObjectMeta, runtime::reflector::ObjectRef};
+use kube::runtime::reflector::ObjectRef;
 use plexica_crds::{LABEL_TENANT, Tenant, tenant::Phase};
 use strum::IntoEnumIterator;
 
@@ -66,7 +66,7 @@ impl Reconciler for Context {
     }
 }
 
-fn owner<K>(object: &PartialObjectMeta<K>) -> Option<ObjectRef<Root<Tenant>>> {
-    let slug = object.metadata.labels.as_ref()?.get(LABEL_TENANT)?;
+fn owner(meta: &ObjectMeta) -> Option<ObjectRef<Root<Tenant>>> {
+    let slug = meta.labels.as_ref()?.get(LABEL_TENANT)?;
     Some(ObjectRef::new(slug))
 }

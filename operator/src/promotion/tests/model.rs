@@ -115,6 +115,10 @@ pub enum Event {
     KilledPass,
     /// A pass that reads an older status; what it remembers is refused.
     StalePass,
+    /// What is asked for is done in one write, and only then remembered.
+    AtOnce,
+    /// The same, and the pass is killed after its write.
+    KilledAtOnce,
     /// A pod becomes ready.
     Ready(Slot),
     /// The EndpointSlices follow the Service.
@@ -286,7 +290,7 @@ impl World {
 
     /// Everything that can happen next.
     pub fn events(&self) -> Vec<Event> {
-        let mut events = vec![Event::Pass, Event::GoOn, Event::Slices, Event::Tick];
+        let mut events = vec![Event::Pass, Event::GoOn, Event::AtOnce, Event::Slices, Event::Tick];
         for slot in [Slot::A, Slot::B] {
             events.push(Event::Ready(slot));
         }
@@ -302,6 +306,7 @@ impl World {
             events.extend([
                 Event::KilledPass,
                 Event::StalePass,
+                Event::KilledAtOnce,
                 Event::Select(Some(Selected::Foreign)),
                 Event::DeleteService,
                 Event::ReplaceService,
@@ -351,6 +356,19 @@ impl World {
                 let wanted = self.wanted_before_it_is_known()?;
                 if let Err(rule) = world.go_on(&wanted) {
                     return Some(Err(rule));
+                }
+            }
+            Event::AtOnce | Event::KilledAtOnce => {
+                let (observed, wanted, requests) = (self.observed(), self.wanted(), self.requests());
+                let switch = requested_switch(&observed, &wanted, &requests, &self.memory, now())?;
+                if let Err(rule) = super::search::check(self, &self.memory, &switch) {
+                    return Some(Err(rule));
+                }
+                world.act(&switch.action);
+                if event == Event::AtOnce {
+                    world.remember(switch.memory);
+                } else {
+                    world.left.faults -= 1;
                 }
             }
             Event::Ready(slot) => {

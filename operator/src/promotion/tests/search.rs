@@ -61,7 +61,14 @@ pub fn check(world: &World, memory: &Memory, decision: &Decision) -> Result<(), 
                 return Err("the live selector never selects no ready pod while there is one".into());
             }
             let switching = world.memory.transition.as_ref().filter(|t| t.step == Step::Switching);
-            let intent = switching.or(world.before.transition.as_ref().filter(|t| t.step == Step::Switching));
+            let recorded = switching.or(world.before.transition.as_ref().filter(|t| t.step == Step::Switching));
+            // A request is recorded too, and what it asks for is what is to be remembered.
+            let asked = decision.memory.transition.as_ref().filter(|asked| {
+                let (promote, rollback, _) = world.requests;
+                let stands = if asked.is_rollback() { rollback } else { promote };
+                stands && asked.step == Step::Switching
+            });
+            let intent = asked.or(recorded);
             let Some(intent) = intent else {
                 return Err("nothing is switched without a recorded intent".into());
             };

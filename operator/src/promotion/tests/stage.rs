@@ -171,6 +171,13 @@ impl Stage {
         self.act(action)
     }
 
+    /// What is asked for is done at once, and the process is killed before it is remembered.
+    pub fn killed_at_once(&mut self) -> Option<String> {
+        let Self { observed, wanted, .. } = &*self;
+        let switch = requested_switch(observed, wanted, &self.requests, &self.memory, self.now)?;
+        self.act(switch.action)
+    }
+
     /// Decides until nothing is left to do for now; tells what was written.
     pub fn rest(&mut self) -> Vec<String> {
         let mut written = vec![];

@@ -4,11 +4,15 @@ use k8s_openapi::api::{
     apps::v1::{Deployment, DeploymentStatus},
     core::v1::Pod,
 };
-use kube::{Api, ResourceExt, api::ListParams};
+use kube::{Api, ResourceExt};
 use plexica_crds::plugin_installation::conditions::{Outcome, Reason};
 
 use super::super::{Context, report};
-use crate::runtime::{apply::Applied, client::within};
+use crate::runtime::{
+    apply::Applied,
+    client::within,
+    list::{Age, labelled},
+};
 
 /// Pods that are being rolled out.
 pub struct Rollout<'a> {
@@ -125,7 +129,7 @@ impl<'a> Rollout<'a> {
     /// What Kubernetes says of the first pod that is in trouble.
     async fn trouble(&self, ctx: &Context) -> Result<Option<String>, Outcome> {
         let api: Api<Pod> = Api::namespaced(ctx.objects.client.clone(), self.namespace);
-        let pods = within(api.list(&ListParams::default().labels(&self.selector)))
+        let pods = within(api.list(&labelled(&self.selector, Age::Any)))
             .await
             .map_err(|error| report::api_outcome(&error))?;
         Ok(pods.iter().find_map(trouble_of))

@@ -69,7 +69,7 @@ async fn lead_to_yellow(wanted: &Wanted, has_yellow: bool, gateway: &Gateway, ct
     let namespace = wanted.slug.namespace();
     let selector = format!("{}={}", build::LABEL_PLUGIN, wanted.id);
     let stays = |name: &str| Some(name) != declared.metadata.name.as_deref();
-    objects::remove::<HTTPRoute>(namespace.as_str(), &selector, false, stays, ctx).await
+    objects::tidy::<HTTPRoute>(namespace.as_str(), &selector, stays, ctx).await
 }
 
 /// What a route that was taken away is told to be, by what became of the plugin's pods.
@@ -95,7 +95,7 @@ pub async fn remove(slug: &TenantSlug, id: &PluginId, ctx: &Context) -> Result<(
         return Ok(());
     }
     let selector = format!("{}={id}", build::LABEL_PLUGIN);
-    objects::remove::<HTTPRoute>(slug.namespace().as_str(), &selector, false, |_| false, ctx).await
+    objects::remove::<HTTPRoute>(slug.namespace().as_str(), &selector, false, ctx).await
 }
 
 fn pending(gateway: &Gateway) -> Outcome {

@@ -95,17 +95,17 @@ pub async fn leave(slug: &TenantSlug, id: &PluginId, but: Option<&Release<'_>>, 
     if parts.is_empty() {
         return Ok(());
     }
-    remove::<Secret>(namespace, &mine, false, |_| false, ctx).await
+    remove::<Secret>(namespace, &mine, false, ctx).await
 }
 
 /// Ends a release that no tenant has any more.
 async fn end(namespace: &str, selector: &str, ctx: &Context) -> Result<(), Outcome> {
     if ctx.platform.gateway.is_some() {
-        remove::<ReferenceGrant>(namespace, selector, false, |_| false, ctx).await?;
+        remove::<ReferenceGrant>(namespace, selector, false, ctx).await?;
     }
-    remove::<Service>(namespace, selector, false, |_| false, ctx).await?;
-    remove::<Deployment>(namespace, selector, false, |_| false, ctx).await?;
-    remove::<NetworkPolicy>(namespace, selector, false, |_| false, ctx).await
+    remove::<Service>(namespace, selector, false, ctx).await?;
+    remove::<Deployment>(namespace, selector, false, ctx).await?;
+    remove::<NetworkPolicy>(namespace, selector, false, ctx).await
 }
 
 /// Makes everything of a release for these tenants.
@@ -192,8 +192,8 @@ pub fn namespace<'a>(plugin: &Plugin, ctx: &'a Context) -> Result<&'a str, Outco
 pub async fn forget_own(wanted: &Wanted, ctx: &Context) -> Result<(), Outcome> {
     let namespace = wanted.slug.namespace();
     let selector = format!("{LABEL_PLUGIN}={}", wanted.id);
-    remove::<Deployment>(namespace.as_str(), &selector, false, |_| false, ctx).await?;
-    remove::<NetworkPolicy>(namespace.as_str(), &selector, false, |_| false, ctx).await?;
-    remove::<PodDisruptionBudget>(namespace.as_str(), &selector, false, |_| false, ctx).await?;
+    remove::<Deployment>(namespace.as_str(), &selector, false, ctx).await?;
+    remove::<NetworkPolicy>(namespace.as_str(), &selector, false, ctx).await?;
+    remove::<PodDisruptionBudget>(namespace.as_str(), &selector, false, ctx).await?;
     super::workload::forget_configurations(wanted, &[], ctx).await
 }

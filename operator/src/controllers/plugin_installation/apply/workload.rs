@@ -18,7 +18,7 @@ use serde_json::json;
 use super::{
     super::{
         Context, build,
-        objects::{make, remove},
+        objects::{make, tidy},
         report,
         status::Steps,
         validate::Wanted,
@@ -81,13 +81,7 @@ pub async fn deploy(
         ));
     };
     let (namespace, slot) = (wanted.slug.namespace(), traffic.slot());
-    let selector = format!(
-        "{}={},{}={}",
-        build::LABEL_PLUGIN,
-        wanted.id,
-        build::LABEL_SLOT,
-        slot.as_ref()
-    );
+    let selector = build::slot_selector(&wanted.id, slot);
     let live = traffic.seen.deployments.of(slot).as_ref();
     let is_live = traffic.memory.live.is_some();
     let rollout = Rollout::seen(namespace.as_str(), selector, traffic.size, (live, is_live));
@@ -152,6 +146,9 @@ pub async fn forget_configurations(wanted: &Wanted, used: &[String], ctx: &Conte
     let namespace = wanted.slug.namespace();
     let selector = format!("{}={},{}", build::LABEL_PLUGIN, wanted.id, build::LABEL_CONFIG);
     let stays = |name: &str| used.iter().any(|used| used == name);
-    remove::<ConfigMap>(namespace.as_str(), &selector, false, stays, ctx).await?;
-    remove::<Secret>(namespace.as_str(), &selector, false, stays, ctx).await
+    tokio::try_join!(
+        tidy::<ConfigMap>(namespace.as_str(), &selector, stays, ctx),
+        tidy::<Secret>(namespace.as_str(), &selector, stays, ctx),
+    )
+    .map(drop)
 }

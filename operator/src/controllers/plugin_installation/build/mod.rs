@@ -91,6 +91,11 @@ fn slot_labels(wanted: &Wanted, slot: Slot) -> BTreeMap<String, String> {
     ])
 }
 
+/// The same, as a label selector in one text.
+pub fn slot_selector(id: &PluginId, slot: Slot) -> String {
+    format!("{LABEL_PLUGIN}={id},{LABEL_SLOT}={}", slot.as_ref())
+}
+
 /// Where a plugin of one tenant finds its configuration (design.md section 4).
 const CONFIG_FOLDER: &str = "/etc/plexica";
 

@@ -1,9 +1,12 @@
-//! Slots in the status where traffic does not write them: of a release for all tenants, and where nothing runs.
+//! What the status says of slots, beside what the traffic light does.
 
 use plexica_crds::{
     names::Slot,
     plugin_installation::{PluginInstallationStatus, SlotStatus},
 };
+
+use super::Steps;
+use crate::controllers::plugin_installation::build;
 
 /// What a release for all tenants holds: it has one slot.
 pub fn shared(status: &mut PluginInstallationStatus, slot: &SlotStatus, is_complete: bool) {
@@ -18,6 +21,17 @@ pub fn shared(status: &mut PluginInstallationStatus, slot: &SlotStatus, is_compl
     }
     status.lights.green = status.slots.a.as_ref().map(light);
     status.lights.yellow = None;
+}
+
+/// What autoscalers read. Pods of a release for all tenants are elsewhere, and not this installation's to scale.
+pub fn scale(status: &mut PluginInstallationStatus, steps: &Steps) {
+    let live = status.live_slot;
+    status.replicas = live.and_then(|slot| status.slots.get(slot)).map(|slot| slot.ready);
+    if steps.slot.is_some() {
+        status.selector = None;
+    } else if steps.traffic.is_some() {
+        status.selector = live.map(|slot| build::slot_selector(&steps.id, slot));
+    }
 }
 
 /// Nothing runs: there is no candidate, and nothing to go back to.

@@ -356,3 +356,23 @@ fn what_waits_and_flaps_unseen_has_a_deadline_again() {
     stage.rest();
     assert_ne!(stage.memory.transition.unwrap().deadline, None);
 }
+
+#[test]
+fn a_promotion_whose_pass_was_ended_after_its_one_write_is_known_by_its_request() {
+    let mut stage = Stage::at(Step::AwaitingPromotion);
+    stage.requests.promote = Some("go".into());
+    assert_eq!(stage.killed_at_once().as_deref(), Some("switch: b"));
+    assert_eq!(stage.rest(), [""; 0]);
+    assert_eq!(stage.live(), ("2.0.0", Slot::B));
+    assert_eq!(stage.step(), Some(Step::Proving));
+    assert_eq!(stage.memory.carried_out.promote.as_deref(), Some("go"));
+}
+
+#[test]
+fn what_is_not_asked_for_is_never_done_at_once() {
+    let mut stage = Stage::at(Step::Soaking);
+    stage.later(60);
+    assert_eq!(stage.killed_at_once(), None);
+    assert_eq!(stage.pass(), None);
+    assert_eq!(stage.step(), Some(Step::Switching));
+}

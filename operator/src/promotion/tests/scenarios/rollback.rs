@@ -29,6 +29,19 @@ fn rollback_is_one_write_and_no_waiting() {
 }
 
 #[test]
+fn a_rollback_whose_pass_was_ended_after_its_one_write_is_known_by_its_request() {
+    let mut stage = Stage::at(Step::StandingBy);
+    ask(&mut stage);
+    assert_eq!(stage.killed_at_once().as_deref(), Some("switch: a"));
+    // Not even if what is live by now is not ready.
+    stage.fails(Slot::A);
+    assert_eq!(stage.rest(), [""; 0]);
+    assert_eq!(stage.live(), ("1.0.0", Slot::A));
+    assert_eq!(stage.step(), Some(Step::Proving));
+    assert_eq!(stage.rejected(), [("2.0.0", Fault::RolledBackByRequest)]);
+}
+
+#[test]
 fn rollback_is_there_as_soon_as_the_switch_is_done() {
     let mut stage = Stage::at(Step::Proving);
     ask(&mut stage);

@@ -23,6 +23,8 @@ use crate::{
 
 /// Longest wait for an answer of a meter.
 const TIMEOUT: Duration = Duration::from_secs(2);
+/// When a list is looked at again that lacks the pod.
+const SOON: SignedDuration = SignedDuration::from_secs(1);
 /// When what could not be found out is tried again.
 pub const AGAIN: SignedDuration = SignedDuration::from_secs(30);
 
@@ -41,13 +43,24 @@ pub struct Meters {
 enum Known {
     /// Nothing of it is there.
     Ended,
-    /// It runs.
-    Asked {
-        /// Before that it cannot have been idle for long enough.
-        next: Timestamp,
+    /// It was led.
+    Led {
+        /// Before that it cannot have been idle for long enough; `None`: it is asked as soon as it is ready.
+        next: Option<Timestamp>,
         /// What was wrong when it was asked last.
         silent: Option<String>,
     },
+}
+
+/// What this process knows of an installation's RED.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Last {
+    /// It has not looked yet.
+    Unknown,
+    /// It has made some of it.
+    Something,
+    /// Nothing of it is there.
+    Nothing,
 }
 
 impl Meters {
@@ -63,11 +76,8 @@ impl Meters {
     /// What to go by while it is too early to ask.
     pub(super) fn early(&self, installation: &str, now: Timestamp) -> Option<Look> {
         match self.with(|known| known.get(installation).cloned())? {
-            Known::Asked { next, silent } if now < next => Some(Look::Omitted {
-                next: Some(next),
-                silent,
-            }),
-            Known::Asked { .. } | Known::Ended => None,
+            Known::Led { next, silent } if next.is_some_and(|next| now < next) => Some(Look::Omitted { next, silent }),
+            Known::Led { .. } | Known::Ended => None,
         }
     }
 
@@ -81,8 +91,8 @@ impl Meters {
     ) -> Look {
         let omitted = |next| Look::Omitted { next, silent: None };
         let Some((ready_since, pod)) = ready else {
-            // Its Deployment will tell.
-            return omitted(now.checked_add(AGAIN).ok());
+            // The list is some moments older than its Deployment.
+            return omitted(now.checked_add(SOON).ok());
         };
         let idle_after = SignedDuration::try_from(idle_after.value()).unwrap_or(SignedDuration::MAX);
         let earliest = ready_since.checked_add(idle_after).unwrap_or(Timestamp::MAX);
@@ -113,12 +123,9 @@ impl Meters {
         answer.json().await.map_err(failed)
     }
 
-    /// Remembers when it is to be asked again; `None`: as soon as it is ready.
+    /// Remembers that it is led, and when it is to be asked again.
     pub(super) fn remember(&self, installation: &str, next: Option<Timestamp>, silent: Option<String>) {
-        self.with(|known| match next {
-            Some(next) => drop(known.insert(installation.to_owned(), Known::Asked { next, silent })),
-            None => drop(known.remove(installation)),
-        });
+        self.with(|known| known.insert(installation.to_owned(), Known::Led { next, silent }));
     }
 
     /// Remembers that nothing of it is there.
@@ -126,9 +133,13 @@ impl Meters {
         self.with(|known| known.insert(installation.to_owned(), Known::Ended));
     }
 
-    /// Whether it is known that nothing of it is there.
-    pub(super) fn has_ended(&self, installation: &str) -> bool {
-        self.with(|known| matches!(known.get(installation), Some(Known::Ended)))
+    /// What this process knows of it.
+    pub(super) fn last_of(&self, installation: &str) -> Last {
+        self.with(|known| match known.get(installation) {
+            None => Last::Unknown,
+            Some(Known::Led { .. }) => Last::Something,
+            Some(Known::Ended) => Last::Nothing,
+        })
     }
 
     /// The installation is gone.

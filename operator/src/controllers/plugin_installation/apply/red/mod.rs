@@ -10,7 +10,7 @@ use k8s_openapi::api::{
     core::v1::{Pod, Service},
     networking::v1::NetworkPolicy,
 };
-use kube::{Api, ResourceExt, api::ListParams};
+use kube::{Api, ResourceExt};
 use plexica_crds::{
     PluginInstallation,
     condition::{ConditionType as _, Statement, Status},
@@ -26,7 +26,7 @@ use super::{
     super::{
         Context,
         build::{self, red as declared},
-        objects::{make, owned, remove},
+        objects::{make, owned, remove, tidy},
         report,
         validate::Wanted,
     },
@@ -36,9 +36,14 @@ use super::{
 };
 use crate::{
     red::{Action, Decision, Deployed, Goal, Look, Observed, Said, Shape, decide},
-    runtime::{apply::apply_to, client::within},
+    runtime::{
+        apply::apply_to,
+        client::within,
+        list::{Age, labelled},
+    },
 };
 use goal::Means;
+use meters::Last;
 pub use meters::Meters;
 
 /// How RED fares after a pass.
@@ -63,28 +68,31 @@ pub async fn lead(installation: &PluginInstallation, wanted: &Wanted, access: Op
         if installation.spec.red.enabled {
             return led(&uid, installation, wanted, access, ctx).await;
         }
-        end(&uid, wanted, ctx).await.map(|()| Led::Off)
+        end(&uid, &wanted.slug, &wanted.id, ctx).await.map(|()| Led::Off)
     };
     led.await.unwrap_or_else(Led::Failed)
 }
 
-/// Removes everything of RED's.
-pub async fn shut(slug: &TenantSlug, id: &PluginId, ctx: &Context) -> Result<(), Outcome> {
+/// Removes everything of the RED of the installation with this UID, unless it is known that nothing is there. What another
+/// process has made was there long enough for every list.
+pub async fn end(uid: &str, slug: &TenantSlug, id: &PluginId, ctx: &Context) -> Result<(), Outcome> {
     let (namespace, selector) = (slug.namespace(), declared::selector(id));
     let (namespace, selector) = (namespace.as_str(), selector.as_str());
-    let none = |_: &str| false;
-    remove::<Service>(namespace, selector, false, none, ctx).await?;
-    remove::<NetworkPolicy>(namespace, selector, false, none, ctx).await?;
-    // The last: by it the rest is found.
-    remove::<Deployment>(namespace, selector, false, none, ctx).await
-}
-
-/// The same, unless it is known that nothing is there.
-async fn end(uid: &str, wanted: &Wanted, ctx: &Context) -> Result<(), Outcome> {
-    if !ctx.meters.has_ended(uid) {
-        shut(&wanted.slug, &wanted.id, ctx).await?;
-        ctx.meters.end(uid);
+    match ctx.meters.last_of(uid) {
+        Last::Nothing => return Ok(()),
+        Last::Something => {
+            remove::<Service>(namespace, selector, false, ctx).await?;
+            remove::<NetworkPolicy>(namespace, selector, false, ctx).await?;
+            remove::<Deployment>(namespace, selector, false, ctx).await?;
+        }
+        Last::Unknown => {
+            let none = |_: &str| false;
+            tidy::<Service>(namespace, selector, none, ctx).await?;
+            tidy::<NetworkPolicy>(namespace, selector, none, ctx).await?;
+            tidy::<Deployment>(namespace, selector, none, ctx).await?;
+        }
     }
+    ctx.meters.end(uid);
     Ok(())
 }
 
@@ -130,7 +138,7 @@ async fn led(
     let decision = decide(&observed, &goal, wake, place, Timestamp::now());
     let hashes = match (&decision.action, &means) {
         (Action::Remove, _) => {
-            end(uid, wanted, ctx).await?;
+            end(uid, &wanted.slug, &wanted.id, ctx).await?;
             vec![]
         }
         (Action::Shape(shape), Some(means)) => {
@@ -182,7 +190,7 @@ async fn look(
         return Ok(early);
     }
     let api: Api<Pod> = Api::namespaced(ctx.objects.client.clone(), wanted.slug.namespace().as_str());
-    let pods = within(api.list(&ListParams::default().labels(&declared::selector(&wanted.id))))
+    let pods = within(api.list(&labelled(&declared::selector(&wanted.id), Age::Any)))
         .await
         .map_err(|error| report::api_outcome(&error))?;
     let stays = pods.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none());

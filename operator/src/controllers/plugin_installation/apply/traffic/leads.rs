@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Service;
 use kube::{
     Api, Resource, ResourceExt,
     api::{ListParams, Patch, PatchParams},
@@ -18,13 +19,14 @@ use tracing::info;
 
 use super::{
     Traffic,
+    glance::glance,
     observe::{Seen, observe},
     remember,
     slots::Slots,
 };
 use crate::{
     controllers::plugin_installation::{Context, build, objects::make, report, status::Steps, validate::Wanted},
-    promotion::{self, Action, Decision, Memory, Requests, Selector, Shape, decide},
+    promotion::{self, Action, Decision, Memory, Requests, Selector, Shape, decide, requested_switch},
     runtime::{
         apply::{FieldManager, holds},
         client::within,
@@ -37,10 +39,22 @@ const DECISIONS: usize = 12;
 const CONFLICTS: usize = 5;
 
 /// What became of a write.
-enum Written {
-    /// It was done.
-    Yes,
+enum Written<K> {
+    /// It was done, and the object is this now.
+    Yes(K),
     /// Somebody wrote to the object since it was read: it has to be looked at again.
+    Overtaken,
+}
+
+/// What became of an action.
+enum Done {
+    /// Nothing but what is remembered has changed.
+    Nothing,
+    /// The live Service leads to this slot.
+    Turned(Slot, Box<Service>),
+    /// Deployments were written.
+    Shaped,
+    /// Somebody was faster: it has to be looked again.
     Overtaken,
 }
 
@@ -64,7 +78,10 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
     /// Decides and does until nothing is left to do.
     pub async fn until_rest(&self, mut memory: Memory, steps: &mut Steps) -> Result<Traffic, Outcome> {
         let (mut conflicts, mut has_repaired) = (0, false);
-        let mut seen = self.look(&memory).await?;
+        let mut seen = match self.carry_out_at_once(&mut memory).await? {
+            Some(seen) => seen,
+            None => self.look(&memory).await?,
+        };
         for _ in 0..DECISIONS {
             let requests = (self.requests)(&memory);
             let Decision { action, memory: next } =
@@ -78,15 +95,21 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
                 self.write_down(&memory, steps).await?;
             }
             has_repaired |= matches!(action, Action::Repair(_)) && memory.live.is_some();
+            let mut must_look = false;
             match self.act(&action, &seen).await? {
-                Written::Yes => {
-                    let must_look = action != Action::Remember || next.transition.is_some() && !seen.is_whole;
+                Done::Nothing => memory = next,
+                Done::Turned(slot, service) => {
                     memory = next;
-                    if must_look {
-                        seen = self.look(&memory).await?;
-                    }
+                    seen.turned(slot, *service);
                 }
-                Written::Overtaken => {
+                Done::Shaped => {
+                    memory = next;
+                    // Whatever follows is decided by what becomes of the pods.
+                    seen = self.look(&memory).await?;
+                    break;
+                }
+                Done::Overtaken => {
+                    must_look = true;
                     conflicts += 1;
                     if conflicts > CONFLICTS {
                         return Err(Outcome::Waiting(
@@ -94,12 +117,10 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
                             "somebody else writes to the plugin's objects all the time".to_owned(),
                         ));
                     }
-                    seen = self.look(&memory).await?;
                 }
             }
-            if matches!(action, Action::Install { .. } | Action::Reshape { .. }) {
-                // Whatever follows is decided by what becomes of the pods.
-                break;
+            if must_look || memory.transition.is_some() && !seen.is_whole {
+                seen = self.look(&memory).await?;
             }
         }
         Ok(Traffic {
@@ -110,6 +131,27 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
             has_repaired,
             replaces_pods: false,
         })
+    }
+
+    /// The switch that is asked for, if what the watches told allows it: no look before, no intent beside the request. Gives
+    /// what is known afterwards.
+    async fn carry_out_at_once(&self, memory: &mut Memory) -> Result<Option<Seen>, Outcome> {
+        let requests = (self.requests)(memory);
+        if requests.promote.is_none() && requests.rollback.is_none() {
+            return Ok(None);
+        }
+        let Some(mut seen) = glance(self.installation, self.wanted, memory, self.ctx) else {
+            return Ok(None);
+        };
+        let Some(switch) = requested_switch(&seen.observed, &self.goal, &requests, memory, Timestamp::now()) else {
+            return Ok(None);
+        };
+        let Done::Turned(slot, service) = self.act(&switch.action, &seen).await? else {
+            return Ok(None);
+        };
+        *memory = switch.memory;
+        seen.turned(slot, *service);
+        Ok(Some(seen))
     }
 
     fn slots(&self) -> Result<&Slots<'_>, Outcome> {
@@ -161,43 +203,46 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
         ))
     }
 
-    async fn act(&self, action: &Action, seen: &Seen) -> Result<Written, Outcome> {
+    async fn act(&self, action: &Action, seen: &Seen) -> Result<Done, Outcome> {
         match action {
-            Action::Remember => Ok(Written::Yes),
+            Action::Remember => Ok(Done::Nothing),
             Action::Install { slot, shape } => {
                 let service = build::live_service(self.wanted, *slot, false);
                 let deployment = self.slots()?.deployment(*slot, shape, None).await?;
                 // API servers make Services one after another: pods do not wait for that.
                 tokio::try_join!(make(&deployment, self.ctx), make(&service, self.ctx))?;
-                Ok(Written::Yes)
+                Ok(Done::Shaped)
             }
             Action::Repair(slot) | Action::Switch { to: slot } => {
                 let mut service = build::live_service(self.wanted, *slot, true);
                 service.metadata.resource_version = seen.service.as_ref().and_then(ResourceExt::resource_version);
-                let written = self.write(&service).await?;
-                if matches!(written, Written::Yes) {
-                    info!(slot = slot.as_ref(), ?action, "the live Service leads to the slot");
-                }
-                Ok(written)
+                let Written::Yes(service) = self.write(&service).await? else {
+                    return Ok(Done::Overtaken);
+                };
+                info!(slot = slot.as_ref(), ?action, "the live Service leads to the slot");
+                Ok(Done::Turned(*slot, Box::new(service)))
             }
             Action::Reshape { slot, shape } => {
                 let live = seen.deployments.of(*slot).as_ref();
                 let mut deployment = self.slots()?.deployment(*slot, shape, live).await?;
                 deployment.metadata.resource_version = live.and_then(ResourceExt::resource_version);
-                self.write(&deployment).await
+                Ok(match self.write(&deployment).await? {
+                    Written::Yes(_) => Done::Shaped,
+                    Written::Overtaken => Done::Overtaken,
+                })
             }
         }
     }
 
     /// Writes an object as declared, unless somebody wrote to it since it was read.
-    async fn write<K>(&self, declared: &K) -> Result<Written, Outcome>
+    async fn write<K>(&self, declared: &K) -> Result<Written<K>, Outcome>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Serialize + DeserializeOwned,
     {
         let api: Api<K> = Api::namespaced(self.ctx.objects.client.clone(), self.wanted.slug.namespace().as_str());
         let params = PatchParams::apply(FieldManager::Objects.as_ref()).force();
         match within(api.patch(&declared.name_any(), &params, &Patch::Apply(declared))).await {
-            Ok(_) => Ok(Written::Yes),
+            Ok(live) => Ok(Written::Yes(live)),
             Err(error) if error.status().is_some_and(|status| status.code == 409) => Ok(Written::Overtaken),
             Err(error) => Err(report::api_outcome(&error)),
         }

@@ -1,5 +1,6 @@
 //! Leads traffic: looks at the slots, lets the machine (`promotion`) decide, and does what it says, until it is at rest.
 
+mod glance;
 mod goal;
 mod leads;
 mod observe;

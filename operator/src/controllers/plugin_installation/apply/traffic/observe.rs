@@ -8,11 +8,14 @@ use k8s_openapi::api::{
     core::v1::{Pod, Service},
     discovery::v1::EndpointSlice,
 };
-use kube::{Api, Resource, ResourceExt, api::ListParams, core::NamespaceResourceScope};
+use kube::{Api, Resource, ResourceExt, core::NamespaceResourceScope};
 use plexica_crds::{
     LABEL_TENANT_ID, PluginInstallation,
     names::Slot,
-    plugin_installation::conditions::{Outcome, Reason},
+    plugin_installation::{
+        Step,
+        conditions::{Outcome, Reason},
+    },
 };
 use serde::de::DeserializeOwned;
 
@@ -29,7 +32,10 @@ use crate::{
         validate::Wanted,
     },
     promotion::{Deployed, Endpoints, Memory, Observed, PerSlot, Revision, Selector},
-    runtime::client::within,
+    runtime::{
+        client::within,
+        list::{Age, labelled},
+    },
 };
 
 /// What is there.
@@ -44,6 +50,17 @@ pub struct Seen {
     pub deployments: PerSlot<Option<Deployment>>,
 }
 
+impl Seen {
+    /// The live Service was written, and is so now. What its EndpointSlices name is not known any more.
+    pub fn turned(&mut self, slot: Slot, service: Service) {
+        let unknown = Endpoints { named: 1, ready: 0 };
+        self.observed.selector = Selector::Slot(slot);
+        self.observed.mark = Some(slot);
+        self.observed.endpoints = PerSlot { a: unknown, b: unknown };
+        self.service = Some(service);
+    }
+}
+
 /// Looks at Service and Deployments; at pods and EndpointSlices only if something is under way, since nothing else is
 /// decided by them.
 pub async fn observe(
@@ -54,31 +71,26 @@ pub async fn observe(
 ) -> Result<Seen, Outcome> {
     let is_under_way = memory.transition.is_some();
     let id = &wanted.id;
-    let (service_name, [a, b]) = (id.service(), [Slot::A, Slot::B].map(|slot| id.deployment(slot)));
-    let of_service = format!("kubernetes.io/service-name={service_name}");
+    let [a, b] = [Slot::A, Slot::B].map(|slot| id.deployment(slot));
     let of_plugin = format!("{LABEL_PLUGIN}={id},{LABEL_SLOT}");
-    let (service, a, b, pods, slices) = tokio::try_join!(
-        get::<Service>(wanted, service_name.as_str(), ctx),
+    let (led, a, b, pods) = tokio::try_join!(
+        led(wanted, memory, ctx),
         get::<Deployment>(wanted, a.as_str(), ctx),
         get::<Deployment>(wanted, b.as_str(), ctx),
-        list::<Pod>(wanted, &of_plugin, is_under_way, ctx),
-        list::<EndpointSlice>(wanted, &of_service, is_under_way, ctx),
+        list::<Pod>(wanted, &of_plugin, is_under_way.then_some(Age::Any), ctx),
     )?;
+    let (service, slices) = led;
     let known = is_under_way.then_some(pods.as_slice());
     let mut slots = PerSlot {
         a: a.as_ref().map(|deployment| deployed(deployment, Slot::A, known)),
         b: b.as_ref().map(|deployment| deployed(deployment, Slot::B, known)),
     };
     ask_candidate(installation, wanted, memory, &mut slots, &pods, ctx).await;
-    let mark = service.as_ref().and_then(|service| {
-        let mark = service.annotations().get(ANNOTATION_LIVE)?;
-        slot_of(mark)
-    });
     let observed = Observed {
         selector: service
             .as_ref()
             .map_or(Selector::Absent, |service| selector(wanted, service)),
-        mark,
+        mark: service.as_ref().and_then(mark),
         slots,
         endpoints: endpoints(&slices, &pods),
     };
@@ -88,6 +100,28 @@ pub async fn observe(
         is_whole: is_under_way,
         deployments: PerSlot { a, b },
     })
+}
+
+/// The live Service and its EndpointSlices. What is to prove a switch is not older than that.
+async fn led(
+    wanted: &Wanted,
+    memory: &Memory,
+    ctx: &Context,
+) -> Result<(Option<Service>, Vec<EndpointSlice>), Outcome> {
+    let name = wanted.id.service();
+    let of_service = format!("kubernetes.io/service-name={name}");
+    let service = get::<Service>(wanted, name.as_str(), ctx);
+    let transition = memory.transition.as_ref();
+    if transition.is_some_and(|transition| transition.step == Step::Proving) {
+        let service = service.await?;
+        let version = service
+            .as_ref()
+            .and_then(|service| service.metadata.resource_version.as_deref());
+        let age = version.map_or(Age::Any, Age::Since);
+        let slices = list(wanted, &of_service, Some(age), ctx).await?;
+        return Ok((service, slices));
+    }
+    tokio::try_join!(service, list(wanted, &of_service, transition.map(|_| Age::Any), ctx))
 }
 
 /// A candidate with a probe counts as ready only since it answers that, too.
@@ -132,6 +166,12 @@ async fn ask_candidate(
     judge(deployed, answers);
 }
 
+/// Whether an object is this installation's.
+pub(super) fn is_ours(object: &impl ResourceExt, wanted: &Wanted) -> bool {
+    let bears = |label: &str, value: &str| object.labels().get(label).is_some_and(|is| is == value);
+    bears(LABEL_TENANT_ID, &wanted.owner.tenant_id.to_string()) && bears(LABEL_PLUGIN, wanted.id.as_str())
+}
+
 async fn get<K>(wanted: &Wanted, name: &str, ctx: &Context) -> Result<Option<K>, Outcome>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
@@ -140,25 +180,22 @@ where
     let found = within(api.get_opt(name))
         .await
         .map_err(|error| report::api_outcome(&error))?;
-    let ours = |found: &K| {
-        let bears = |label: &str, value: &str| found.labels().get(label).is_some_and(|is| is == value);
-        bears(LABEL_TENANT_ID, &wanted.owner.tenant_id.to_string()) && bears(LABEL_PLUGIN, wanted.id.as_str())
-    };
     match found {
-        Some(found) if !ours(&found) => Err(report::not_owned(&format!("{} {name}", K::kind(&())), Reason::NotOwned)),
+        Some(found) if !is_ours(&found, wanted) => {
+            Err(report::not_owned(&format!("{} {name}", K::kind(&())), Reason::NotOwned))
+        }
         found => Ok(found),
     }
 }
 
-async fn list<K>(wanted: &Wanted, selector: &str, is_wanted: bool, ctx: &Context) -> Result<Vec<K>, Outcome>
+/// Objects with these labels; none if it does not matter.
+async fn list<K>(wanted: &Wanted, selector: &str, age: Option<Age<'_>>, ctx: &Context) -> Result<Vec<K>, Outcome>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
 {
-    if !is_wanted {
-        return Ok(vec![]);
-    }
+    let Some(age) = age else { return Ok(vec![]) };
     let api: Api<K> = Api::namespaced(ctx.objects.client.clone(), wanted.slug.namespace().as_str());
-    within(api.list(&ListParams::default().labels(selector)))
+    within(api.list(&labelled(selector, age)))
         .await
         .map(|listed| listed.items)
         .map_err(|error| report::api_outcome(&error))
@@ -168,8 +205,13 @@ fn slot_of(text: &str) -> Option<Slot> {
     [Slot::A, Slot::B].into_iter().find(|slot| slot.as_ref() == text)
 }
 
+/// The slot that the Service is marked with.
+pub(super) fn mark(service: &Service) -> Option<Slot> {
+    slot_of(service.annotations().get(ANNOTATION_LIVE)?)
+}
+
 /// What the Service selects: a slot only if it is exactly the selector that the operator writes.
-fn selector(wanted: &Wanted, service: &Service) -> Selector {
+pub(super) fn selector(wanted: &Wanted, service: &Service) -> Selector {
     let selector = service.spec.as_ref().and_then(|spec| spec.selector.as_ref());
     let of = |slot: Slot| {
         BTreeMap::from([
@@ -190,7 +232,7 @@ fn revision(labels: &BTreeMap<String, String>, annotations: &BTreeMap<String, St
     }
 }
 
-fn deployed(deployment: &Deployment, slot: Slot, pods: Option<&[Pod]>) -> Deployed {
+pub(super) fn deployed(deployment: &Deployment, slot: Slot, pods: Option<&[Pod]>) -> Deployed {
     let spec = deployment.spec.clone().unwrap_or_default();
     let status = deployment.status.clone().unwrap_or_default();
     let size = spec.replicas.unwrap_or(1);

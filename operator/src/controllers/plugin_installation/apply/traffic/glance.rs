@@ -1,0 +1,72 @@
+//! What the watches told of an installation's slots last, without a request. It is enough to do at once what a person asks
+//! for: the Service is written only if nobody wrote to it since, and pods are asked for by how their Deployments fare.
+
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::Deployment;
+use plexica_crds::{PluginInstallation, names::Slot};
+
+use super::observe::{Seen, deployed, is_ours, mark, selector};
+use crate::{
+    controllers::plugin_installation::{Context, validate::Wanted},
+    promotion::{Deployed, Endpoints, Memory, Observed, PerSlot, Selector},
+};
+
+/// What is known without looking; `None` if that is not enough: something is not known yet, is not ours, or is asked of its
+/// pods themselves.
+pub fn glance(installation: &PluginInstallation, wanted: &Wanted, memory: &Memory, ctx: &Context) -> Option<Seen> {
+    if installation.spec.promotion.probe.is_some() {
+        return None;
+    }
+    let namespace = wanted.slug.namespace();
+    let service = ctx
+        .watched
+        .services
+        .get(namespace.as_str(), wanted.id.service().as_str())?;
+    if !is_ours(&*service, wanted) {
+        return None;
+    }
+    let known = |slot: Slot| {
+        let name = wanted.id.deployment(slot);
+        let deployment = ctx.watched.deployments.get(namespace.as_str(), name.as_str())?;
+        is_ours(&*deployment, wanted).then(|| as_told(&deployment, slot, memory))
+    };
+    let slots = PerSlot {
+        a: Some(known(Slot::A)?),
+        b: Some(known(Slot::B)?),
+    };
+    let selector = selector(wanted, &service);
+    let named = |slot: Slot| {
+        let ready = slots.of(slot).as_ref().map_or(0, |deployed| deployed.ready);
+        let ready = if selector == Selector::Slot(slot) { ready } else { 0 };
+        Endpoints { named: ready, ready }
+    };
+    Some(Seen {
+        observed: Observed {
+            selector,
+            mark: mark(&service),
+            endpoints: PerSlot {
+                a: named(Slot::A),
+                b: named(Slot::B),
+            },
+            slots,
+        },
+        service: Some((*service).clone()),
+        is_whole: false,
+        deployments: PerSlot::default(),
+    })
+}
+
+/// A Deployment counts the pods of all that it ran. They count for what it runs now only if that is what it was told to run
+/// when its pods were last looked at; and all of them are ready only if no other runs. Those that end do not count.
+fn as_told(deployment: &Deployment, slot: Slot, memory: &Memory) -> Deployed {
+    let mut told = deployed(deployment, slot, None);
+    if memory.revisions.of(slot).as_ref() != Some(&told.revision) {
+        told.ready = 0;
+    }
+    let is_all = deployment.status.as_ref().is_some_and(|status| {
+        let counts = [status.replicas, status.updated_replicas, status.ready_replicas];
+        status.observed_generation == deployment.metadata.generation && counts == [Some(told.size); 3]
+    });
+    told.ready_since = (is_all && told.ready > 0).then(Timestamp::now);
+    told
+}
