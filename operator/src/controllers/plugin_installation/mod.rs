@@ -157,7 +157,7 @@ async fn stop_without_tenant(
         return Ok(());
     }
     match (Caches::slug_of(&namespace), id_of(&installation.name_any())) {
-        (Some(slug), Ok(id)) => apply::shut(&installation.uid().unwrap_or_default(), &slug, &id, ctx).await,
+        (Some(slug), Ok(id)) => apply::shut(&slug, &id, ctx).await,
         _ => Ok(()),
     }
 }

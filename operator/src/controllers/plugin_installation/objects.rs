@@ -54,6 +54,12 @@ where
     Ok((applied, live))
 }
 
+/// Whether an object is this installation's.
+pub fn is_ours(object: &impl ResourceExt, wanted: &Wanted) -> bool {
+    let bears = |label: &str, value: &str| object.labels().get(label).is_some_and(|is| is == value);
+    bears(LABEL_TENANT_ID, &wanted.owner.tenant_id.to_string()) && bears(LABEL_PLUGIN, wanted.id.as_str())
+}
+
 /// The object of the plugin's that has this name, if it is there.
 ///
 /// # Errors
@@ -66,12 +72,10 @@ where
     let found = within(api.get_opt(name))
         .await
         .map_err(|error| report::api_outcome(&error))?;
-    let ours = |found: &K| {
-        let bears = |label: &str, value: &str| found.labels().get(label).is_some_and(|is| is == value);
-        bears(LABEL_TENANT_ID, &wanted.owner.tenant_id.to_string()) && bears(LABEL_PLUGIN, wanted.id.as_str())
-    };
     match found {
-        Some(found) if !ours(&found) => Err(report::not_owned(&format!("{} {name}", K::kind(&())), Reason::NotOwned)),
+        Some(found) if !is_ours(&found, wanted) => {
+            Err(report::not_owned(&format!("{} {name}", K::kind(&())), Reason::NotOwned))
+        }
         found => Ok(found),
     }
 }

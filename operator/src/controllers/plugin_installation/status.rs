@@ -1,5 +1,7 @@
 //! From how the steps of an installation fare to its status. Pure; takes `now`.
 
+mod slots;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -13,8 +15,6 @@ use plexica_crds::{
     },
 };
 use serde_json::Value;
-
-mod slots;
 
 use super::{
     apply::{Led, Traffic},

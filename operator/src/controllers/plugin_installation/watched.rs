@@ -50,6 +50,11 @@ where
         self.0.get()?.get(&ObjectRef::new(name).within(namespace))
     }
 
+    /// Whether it is known that there is no object of this name.
+    pub fn lacks(&self, namespace: &str, name: &str) -> bool {
+        self.0.get().is_some() && self.get(namespace, name).is_none()
+    }
+
     /// Keeps what a watch tells, once `trim` has taken away what nobody asks for. Who comes after it in the stream finds it kept.
     pub fn keep(
         &self,

@@ -359,16 +359,8 @@ impl World {
                 }
             }
             Event::AtOnce | Event::KilledAtOnce => {
-                let (observed, wanted, requests) = (self.observed(), self.wanted(), self.requests());
-                let switch = requested_switch(&observed, &wanted, &requests, &self.memory, now())?;
-                if let Err(rule) = super::search::check(self, &self.memory, &switch) {
+                if let Err(rule) = world.carry_out_at_once(event == Event::KilledAtOnce)? {
                     return Some(Err(rule));
-                }
-                world.act(&switch.action);
-                if event == Event::AtOnce {
-                    world.remember(switch.memory);
-                } else {
-                    world.left.faults -= 1;
                 }
             }
             Event::Ready(slot) => {
@@ -427,6 +419,22 @@ impl World {
         }
         world.normalize();
         (world != *self).then_some(Ok(world))
+    }
+
+    /// Does what is asked for in one write, if that can be.
+    fn carry_out_at_once(&mut self, is_killed: bool) -> Option<Result<(), String>> {
+        let (observed, wanted, requests) = (self.observed(), self.wanted(), self.requests());
+        let switch = requested_switch(&observed, &wanted, &requests, &self.memory, now())?;
+        if let Err(rule) = super::search::check(self, &self.memory, &switch) {
+            return Some(Err(rule));
+        }
+        self.act(&switch.action);
+        if is_killed {
+            self.left.faults -= 1;
+        } else {
+            self.remember(switch.memory);
+        }
+        Some(Ok(()))
     }
 
     /// Somebody changes the live Service.

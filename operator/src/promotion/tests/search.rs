@@ -31,6 +31,36 @@ fn check_beginning(world: &World, memory: &Memory, decision: &Decision) -> Resul
     Ok(())
 }
 
+/// What is switched was meant to be, can serve, and was not rejected.
+fn check_switch(world: &World, decision: &Decision, to: Slot) -> Result<(), String> {
+    if !world.is_ready(to) && world.is_ready(to.other()) {
+        return Err("the live selector never selects no ready pod while there is one".into());
+    }
+    let switching = world.memory.transition.as_ref().filter(|t| t.step == Step::Switching);
+    let recorded = switching.or(world.before.transition.as_ref().filter(|t| t.step == Step::Switching));
+    // A request is recorded too, and what it asks for is what is to be remembered.
+    let asked = decision.memory.transition.as_ref().filter(|asked| {
+        let (promote, rollback, _) = world.requests;
+        let stands = if asked.is_rollback() { rollback } else { promote };
+        stands && asked.step == Step::Switching
+    });
+    let intent = asked.or(recorded);
+    let Some(intent) = intent else {
+        return Err("nothing is switched without a recorded intent".into());
+    };
+    let place = world.slots.of(to).as_ref();
+    if place.is_none_or(|place| revision(place.revision) != intent.revision) {
+        return Err("a switch leads to what was intended".into());
+    }
+    if !intent.is_rollback() {
+        let rejected = place.is_some_and(|place| world.truth.rejected.contains(&place.revision));
+        if rejected && !world.truth.is_forgotten {
+            return Err("a rejected revision is not promoted".into());
+        }
+    }
+    Ok(())
+}
+
 /// The rules that every write keeps.
 pub fn check(world: &World, memory: &Memory, decision: &Decision) -> Result<(), String> {
     let observed = world.observed();
@@ -56,33 +86,7 @@ pub fn check(world: &World, memory: &Memory, decision: &Decision) -> Result<(), 
                 return Err("a changed Service leads to the recorded live slot again".into());
             }
         }
-        Action::Switch { to } => {
-            if !world.is_ready(*to) && world.is_ready(to.other()) {
-                return Err("the live selector never selects no ready pod while there is one".into());
-            }
-            let switching = world.memory.transition.as_ref().filter(|t| t.step == Step::Switching);
-            let recorded = switching.or(world.before.transition.as_ref().filter(|t| t.step == Step::Switching));
-            // A request is recorded too, and what it asks for is what is to be remembered.
-            let asked = decision.memory.transition.as_ref().filter(|asked| {
-                let (promote, rollback, _) = world.requests;
-                let stands = if asked.is_rollback() { rollback } else { promote };
-                stands && asked.step == Step::Switching
-            });
-            let intent = asked.or(recorded);
-            let Some(intent) = intent else {
-                return Err("nothing is switched without a recorded intent".into());
-            };
-            let place = world.slots.of(*to).as_ref();
-            if place.is_none_or(|place| revision(place.revision) != intent.revision) {
-                return Err("a switch leads to what was intended".into());
-            }
-            if !intent.is_rollback() {
-                let rejected = place.is_some_and(|place| world.truth.rejected.contains(&place.revision));
-                if rejected && !world.truth.is_forgotten {
-                    return Err("a rejected revision is not promoted".into());
-                }
-            }
-        }
+        Action::Switch { to } => check_switch(world, decision, *to)?,
         Action::Reshape { slot, shape } => {
             let before = world.slots.of(*slot).as_ref();
             let Some(before) = before.filter(|before| before.size > 0) else {

@@ -12,7 +12,6 @@ pub mod shared;
 mod traffic;
 mod workload;
 
-use kube::ResourceExt;
 use plexica_crds::{
     PluginInstallation,
     names::{PluginId, TenantSlug},
@@ -47,7 +46,7 @@ pub async fn apply(installation: &PluginInstallation, wanted: &Wanted, ctx: &Con
             // The first failure is in the steps; those after it were not reached.
             let _ = run(installation, wanted, &mut access, &mut steps, ctx).await;
         }
-        Running::Disabled | Running::Suspended => stop(installation, wanted, &mut steps, ctx).await,
+        Running::Disabled | Running::Suspended => stop(wanted, &mut steps, ctx).await,
     }
     if let Err(outcome) = record::write(installation, wanted, &steps, ctx).await {
         steps.registry = Some(outcome);
@@ -137,10 +136,10 @@ async fn run(
 }
 
 /// Takes the route and the pods of a plugin away: first nobody is led there, then nobody is there.
-pub async fn shut(uid: &str, slug: &TenantSlug, id: &PluginId, ctx: &Context) -> Result<(), Outcome> {
+pub async fn shut(slug: &TenantSlug, id: &PluginId, ctx: &Context) -> Result<(), Outcome> {
     route::remove(slug, id, ctx).await?;
     workload::stop(slug, id, ctx).await?;
-    red::end(uid, slug, id, ctx).await?;
+    red::shut(slug, id, ctx).await?;
     shared::leave(slug, id, None, ctx).await
 }
 
@@ -176,10 +175,9 @@ async fn deploy(
     }
 }
 
-async fn stop(installation: &PluginInstallation, wanted: &Wanted, steps: &mut Steps, ctx: &Context) {
+async fn stop(wanted: &Wanted, steps: &mut Steps, ctx: &Context) {
     let stopped = async {
-        let uid = installation.uid().unwrap_or_default();
-        shut(&uid, &wanted.slug, &wanted.id, ctx).await?;
+        shut(&wanted.slug, &wanted.id, ctx).await?;
         if wanted.runs == Running::Disabled {
             return Ok(Outcome::Done(
                 Reason::Disabled,

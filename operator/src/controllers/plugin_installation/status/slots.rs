@@ -1,4 +1,4 @@
-//! What the status says of slots, beside what the traffic light does.
+//! Slots in the status where traffic does not write them: of a release for all tenants, where nothing runs, and for autoscalers.
 
 use plexica_crds::{
     names::Slot,

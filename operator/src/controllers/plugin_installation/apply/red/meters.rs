@@ -35,32 +35,16 @@ pub struct Meters {
     pub image: Image,
     client: Client,
     /// By the installation's UID.
-    known: Mutex<HashMap<String, Known>>,
+    known: Mutex<HashMap<String, Asked>>,
 }
 
-/// What is known of an installation's RED.
+/// A RED that runs.
 #[derive(Clone, Debug)]
-enum Known {
-    /// Nothing of it is there.
-    Ended,
-    /// It was led.
-    Led {
-        /// Before that it cannot have been idle for long enough; `None`: it is asked as soon as it is ready.
-        next: Option<Timestamp>,
-        /// What was wrong when it was asked last.
-        silent: Option<String>,
-    },
-}
-
-/// What this process knows of an installation's RED.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Last {
-    /// It has not looked yet.
-    Unknown,
-    /// It has made some of it.
-    Something,
-    /// Nothing of it is there.
-    Nothing,
+struct Asked {
+    /// Before that it cannot have been idle for long enough.
+    next: Timestamp,
+    /// What was wrong when it was asked last.
+    silent: Option<String>,
 }
 
 impl Meters {
@@ -75,10 +59,11 @@ impl Meters {
 
     /// What to go by while it is too early to ask.
     pub(super) fn early(&self, installation: &str, now: Timestamp) -> Option<Look> {
-        match self.with(|known| known.get(installation).cloned())? {
-            Known::Led { next, silent } if next.is_some_and(|next| now < next) => Some(Look::Omitted { next, silent }),
-            Known::Led { .. } | Known::Ended => None,
-        }
+        let Asked { next, silent } = self.with(|known| known.get(installation).cloned())?;
+        (now < next).then_some(Look::Omitted {
+            next: Some(next),
+            silent,
+        })
     }
 
     /// Asks the meter of the pod that is ready since then, unless that is too short a time.
@@ -123,31 +108,20 @@ impl Meters {
         answer.json().await.map_err(failed)
     }
 
-    /// Remembers that it is led, and when it is to be asked again.
+    /// Remembers when it is to be asked again; `None`: as soon as it is ready.
     pub(super) fn remember(&self, installation: &str, next: Option<Timestamp>, silent: Option<String>) {
-        self.with(|known| known.insert(installation.to_owned(), Known::Led { next, silent }));
+        self.with(|known| match next {
+            Some(next) => drop(known.insert(installation.to_owned(), Asked { next, silent })),
+            None => drop(known.remove(installation)),
+        });
     }
 
-    /// Remembers that nothing of it is there.
-    pub(super) fn end(&self, installation: &str) {
-        self.with(|known| known.insert(installation.to_owned(), Known::Ended));
-    }
-
-    /// What this process knows of it.
-    pub(super) fn last_of(&self, installation: &str) -> Last {
-        self.with(|known| match known.get(installation) {
-            None => Last::Unknown,
-            Some(Known::Led { .. }) => Last::Something,
-            Some(Known::Ended) => Last::Nothing,
-        })
-    }
-
-    /// The installation is gone.
+    /// There is no RED any more.
     pub fn forget(&self, installation: &str) {
         self.with(|known| known.remove(installation));
     }
 
-    fn with<T>(&self, change: impl FnOnce(&mut HashMap<String, Known>) -> T) -> T {
+    fn with<T>(&self, change: impl FnOnce(&mut HashMap<String, Asked>) -> T) -> T {
         // Each entry is whole at any time.
         change(&mut self.known.lock().unwrap_or_else(PoisonError::into_inner))
     }

@@ -5,9 +5,9 @@ use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
 use plexica_crds::{PluginInstallation, names::Slot};
 
-use super::observe::{Seen, deployed, is_ours, mark, selector};
+use super::observe::{Seen, deployed, mark, selector};
 use crate::{
-    controllers::plugin_installation::{Context, validate::Wanted},
+    controllers::plugin_installation::{Context, objects::is_ours, validate::Wanted},
     promotion::{Deployed, Endpoints, Memory, Observed, PerSlot, Selector},
 };
 

@@ -10,12 +10,9 @@ use k8s_openapi::api::{
 };
 use kube::{Api, Resource, ResourceExt, core::NamespaceResourceScope};
 use plexica_crds::{
-    LABEL_TENANT_ID, PluginInstallation,
+    PluginInstallation,
     names::Slot,
-    plugin_installation::{
-        Step,
-        conditions::{Outcome, Reason},
-    },
+    plugin_installation::{Step, conditions::Outcome},
 };
 use serde::de::DeserializeOwned;
 
@@ -28,6 +25,7 @@ use crate::{
             ANNOTATION_CONFIG, ANNOTATION_LIVE, ANNOTATION_RECYCLED, ANNOTATION_REJECTED, LABEL_PLUGIN, LABEL_SLOT,
             LABEL_VERSION,
         },
+        objects::owned,
         report,
         validate::Wanted,
     },
@@ -75,8 +73,8 @@ pub async fn observe(
     let of_plugin = format!("{LABEL_PLUGIN}={id},{LABEL_SLOT}");
     let (led, a, b, pods) = tokio::try_join!(
         led(wanted, memory, ctx),
-        get::<Deployment>(wanted, a.as_str(), ctx),
-        get::<Deployment>(wanted, b.as_str(), ctx),
+        owned::<Deployment>(wanted, a.as_str(), ctx),
+        owned::<Deployment>(wanted, b.as_str(), ctx),
         list::<Pod>(wanted, &of_plugin, is_under_way.then_some(Age::Any), ctx),
     )?;
     let (service, slices) = led;
@@ -110,7 +108,7 @@ async fn led(
 ) -> Result<(Option<Service>, Vec<EndpointSlice>), Outcome> {
     let name = wanted.id.service();
     let of_service = format!("kubernetes.io/service-name={name}");
-    let service = get::<Service>(wanted, name.as_str(), ctx);
+    let service = owned::<Service>(wanted, name.as_str(), ctx);
     let transition = memory.transition.as_ref();
     if transition.is_some_and(|transition| transition.step == Step::Proving) {
         let service = service.await?;
@@ -164,28 +162,6 @@ async fn ask_candidate(
     };
     let answers = ctx.probes.ask(&asked, Timestamp::now()).await;
     judge(deployed, answers);
-}
-
-/// Whether an object is this installation's.
-pub(super) fn is_ours(object: &impl ResourceExt, wanted: &Wanted) -> bool {
-    let bears = |label: &str, value: &str| object.labels().get(label).is_some_and(|is| is == value);
-    bears(LABEL_TENANT_ID, &wanted.owner.tenant_id.to_string()) && bears(LABEL_PLUGIN, wanted.id.as_str())
-}
-
-async fn get<K>(wanted: &Wanted, name: &str, ctx: &Context) -> Result<Option<K>, Outcome>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
-{
-    let api: Api<K> = Api::namespaced(ctx.objects.client.clone(), wanted.slug.namespace().as_str());
-    let found = within(api.get_opt(name))
-        .await
-        .map_err(|error| report::api_outcome(&error))?;
-    match found {
-        Some(found) if !is_ours(&found, wanted) => {
-            Err(report::not_owned(&format!("{} {name}", K::kind(&())), Reason::NotOwned))
-        }
-        found => Ok(found),
-    }
 }
 
 /// Objects with these labels; none if it does not matter.
