@@ -91,6 +91,8 @@ pub struct Truth {
     pub standby: Option<Slot>,
     /// Revisions that were rejected and not asked for again.
     pub rejected: Vec<u8>,
+    /// Revisions that a request led back from, and that were not asked for again.
+    pub gone_back_from: Vec<u8>,
     /// Status and Service were both lost: nobody can know which slot was live.
     pub is_lost: bool,
     /// The status was lost: what was rejected may have been forgotten.
@@ -429,6 +431,13 @@ impl World {
             return Some(Err(rule));
         }
         self.act(&switch.action);
+        let moved = switch.memory.transition.as_ref();
+        let left = moved.filter(|moved| moved.is_rollback()).and_then(|moved| moved.from);
+        if let Some(place) = left.and_then(|left| self.slots.of(left).as_ref()) {
+            self.truth.gone_back_from.push(place.revision);
+            self.truth.gone_back_from.sort_unstable();
+            self.truth.gone_back_from.dedup();
+        }
         if is_killed {
             self.left.faults -= 1;
         } else {
@@ -519,6 +528,7 @@ impl World {
         if carried.retry.is_some() {
             self.requests.2 = false;
             self.truth.rejected.clear();
+            self.truth.gone_back_from.clear();
         }
         for rejection in &self.memory.rejected {
             let number = number(&rejection.revision);

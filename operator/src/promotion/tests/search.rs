@@ -57,6 +57,10 @@ fn check_switch(world: &World, decision: &Decision, to: Slot) -> Result<(), Stri
         if rejected && !world.truth.is_forgotten {
             return Err("a rejected revision is not promoted".into());
         }
+        let is_left = place.is_some_and(|place| world.truth.gone_back_from.contains(&place.revision));
+        if is_left && !world.truth.is_forgotten {
+            return Err("what a request led back from is not promoted again".into());
+        }
     }
     Ok(())
 }
