@@ -56,10 +56,7 @@ async fn red_runs_a_pre_release_beside_green_sleeps_when_nobody_speaks_to_it_and
     plugins.says(id, Type::RedAvailable, "True", "Awake").await?;
     let address = red.address().await?;
     // An open connection keeps it up, whatever is said there.
-    let open = eventually("a connection to RED", PATIENCE, async || {
-        Ok(TcpStream::connect(address).await?)
-    })
-    .await?;
+    let open = red.open(address).await?;
     let answer = red.answer(address).await?;
     ensure!(
         answer["version"] == "2.0.0-rc.1" && answer["slot"] == "red",
@@ -109,7 +106,8 @@ async fn red_runs_a_pre_release_beside_green_sleeps_when_nobody_speaks_to_it_and
 
     installed.request("wake").await?;
     plugins.says(id, Type::RedAvailable, "True", "Awake").await?;
-    red.answer(red.address().await?).await?;
+    drop(red.open(address).await?);
+    red.answer(address).await?;
     let asked = plugins.api.get(id).await?.annotations().get("plexica.io/wake").cloned();
     ensure!(
         asked.is_some() && installed.status().await?.requests.wake == asked,
@@ -218,15 +216,16 @@ impl Red<'_> {
         Ok(SocketAddr::new(address.parse()?, 80))
     }
 
-    /// What it answers, over a connection that ends then: the API server's would be kept. kube-proxy knows of a pod up to a
-    /// second after that is ready.
+    /// A connection to it, as soon as the node leads its Service to the pod that is ready.
+    async fn open(&self, address: SocketAddr) -> Result<TcpStream> {
+        eventually("a connection", ANSWER, async || Ok(TcpStream::connect(address).await?)).await
+    }
+
+    /// What it answers, over a connection that ends then: the API server's would be kept.
     async fn answer(&self, address: SocketAddr) -> Result<Value> {
-        eventually("an answer of RED", PATIENCE, async || {
-            let asked = self.0.env.http.get(format!("http://{address}/version"));
-            let asked = asked.header("connection", "close").timeout(ANSWER);
-            Ok(asked.send().await?.error_for_status()?.json().await?)
-        })
-        .await
+        let asked = self.0.env.http.get(format!("http://{address}/version"));
+        let asked = asked.header("connection", "close").timeout(ANSWER);
+        Ok(asked.send().await?.error_for_status()?.json().await?)
     }
 
     async fn has_event(&self, action: &str) -> Result<()> {

@@ -23,6 +23,8 @@ use crate::{
 
 /// Longest wait for an answer of a meter.
 const TIMEOUT: Duration = Duration::from_secs(2);
+/// When a list is looked at again that lacks the pod.
+const SOON: SignedDuration = SignedDuration::from_secs(1);
 /// When what could not be found out is tried again.
 pub const AGAIN: SignedDuration = SignedDuration::from_secs(30);
 
@@ -74,8 +76,8 @@ impl Meters {
     ) -> Look {
         let omitted = |next| Look::Omitted { next, silent: None };
         let Some((ready_since, pod)) = ready else {
-            // Its Deployment will tell.
-            return omitted(now.checked_add(AGAIN).ok());
+            // The list is some moments older than its Deployment.
+            return omitted(now.checked_add(SOON).ok());
         };
         let idle_after = SignedDuration::try_from(idle_after.value()).unwrap_or(SignedDuration::MAX);
         let earliest = ready_since.checked_add(idle_after).unwrap_or(Timestamp::MAX);

@@ -68,28 +68,23 @@ pub async fn lead(installation: &PluginInstallation, wanted: &Wanted, access: Op
             return led(&uid, installation, wanted, access, ctx).await;
         }
         ctx.meters.forget(&uid);
-        end(wanted, ctx).await.map(|()| Led::Off)
+        shut(&wanted.slug, &wanted.id, ctx).await.map(|()| Led::Off)
     };
     led.await.unwrap_or_else(Led::Failed)
 }
 
-/// Removes everything of RED's.
+/// Removes everything of RED's, unless it is known that nothing is there. Its Deployment is the first that is made and the last
+/// that goes; one that is not known yet is told of by a watch, and a pass over it follows.
 pub async fn shut(slug: &TenantSlug, id: &PluginId, ctx: &Context) -> Result<(), Outcome> {
-    let (namespace, selector) = (slug.namespace(), declared::selector(id));
-    let (namespace, selector) = (namespace.as_str(), selector.as_str());
-    remove::<Service>(namespace, selector, false, ctx).await?;
-    remove::<NetworkPolicy>(namespace, selector, false, ctx).await?;
-    // The last: by it the rest is found.
-    remove::<Deployment>(namespace, selector, false, ctx).await
-}
-
-/// The same, unless nothing is there.
-async fn end(wanted: &Wanted, ctx: &Context) -> Result<(), Outcome> {
-    let (namespace, name) = (wanted.slug.namespace(), wanted.id.red_deployment());
-    if ctx.watched.deployments.lacks(namespace.as_str(), name.as_str()) {
+    let (namespace, name) = (slug.namespace(), id.red_deployment());
+    let namespace = namespace.as_str();
+    if ctx.watched.deployments.lacks(namespace, name.as_str()) {
         return Ok(());
     }
-    shut(&wanted.slug, &wanted.id, ctx).await
+    let selector = declared::selector(id);
+    remove::<Service>(namespace, &selector, false, ctx).await?;
+    remove::<NetworkPolicy>(namespace, &selector, false, ctx).await?;
+    remove::<Deployment>(namespace, &selector, false, ctx).await
 }
 
 async fn led(
@@ -135,7 +130,7 @@ async fn led(
     let hashes = match (&decision.action, &means) {
         (Action::Remove, _) => {
             ctx.meters.forget(uid);
-            end(wanted, ctx).await?;
+            shut(&wanted.slug, &wanted.id, ctx).await?;
             vec![]
         }
         (Action::Shape(shape), Some(means)) => {
@@ -203,7 +198,7 @@ async fn look(
         .await)
 }
 
-/// Makes everything of RED's as declared; what is so is not written.
+/// Makes everything of RED's as declared, its Deployment first, by which the rest is found; what is so is not written.
 async fn make_all(
     installation: &PluginInstallation,
     wanted: &Wanted,
@@ -212,12 +207,10 @@ async fn make_all(
     live: Option<&Deployment>,
     ctx: &Context,
 ) -> Result<(), Outcome> {
-    let configured = async {
-        match &means.config {
-            build::Config::Secret(secret) => make(secret, ctx).await.map(drop),
-            build::Config::ConfigMap(map) => make(map, ctx).await.map(drop),
-        }
-    };
+    match &means.config {
+        build::Config::Secret(secret) => make(secret, ctx).await.map(drop)?,
+        build::Config::ConfigMap(map) => make(map, ctx).await.map(drop)?,
+    }
     let policy = declared::red_policy(wanted, &means.providers, &ctx.platform, &ctx.namespace);
     let service = declared::red_service(wanted);
     let deployment = declared::deployment(
@@ -232,15 +225,11 @@ async fn make_all(
             meter: means.meter,
         },
     );
-    // Pods need both of these, and neither needs the other.
-    tokio::try_join!(configured, make(&policy, ctx))?;
     let api: Api<Deployment> = Api::namespaced(ctx.objects.client.clone(), wanted.slug.namespace().as_str());
-    let deployed = async {
-        apply_to(&api, &deployment.name_any(), live, &deployment)
-            .await
-            .map_err(|error| report::api_outcome(&error))
-    };
-    tokio::try_join!(deployed, make(&service, ctx)).map(drop)
+    apply_to(&api, &deployment.name_any(), live, &deployment)
+        .await
+        .map_err(|error| report::api_outcome(&error))?;
+    tokio::try_join!(make(&policy, ctx), make(&service, ctx)).map(drop)
 }
 
 impl Led {
