@@ -101,6 +101,8 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
                 Done::Turned(slot, service) => {
                     memory = next;
                     seen.turned(slot, *service);
+                    // Nothing need happen after a repair that would cause another pass.
+                    must_look = matches!(action, Action::Repair(_));
                 }
                 Done::Shaped => {
                     memory = next;
