@@ -101,14 +101,18 @@ async fn use_everything(env: &Env) -> Result<()> {
     }
     try_join_all([&made, &adopted].map(|name| env.ready(name))).await?;
     let limits: Api<LimitRange> = Api::namespaced(env.client.clone(), &namespace);
+    let mut told = String::new();
     for _ in 0..2 {
         // The second time, the event of the first is patched.
-        for limit in limits.list(&ListParams::default()).await? {
-            limits.delete(&limit.name_any(), &DeleteParams::default()).await?;
-        }
-        env.reason(&adopted, Type::DriftDetected, "Corrected").await?;
-        env.touch(&adopted).await?;
-        env.reason(&adopted, Type::DriftDetected, "InSync").await?;
+        told = eventually("it is said anew", PATIENCE, || async {
+            for limit in limits.list(&ListParams::default()).await? {
+                limits.delete(&limit.name_any(), &DeleteParams::default()).await?;
+            }
+            let now = env.reason(&adopted, Type::DriftDetected, "Corrected").await?.message;
+            ensure!(now != told, "it still says {now}");
+            Ok(now)
+        })
+        .await?;
     }
     for name in [&made, &adopted] {
         env.delete(name).await?;

@@ -25,7 +25,7 @@ use tracing::{info, warn};
 
 use super::{
     pair::{Pair, PairError},
-    rotation::{Lifetimes, Step, next},
+    rotation::{Lifetimes, Step, View, next},
     state::State,
 };
 
@@ -110,10 +110,12 @@ impl Keeper {
     pub async fn run(self, served: watch::Sender<Option<Arc<ServerConfig>>>) {
         let mut serving = None;
         let mut complained = None;
+        let mut pause = self.lifetimes.look_every();
         loop {
             match self.look().await {
-                Ok(pair) => {
+                Ok((view, pair)) => {
                     complained = None;
+                    pause = self.lifetimes.of(view).look_every();
                     if serving.as_ref() != Some(&pair.certificate) {
                         self.serve(&pair, &served);
                         serving = Some(pair.certificate);
@@ -130,7 +132,7 @@ impl Keeper {
                     complained = Some(told);
                 }
             }
-            sleep(self.lifetimes.look_every()).await;
+            sleep(pause).await;
         }
     }
 
@@ -145,8 +147,8 @@ impl Keeper {
         }
     }
 
-    /// Does what is to be done; answers what is to be served.
-    async fn look(&self) -> Result<Pair, KeepError> {
+    /// Does what is to be done; answers what is to be served, and what is known of it.
+    async fn look(&self) -> Result<(View, Pair), KeepError> {
         for _ in 0..STEPS {
             let found = self.find().await?;
             let now = Timestamp::now();
@@ -157,7 +159,7 @@ impl Keeper {
                 continue;
             };
             match step {
-                Step::Wait => return Ok(state.current().clone()),
+                Step::Wait => return Ok((state.view(), state.current().clone())),
                 Step::Make => self.write(found.secret, &State::new(self.make(now)?), step).await?,
                 Step::Announce => {
                     let next = self.make(now)?;

@@ -52,6 +52,19 @@ impl Lifetimes {
         self.validity
     }
 
+    /// These, for a certificate that is there: one that was made for a shorter time has shorter overlaps, for it must not
+    /// end before its successor is used.
+    #[must_use]
+    pub fn of(self, view: View) -> Self {
+        let validity = view
+            .expires
+            .duration_since(view.issued)
+            .unsigned_abs()
+            .min(self.validity);
+        let overlap = self.overlap.min(validity / OVERLAPS_IN_VALIDITY);
+        Self { validity, overlap }
+    }
+
     /// How often to look: often enough that every replica serves a new certificate well within the overlap.
     pub fn look_every(self) -> Duration {
         (self.overlap / 8).clamp(Duration::from_millis(250), Duration::from_secs(10))
@@ -101,19 +114,18 @@ pub enum Step {
 
 /// The next step. `published` says whether the configuration names exactly the authorities that the Secret holds.
 pub fn next(view: Option<View>, published: bool, now: Timestamp, lifetimes: Lifetimes) -> Step {
-    let Some(View {
+    let Some(view) = view else {
+        return Step::Make;
+    };
+    let View {
         issued,
         expires,
         stage,
         asked,
-    }) = view
-    else {
-        return Step::Make;
-    };
-    let over = |since: Timestamp| now >= since + lifetimes.overlap;
-    // As configured now, if that is shorter than what the certificate was made for.
-    let lifetime = expires.duration_since(issued).unsigned_abs().min(lifetimes.validity);
-    let is_due = asked || now >= issued + lifetime * 2 / 3;
+    } = view;
+    let Lifetimes { validity, overlap } = lifetimes.of(view);
+    let over = |since: Timestamp| now >= since + overlap;
+    let is_due = asked || now >= issued + validity * 2 / 3;
     match stage {
         // Nobody trusts it any more: the next one can only be better.
         Stage::Announced(_) if now >= expires => Step::Switch,

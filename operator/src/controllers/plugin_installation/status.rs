@@ -300,7 +300,7 @@ fn applied(status: &mut PluginInstallationStatus, steps: &Steps, moment: Moment)
             status.config_hash.clone_from(&steps.config_hash);
         }
         if status.live_slot.is_some() {
-            let told = traffic.statements().into_iter();
+            let told = traffic.statements(&status.conditions, moment.now).into_iter();
             match &passed_over {
                 Some(_) => statements.extend(told.filter(|told| !speaks_of_the_next(told))),
                 None => statements.extend(told),

@@ -235,6 +235,8 @@ fn event(before: Option<&Condition>, now: &Condition) -> Option<Event> {
     if quiet.contains(&now.reason.as_str()) || summaries.contains(&now.type_.as_str()) {
         return None;
     }
-    let bad = now.status != "True" && now.reason != "SuspendRequested" || now.type_ == Type::DriftDetected.as_ref();
+    let is_drift = now.type_ == Type::DriftDetected.as_ref();
+    let before = before.filter(|before| !(is_drift && before.message != now.message));
+    let bad = now.status != "True" && now.reason != "SuspendRequested" || is_drift;
     objects::change(before, now, bad)
 }

@@ -14,7 +14,17 @@ use plexica_crds::{
 use uuid::Uuid;
 
 use super::build::{DATABASE_SECRET, IDENTITY_SECRET, STORAGE_SECRET};
-use crate::{backends::postgres::registry::Placement, runtime::objects::with_due};
+use crate::{
+    backends::postgres::registry::Placement,
+    runtime::objects::{Words, with_due},
+};
+
+/// How the status tells of changes by others.
+const DRIFT: Words<Type> = Words {
+    type_: Type::DriftDetected,
+    corrected: Reason::Corrected,
+    in_sync: Reason::InSync,
+};
 
 /// What a pass found.
 #[derive(Debug, Clone)]
@@ -151,7 +161,7 @@ pub fn after(before: &TenantStatus, findings: &Findings, moment: Moment) -> Tena
         Findings::Applied(parts) => {
             place(&mut status, parts, before);
             let parts = due_parts(parts, due);
-            summarize(&mut status, &parts)
+            summarize(&mut status, &parts, now)
         }
     };
     if status.plugins.is_none() {
@@ -248,7 +258,7 @@ fn place(status: &mut TenantStatus, parts: &Parts, before: &TenantStatus) {
     };
 }
 
-fn summarize(status: &mut TenantStatus, parts: &Parts) -> Vec<Statement> {
+fn summarize(status: &mut TenantStatus, parts: &Parts, now: Timestamp) -> Vec<Statement> {
     let Parts {
         namespace,
         database,
@@ -287,15 +297,8 @@ fn summarize(status: &mut TenantStatus, parts: &Parts) -> Vec<Statement> {
     } else {
         Type::Suspended.says(Status::False, Reason::NotSuspended, "the tenant is not shut")
     });
-    statements.push(if corrected.is_empty() {
-        Type::DriftDetected.says(Status::False, Reason::InSync, "nothing was found changed by others")
-    } else {
-        Type::DriftDetected.says(
-            Status::True,
-            Reason::Corrected,
-            format!("set right: {}", corrected.join("; ")),
-        )
-    });
+    let corrected = Some(corrected.join("; ")).filter(|what| !what.is_empty());
+    statements.push(DRIFT.statement(corrected.as_deref(), &status.conditions, now));
     statements
 }
 

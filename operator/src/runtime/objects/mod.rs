@@ -1,6 +1,7 @@
 //! What every reconciler needs of the objects of its kind: to hold them and let them go, to write their status, to tell
 //! of them by events, and to know when to look at them again.
 
+mod drift;
 mod events;
 mod finalizer;
 mod status;
@@ -17,6 +18,7 @@ use serde::de::DeserializeOwned;
 
 use super::{backoff::Backoff, client::ApiError, freshness::Freshness, metrics::Metrics};
 
+pub use drift::Words;
 pub use events::change;
 pub use finalizer::holds;
 pub use status::with_due;

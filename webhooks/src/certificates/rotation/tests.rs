@@ -70,6 +70,24 @@ fn a_certificate_is_replaced_earlier_if_somebody_asks_or_the_validity_is_shorten
     assert_eq!(next(Some(view(Stage::Steady)), true, at(600), longer), Step::Announce);
 }
 
+/// As after a change of the chart's value from seconds to days.
+#[test]
+fn a_certificate_made_for_a_shorter_time_is_replaced_before_it_ends() {
+    let longer = Lifetimes::new(Duration::from_hours(720), Duration::from_hours(1)).unwrap();
+    let step = |stage, now| next(Some(view(stage)), true, at(now), longer);
+    assert_eq!(step(Stage::Steady, 600), Step::Announce);
+    // A sixth of its 900 s.
+    assert_eq!(step(Stage::Announced(at(600)), 749), Step::Wait);
+    assert_eq!(step(Stage::Announced(at(600)), 750), Step::Switch);
+    // It is looked at as often as that needs: the least, not the 10 s of what is configured.
+    let short = View {
+        expires: at(18),
+        ..view(Stage::Steady)
+    };
+    assert_eq!(longer.of(short).look_every(), Duration::from_millis(375));
+    assert_eq!(longer.look_every(), Duration::from_secs(10));
+}
+
 #[test]
 fn lifetimes_without_room_for_a_rotation_are_refused() {
     let seconds = Duration::from_secs;

@@ -8,6 +8,8 @@ mod probe;
 mod remember;
 mod slots;
 
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use plexica_crds::{
     PluginInstallation,
     condition::{ConditionType as _, Statement, Status},
@@ -20,13 +22,23 @@ use plexica_crds::{
 };
 
 use super::super::{Context, build, status::Steps, validate::Wanted};
-use crate::promotion::{self, Explanation, Memory, Requests, Revision};
+use crate::{
+    promotion::{self, Explanation, Memory, Requests, Revision},
+    runtime::objects::Words,
+};
 use goal::goal;
 use leads::Leads;
 pub use observe::{Seen, ready_since};
 pub use probe::Probes;
 use slots::Slots;
 pub use slots::{Means, providers};
+
+/// How the status tells of changes by others.
+const DRIFT: Words<Type> = Words {
+    type_: Type::TrafficDrift,
+    corrected: Reason::Corrected,
+    in_sync: Reason::InSync,
+};
 
 /// How traffic is led after a pass.
 pub struct Traffic {
@@ -129,14 +141,10 @@ impl Traffic {
         used.chain([config.to_owned()]).collect()
     }
 
-    /// What is said of it.
-    pub fn statements(&self) -> Vec<Statement> {
-        let drift = if self.has_repaired {
-            let message = "the live Service was found changed or gone, and leads to its slot again";
-            Type::TrafficDrift.says(Status::True, Reason::Corrected, message)
-        } else {
-            Type::TrafficDrift.says(Status::False, Reason::InSync, "nothing was found changed by others")
-        };
+    /// What is said of it, after what was said `before`.
+    pub fn statements(&self, before: &[Condition], now: Timestamp) -> Vec<Statement> {
+        let message = "the live Service was found changed or gone, and leads to its slot again";
+        let drift = DRIFT.statement(self.has_repaired.then_some(message), before, now);
         self.explanation.statements.iter().cloned().chain([drift]).collect()
     }
 
