@@ -2,14 +2,20 @@
 //!
 //! kube 5 retries every verb, POST included, up to 15 times on 429, 503 and 504 (minutes in all): off, since
 //! the reconciler retries by itself and an old write must not land late. Ordinary requests have no read
-//! timeout, and a global one would end watches: each request is wrapped in [`within`] instead.
+//! timeout, and a global one would end watches: each request is wrapped in [`within`] instead. kube's connections are
+//! HTTP/1, one for each request under way, and are kept: so no more than some are made at once.
 
 use std::{future::Future, time::Duration};
 
 use kube::{Client, Config};
+use tokio::sync::Semaphore;
 
 /// How long the API server may take for one request.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// Requests at once, watches aside. Without a limit a hundred passes had 366 connections open, and the API server of a small,
+/// busy machine did not answer some within [`REQUEST_TIMEOUT`].
+const REQUESTS_AT_ONCE: usize = 32;
+static REQUESTS: Semaphore = Semaphore::const_new(REQUESTS_AT_ONCE);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why a request to the API server failed.
@@ -51,8 +57,10 @@ pub async fn connect() -> Result<Client, kube::Error> {
     Client::try_from(config)
 }
 
-/// Ends a request that takes too long.
+/// Makes a request when its turn has come, and ends it when it takes too long.
 pub async fn within<T>(request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, ApiError> {
+    // Nobody closes it.
+    let _turn = REQUESTS.acquire().await;
     tokio::time::timeout(REQUEST_TIMEOUT, request)
         .await
         .map_err(|_| ApiError::Timeout)?

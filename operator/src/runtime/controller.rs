@@ -41,6 +41,8 @@ use super::{
 
 /// Passes at once. Objects wait for backends most of the time; backends limit themselves.
 const CONCURRENCY: u16 = 100;
+/// Objects in an answer when a watch begins: kube's own 500 would be some megabytes, for each of a dozen watches at once.
+const PAGE: u32 = 50;
 /// How long a pass is put off while another kind's cache is being filled.
 const CACHE_FILLING: Duration = Duration::from_millis(50);
 /// How long changes of another kind are gathered: a hundred promotions at once are one look.
@@ -104,7 +106,7 @@ pub async fn run<R: Reconciler>(
 
     let memory = Arc::clone(&reconciler);
     let gates = readiness.clone();
-    let root = watcher(Api::<Root<R::Kind>>::all(client), watcher::Config::default())
+    let root = watcher(Api::<Root<R::Kind>>::all(client), watched())
         .default_backoff()
         .modify(|object| object.managed_fields_mut().clear())
         .reflect(writer)
@@ -152,6 +154,11 @@ pub async fn run<R: Reconciler>(
     .await;
     gauges.abort();
     info!(kind = R::KIND, "all passes have ended");
+}
+
+/// How objects are watched. What a watch begins with comes in pages, and all of a page is in memory at once.
+pub fn watched() -> watcher::Config {
+    watcher::Config::default().page_size(PAGE)
 }
 
 /// A pass in a task of its own: objects use all cores, and a panic ends one pass, not the operator.
@@ -214,7 +221,7 @@ where
     Root<O>: Resource<DynamicType = ()>,
 {
     let api: Api<PartialObjectMeta<K>> = Api::all(client.clone());
-    let events = watcher(api, watcher::Config::default().labels(selector)).default_backoff();
+    let events = watcher(api, watched().labels(selector)).default_backoff();
     only_touched_by_others(events, owner)
 }
 

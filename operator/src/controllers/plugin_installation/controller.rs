@@ -36,7 +36,7 @@ use super::{
 };
 use crate::gateway_api::HTTPRoute;
 use crate::runtime::{
-    controller::{Passed, Reconciler, Root, Triggers, only_touched_by_others, touched_by_others},
+    controller::{Passed, Reconciler, Root, Triggers, only_touched_by_others, touched_by_others, watched},
     objects::{Error, Objects},
 };
 
@@ -118,7 +118,7 @@ impl Context {
     {
         let caches = self.caches.clone();
         let api: Api<PartialObjectMeta<K>> = Api::all(self.objects.client.clone());
-        watcher(api, watcher::Config::default().labels(LABEL_PLUGIN))
+        watcher(api, watched().labels(LABEL_PLUGIN))
             .default_backoff()
             .touched_objects()
             .flat_map(move |event| stream::iter(requests(event.map(|object| owners(&caches, &object.metadata)))))
@@ -129,7 +129,7 @@ impl Context {
     fn deployments(&self) -> Triggers<PluginInstallation> {
         let caches = self.caches.clone();
         let api: Api<Deployment> = Api::all(self.objects.client.clone());
-        let events = watcher(api, watcher::Config::default().labels(LABEL_PLUGIN)).default_backoff();
+        let events = watcher(api, watched().labels(LABEL_PLUGIN)).default_backoff();
         self.watched
             .deployments
             .keep(events, trim_deployment)
@@ -141,7 +141,7 @@ impl Context {
     /// Services that somebody else changed or deleted; all of them are kept.
     fn services(&self) -> Triggers<PluginInstallation> {
         let api: Api<Service> = Api::all(self.objects.client.clone());
-        let events = watcher(api, watcher::Config::default().labels(LABEL_PLUGIN)).default_backoff();
+        let events = watcher(api, watched().labels(LABEL_PLUGIN)).default_backoff();
         let kept = self.watched.services.keep(events, trim_service);
         only_touched_by_others(kept, owner)
     }
@@ -150,7 +150,7 @@ impl Context {
     fn tenants(&self) -> Triggers<PluginInstallation> {
         let caches = self.caches.clone();
         let api: Api<Root<Tenant>> = Api::all(self.objects.client.clone());
-        watcher(api, watcher::Config::default())
+        watcher(api, watched())
             .default_backoff()
             .touched_objects()
             .predicate_filter(
@@ -168,7 +168,7 @@ impl Context {
     fn releases(&self) -> Triggers<PluginInstallation> {
         let caches = self.caches.clone();
         let api: Api<Root<Plugin>> = Api::all(self.objects.client.clone());
-        watcher(api, watcher::Config::default())
+        watcher(api, watched())
             .default_backoff()
             .touched_objects()
             .predicate_filter(
@@ -190,7 +190,7 @@ impl Context {
     fn siblings(&self) -> Triggers<PluginInstallation> {
         let caches = self.caches.clone();
         let api: Api<Root<PluginInstallation>> = Api::all(self.objects.client.clone());
-        watcher(api, watcher::Config::default())
+        watcher(api, watched())
             .default_backoff()
             .touched_objects()
             .predicate_filter(
