@@ -4,10 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Du
 
 use clap::{Parser, Subcommand};
 use futures::FutureExt;
-use kube::runtime::{
-    events::{Recorder, Reporter},
-    reflector,
-};
+use kube::runtime::{events::Reporter, reflector};
 use plexica_operator::{
     controllers::{
         plugin,
@@ -23,6 +20,7 @@ use plexica_operator::{
         logging,
         metrics::Metrics,
         objects::Objects,
+        recorder::BoundedRecorder,
         server::{self, Gate, Readiness},
     },
     wiring,
@@ -164,7 +162,7 @@ async fn run(platform: PathBuf, listen: SocketAddr, image: Image) -> Result<(), 
         controller: "plexica-operator".to_owned(),
         instance: std::env::var("POD_NAME").ok(),
     };
-    let recorder = Recorder::new(client.clone(), reporter);
+    let recorder = BoundedRecorder::new(client.clone(), reporter);
     let backends = Arc::new(wiring::backends(&platform, &metrics)?);
     let account = ServiceAccount::from_env();
     let (tenants, tenant_writer) = reflector::store();

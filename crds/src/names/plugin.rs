@@ -75,9 +75,13 @@ pub const PLUGIN_ID_RULES: [PluginIdRule; 7] = [
         holds: |id| id.split('-').all(|segment| segment != "plugin"),
     },
     PluginIdRule {
-        cel: "!ID.endsWith('-yellow') && !ID.endsWith('-red')",
-        message: "a plugin's id does not end with -yellow or -red: so are the Services named that reach a plugin's candidate and its development slot",
-        holds: |id| !id.ends_with("-yellow") && !id.ends_with("-red"),
+        cel: "!ID.matches('-(yellow|red|slot-a|slot-b)$')",
+        message: "a plugin's id does not end with -yellow, -red, -slot-a or -slot-b: so are the Services named that reach a plugin's candidate, its development slot and its two slots",
+        holds: |id| {
+            ["-yellow", "-red", "-slot-a", "-slot-b"]
+                .iter()
+                .all(|end| !id.ends_with(end))
+        },
     },
     PluginIdRule {
         cel: "!(ID in ['core', 'plexica'])",
@@ -129,6 +133,11 @@ impl PluginId {
     /// Service that reaches GREEN, the live version.
     pub fn service(&self) -> ObjectName {
         ObjectName(self.0.clone())
+    }
+
+    /// Service that reaches a slot, whichever light shines on it: for routes that lead to slots.
+    pub fn slot_service(&self, slot: Slot) -> ObjectName {
+        ObjectName(format!("{}-slot-{}", self.0, slot.as_ref()))
     }
 
     /// Service that reaches YELLOW, the candidate or standby.
@@ -237,7 +246,7 @@ mod tests {
 
     use super::*;
 
-    const IDS: &str = "[a-z][a-z0-9]{0,4}(-[ab]|-o|-[a-z0-9]{1,4}){0,2}";
+    const IDS: &str = "[a-z][a-z0-9]{0,4}(-[ab]|-o|-slot|-[a-z0-9]{1,4}){0,2}";
     const SLUGS: &str = "[a-z][a-z0-9]{0,6}(-[a-z0-9]{1,6}){0,2}";
 
     fn id(text: &str) -> PluginId {
@@ -255,8 +264,10 @@ mod tests {
             ("a--b", "double hyphen"),
             ("a-", "none at the end"),
             ("my-plugin", "segment `plugin`"),
-            ("crm-yellow", "-yellow or -red"),
-            ("crm-red", "-yellow or -red"),
+            ("crm-yellow", "-yellow, -red"),
+            ("crm-red", "-yellow, -red"),
+            ("crm-slot-a", "-slot-a or -slot-b"),
+            ("crm-slot-b", "-slot-a or -slot-b"),
             ("plexica", "keeps for itself"),
         ] {
             let message = PluginId::parse(text).unwrap_err().to_string();
@@ -310,6 +321,7 @@ mod tests {
             .into_iter()
             .chain([format!("schema {}", tenant.plugin_schema(id))])
             .chain([id.service(), id.yellow_service(), id.red_service()].map(|name| format!("service {tenant} {name}")))
+            .chain(Slot::iter().map(|slot| format!("service {tenant} {}", id.slot_service(slot))))
             .chain(Slot::iter().map(|slot| format!("deployment {tenant} {}", id.deployment(slot))))
             .chain([format!("deployment {tenant} {}", id.red_deployment())])
             .chain([format!("secret {tenant} {}", id.database_secret())])

@@ -1,6 +1,7 @@
 //! How releases of an installation go live, and its development slot.
 
 use kube::KubeSchema;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{period::Period, version_range::VersionRange};
@@ -33,9 +34,25 @@ pub struct PromotionSpec {
     /// True: if the new version fails within the rollback window, the former one goes live again by itself.
     #[serde(default)]
     pub auto_rollback: bool,
+    /// What moves when requests are led to another slot. Service (default): the selector of Service <plugin>, to which the route
+    /// leads. Route: that too, for callers in the cluster; and the route of the platform's Gateway leads to a Service of each
+    /// slot, whose selectors never change, so that its backend moves: for Gateways and meshes that lose requests when a selector
+    /// moves. A release that runs once for all tenants has no slots: there it means nothing.
+    #[serde(default)]
+    pub switch_by: SwitchBy,
     /// A question that the candidate has to answer all through promotionDelay, beside being ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probe: Option<ProbeSpec>,
+}
+
+/// What moves when requests are led to another slot.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SwitchBy {
+    /// The selector of the live Service.
+    #[default]
+    Service,
+    /// That, and the backend of the Gateway's route.
+    Route,
 }
 
 /// An HTTP GET to the candidate, answered by 2xx.
@@ -85,6 +102,7 @@ impl Default for PromotionSpec {
             progress_deadline: progress_deadline(),
             connection_drain: connection_drain(),
             auto_rollback: false,
+            switch_by: SwitchBy::default(),
             probe: None,
         }
     }

@@ -93,6 +93,7 @@ fn promotion(promotion: &PromotionSpec) -> Vec<Violation> {
         progress_deadline,
         connection_drain,
         auto_rollback: _,
+        switch_by: _,
         probe,
     } = promotion;
     let mut found = vec![];

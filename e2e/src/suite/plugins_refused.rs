@@ -59,7 +59,10 @@ async fn an_id_that_the_platform_keeps_for_itself_is_refused(env: &Env) -> Resul
     for (id, sentence) in [
         ("core", "a plugin's id is not one the platform keeps for itself"),
         ("a-plugin", "a plugin's id has no segment `plugin`"),
-        ("crm-red", "a plugin's id does not end with -yellow or -red"),
+        (
+            "crm-red",
+            "a plugin's id does not end with -yellow, -red, -slot-a or -slot-b",
+        ),
     ] {
         contains(
             &refusal(env, &format!("{id}-1.0.0"), spec(id, VERSION)).await?,

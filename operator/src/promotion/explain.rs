@@ -191,14 +191,17 @@ impl Pass<'_> {
             Step::Switching => (Reason::Switching, format!("requests are being led to {to}")),
             Step::Proving => {
                 let overdue = transition.deadline.filter(|deadline| *deadline <= self.now);
+                let (whose, look_at) = if self.observed.awaits_gateway {
+                    (
+                        "EndpointSlices and the Gateway's word on its route",
+                        "at condition Routed, and at the Gateway",
+                    )
+                } else {
+                    ("EndpointSlices", "at them, and at kube-controller-manager")
+                };
                 let awaited = overdue.map_or_else(
-                    || format!("its EndpointSlices are awaited{}", by(transition.deadline)),
-                    |since| {
-                        format!(
-                            "its EndpointSlices should have shown that by {}: look at them, and at kube-controller-manager",
-                            at(since)
-                        )
-                    },
+                    || format!("its {whose} are awaited{}", by(transition.deadline)),
+                    |since| format!("its {whose} should have shown that by {}: look {look_at}", at(since)),
                 );
                 (Reason::Switching, format!("requests are led to {to}; {awaited}"))
             }

@@ -51,8 +51,11 @@ pub struct Observed {
     pub mark: Option<Slot>,
     /// The Deployments of the slots.
     pub slots: PerSlot<Option<Deployed>>,
-    /// What the live Service's EndpointSlices name.
+    /// What leads requests to a slot: what the live Service's EndpointSlices name, and the Gateway's route, if it leads to slots,
+    /// as one more.
     pub endpoints: PerSlot<Endpoints>,
+    /// The route has to lead to the live slot, and it is not sure that it does. For the words only: `endpoints` count it.
+    pub awaits_gateway: bool,
 }
 
 /// What a Service selects.

@@ -61,6 +61,11 @@ pub async fn connect() -> Result<Client, kube::Error> {
 pub async fn within<T>(request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, ApiError> {
     // Nobody closes it.
     let _turn = REQUESTS.acquire().await;
+    ahead(request).await
+}
+
+/// The same, ahead of all that wait for their turn: for the one write by which requests are led elsewhere.
+pub async fn ahead<T>(request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, ApiError> {
     tokio::time::timeout(REQUEST_TIMEOUT, request)
         .await
         .map_err(|_| ApiError::Timeout)?

@@ -10,4 +10,5 @@ pub mod list;
 pub mod logging;
 pub mod metrics;
 pub mod objects;
+pub mod recorder;
 pub mod server;

@@ -4,10 +4,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context as _, Result, anyhow};
 use futures::{TryStreamExt, future::join_all};
-use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::{core::v1::Service, discovery::v1::EndpointSlice};
 use kube::{
     Api, ResourceExt,
-    api::{Patch, PatchParams},
+    api::{Patch, PatchParams, PostParams},
     runtime::{
         WatchStreamExt,
         watcher::{self, Event},
@@ -30,7 +30,7 @@ use crate::{
     bench::{bar::Bar, ready::Watch, stats::Sample},
     suite::{
         env::{Env, unique},
-        observe::{Mark, rest},
+        observe::{Mark, operator, rest},
     },
     ui::Ui,
 };
@@ -44,8 +44,12 @@ pub struct Times {
     pub led: Sample,
     /// Until each said that it was promoted.
     pub told: Sample,
+    /// The same for as many bare Services, whose selectors were patched at once.
+    pub raw: Sample,
     /// Requests by which the operator wrote, from the annotations until all said so.
     pub writes: usize,
+    /// Processor time that it used until then.
+    pub processor: Duration,
 }
 
 /// Makes candidates, and promotes them all at once.
@@ -67,26 +71,75 @@ pub async fn measure(env: &Env, ui: &Ui, fleet: &Fleet) -> Result<Times> {
     })
     .await?;
     let promoted = Watch::begin(all, was_promoted).await?;
-    let slices = Slices::watch(Api::all(env.client.clone()));
-    ui.step("promotions", async |step| {
-        let mark = Mark::at_end(&env.stack.audit_log())?;
-        let ask = json!({ "metadata": { "annotations": { "plexica.io/promote": unique("ask") } } });
-        let begun = Instant::now();
-        patch_all(env, &keys, &ask).await?;
-        let bar = Bar::new(ui, "promotions", keys.len());
-        promoted.all_ready(&keys, PATIENCE, |done| bar.reach(done)).await?;
-        let mut times = Times {
-            led: Sample::default(),
-            told: Sample::default(),
-            writes: rest::writes(&mark.lines_since()?)?.len(),
+    let slices = Slices::watch(Api::all(env.client.clone()), Slot::B);
+    let mut times = ui
+        .step("promotions", async |step| {
+            let used = operator::processor_time()?;
+            let mark = Mark::at_end(&env.stack.audit_log())?;
+            let ask = json!({ "metadata": { "annotations": { "plexica.io/promote": unique("ask") } } });
+            let begun = Instant::now();
+            patch_all(env, &keys, &ask).await?;
+            let bar = Bar::new(ui, "promotions", keys.len());
+            promoted.all_ready(&keys, PATIENCE, |done| bar.reach(done)).await?;
+            let mut times = Times {
+                led: Sample::default(),
+                told: Sample::default(),
+                raw: Sample::default(),
+                writes: rest::writes(&mark.lines_since()?)?.len(),
+                processor: operator::processor_time()?.saturating_sub(used),
+            };
+            for key in &keys {
+                let since = |seen: Instant| seen.duration_since(begun);
+                times.led.add(&slices.until_led(key).await.map(since));
+                times.told.add(&promoted.ready(key).await.map(|seen| since(seen.ready)));
+            }
+            step.result(format!("{} promoted", keys.len()));
+            Ok(times)
+        })
+        .await?;
+    rest::wait_until_quiet(env, PATIENCE).await?;
+    times.raw = patched_at_once(env, ui, &keys).await?;
+    Ok(times)
+}
+
+/// Prefix of the bare Services.
+const RAW: &str = "raw-";
+
+/// How long it takes until EndpointSlices follow when somebody patches selectors of bare Services, all at once: from the first
+/// slots' pods to those of the second, while both are there. They go with their tenants.
+async fn patched_at_once(env: &Env, ui: &Ui, keys: &[String]) -> Result<Sample> {
+    ui.step("bare Services", async |step| {
+        let selected = |id: &str, slot: Slot| json!({ "plexica.io/plugin": id, "plexica.io/slot": slot.as_ref() });
+        let all = |slot: Slot| {
+            let patched = keys.iter().map(move |key| async move {
+                let (namespace, id) = key.split_once('/').unwrap_or_default();
+                let api: Api<Service> = Api::namespaced(env.client.clone(), namespace);
+                let name = format!("{RAW}{id}");
+                if slot == Slot::B {
+                    let moved = Patch::Merge(json!({ "spec": { "selector": selected(id, slot) } }));
+                    return api.patch(&name, &PatchParams::default(), &moved).await;
+                }
+                let made = json!({ "metadata": { "name": name }, "spec": { "selector": selected(id, slot), "ports": [{ "port": 80 }] } });
+                let made = serde_json::from_value(made).map_err(kube::Error::SerdeError)?;
+                api.create(&PostParams::default(), &made).await
+            });
+            join_all(patched)
         };
-        for key in &keys {
-            let since = |seen: Instant| seen.duration_since(begun);
-            times.led.add(&slices.until_led(key).await.map(since));
-            times.told.add(&promoted.ready(key).await.map(|seen| since(seen.ready)));
+        let first = Slices::watch(Api::all(env.client.clone()), Slot::A);
+        all(Slot::A).await.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let names: Vec<_> = keys.iter().map(|key| key.replace('/', &format!("/{RAW}"))).collect();
+        for name in &names {
+            first.until_led(name).await?;
         }
-        step.result(format!("{} promoted", keys.len()));
-        Ok(times)
+        let second = Slices::watch(Api::all(env.client.clone()), Slot::B);
+        let begun = Instant::now();
+        all(Slot::B).await.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let mut took = Sample::default();
+        for name in &names {
+            took.add(&second.until_led(name).await.map(|seen| seen.duration_since(begun)));
+        }
+        step.result(format!("{} patched at once", names.len()));
+        Ok(took)
     })
     .await
 }
@@ -121,21 +174,21 @@ fn was_promoted(installation: &PluginInstallation) -> bool {
         .any(|ended| ended.result == TransitionResult::Promoted)
 }
 
-/// When the EndpointSlices of each Service held ready pods of the second slot only.
+/// When the EndpointSlices of each Service held ready pods of one slot only.
 struct Slices {
     led: watch::Receiver<BTreeMap<String, Instant>>,
     task: JoinHandle<()>,
 }
 
 impl Slices {
-    fn watch(api: Api<EndpointSlice>) -> Self {
+    fn watch(api: Api<EndpointSlice>, slot: Slot) -> Self {
         let (sender, led) = watch::channel(BTreeMap::new());
         let events = kube::runtime::watcher(api, watcher::Config::default()).default_backoff();
         let task = tokio::spawn(async move {
             let mut events = std::pin::pin!(events);
             while let Ok(Some(event)) = events.try_next().await {
                 if let Event::Apply(slice) | Event::InitApply(slice) = event
-                    && let Some(key) = led_to_second(&slice)
+                    && let Some(key) = led_to(slot, &slice)
                 {
                     sender.send_modify(|led| {
                         led.entry(key).or_insert_with(Instant::now);
@@ -162,10 +215,10 @@ impl Drop for Slices {
     }
 }
 
-/// The Service of a slice that has ready pods, all of the second slot. With one pod a Service has one slice.
-fn led_to_second(slice: &EndpointSlice) -> Option<String> {
+/// The Service of a slice that has ready pods, all of this slot. With one pod a Service has one slice.
+fn led_to(slot: Slot, slice: &EndpointSlice) -> Option<String> {
     let service = slice.labels().get("kubernetes.io/service-name")?;
-    let prefix = format!("{service}-{}-", Slot::B.as_ref());
+    let prefix = format!("{}-{}-", service.trim_start_matches(RAW), slot.as_ref());
     let ready = slice.endpoints.iter().filter(|endpoint| {
         let conditions = endpoint.conditions.as_ref();
         conditions.and_then(|conditions| conditions.ready) == Some(true)

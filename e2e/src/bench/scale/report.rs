@@ -100,6 +100,7 @@ fn promotions(measured: &Measured) {
     for (what, sample) in [
         ("until EndpointSlices name the new slot only", &times.led),
         ("until the installation says so", &times.told),
+        ("bare Services patched at once, until EndpointSlices follow", &times.raw),
     ] {
         let numbers = [
             sample.count().to_string(),
@@ -110,7 +111,11 @@ fn promotions(measured: &Measured) {
         ];
         table::row(&mut all, what, numbers);
     }
-    ui::print(&format!("{all}\n  by {} writes\n", times.writes));
+    ui::print(&format!(
+        "{all}\n  by {} writes, in {:.1} s of processor time of the operator\n",
+        times.writes,
+        times.processor.as_secs_f64()
+    ));
 }
 
 fn last(sample: &Sample) -> std::time::Duration {
@@ -133,7 +138,7 @@ fn sum_up(name: &str, measured: &Measured) {
     let goal = goal.map(|(_, goal)| format!(" (goal {goal})")).unwrap_or_default();
     let mib = |kib: u64| kib / 1024;
     ui::print(&format!(
-        "{name}: {installations} installations of {tenants} tenants made in {} ({} a second), operator {} MiB at rest{goal}: anonymous {}, file {}; {} MiB after making them; at rest {} writes in {:.0} s (goal 0); {} promoted at once: EndpointSlices {} (goal {PROMOTED}), told {}; from start to steady {:.1} s with {} writes (goal 0); failed {}",
+        "{name}: {installations} installations of {tenants} tenants made in {} ({} a second), operator {} MiB at rest{goal}: anonymous {}, file {}; {} MiB after making them; at rest {} writes in {:.0} s (goal 0); {} promoted at once: EndpointSlices {} (goal {PROMOTED}; bare Services {}), told {}; from start to steady {:.1} s with {} writes (goal 0); failed {}",
         text(*made_in),
         per_second(*installations, *made_in),
         mib(restarted.resident),
@@ -144,9 +149,10 @@ fn sum_up(name: &str, measured: &Measured) {
         rest.length.as_secs_f64(),
         promotions.told.count(),
         text(last(&promotions.led)),
+        text(last(&promotions.raw)),
         text(last(&promotions.told)),
         restart.steady.as_secs_f64(),
         restart.requests.writes.len(),
-        promotions.led.failed + promotions.told.failed,
+        promotions.led.failed + promotions.raw.failed + promotions.told.failed,
     ));
 }

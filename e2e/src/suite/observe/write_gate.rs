@@ -174,6 +174,11 @@ impl WriteGate {
         Ok(())
     }
 
+    /// Whether a write came at which the operator dies, and it is not dead yet.
+    pub fn is_dying(&self) -> bool {
+        self.gate.plan().moment.is_some()
+    }
+
     /// Writes since the gate was armed.
     pub fn writes(&self) -> Vec<String> {
         self.gate.plan().writes.clone()

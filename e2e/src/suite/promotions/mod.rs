@@ -1,5 +1,6 @@
 //! The traffic light on the real stack: releases go live and come back, whatever is done to them.
 
+mod by_route;
 mod candidates;
 mod failing_steps;
 mod installed;
@@ -43,6 +44,7 @@ pub fn cases() -> Vec<Case> {
         what_fails_after_it_went_live_goes_back_by_itself,
         a_standby_outlasts_its_window_while_what_is_live_has_no_ready_pod,
     ];
+    all.extend(by_route::cases());
     all.extend(candidates::cases());
     all.extend(failing_steps::cases());
     all.extend(renamed_column::cases());

@@ -60,6 +60,8 @@ pub struct World {
     pub slots: PerSlot<Option<Place>>,
     /// What the EndpointSlices name.
     pub slices: PerSlot<bool>,
+    /// The slot that the Gateway leads to, if its route leads to slots.
+    pub route: Option<Slot>,
     pub memory: Memory,
     /// What was remembered before: a cache may show it still.
     pub before: Memory,
@@ -125,6 +127,8 @@ pub enum Event {
     Ready(Slot),
     /// The EndpointSlices follow the Service.
     Slices,
+    /// The Gateway follows what is remembered as live.
+    Route,
     /// Time passes.
     Tick,
     /// Fault: a pod is not ready any more.
@@ -158,6 +162,7 @@ impl World {
             mark: None,
             slots: PerSlot::default(),
             slices: PerSlot::default(),
+            route: None,
             memory: Memory::default(),
             before: Memory::default(),
             wanted: 1,
@@ -186,10 +191,11 @@ impl World {
             })
         };
         let endpoints = |slot: Slot| {
-            let named = *self.slices.of(slot) && self.slots.of(slot).as_ref().is_some_and(|place| place.size > 0);
+            let has_pods = self.slots.of(slot).as_ref().is_some_and(|place| place.size > 0);
+            let named = *self.slices.of(slot) && has_pods;
             let ready = named && self.slots.of(slot).as_ref().is_some_and(|place| place.ready.is_some());
             Endpoints {
-                named: named.into(),
+                named: i32::from(named) + i32::from(self.route == Some(slot)),
                 ready: ready.into(),
             }
         };
@@ -208,6 +214,7 @@ impl World {
                 a: endpoints(Slot::A),
                 b: endpoints(Slot::B),
             },
+            awaits_gateway: self.route.is_some_and(|led_to| Some(led_to) != self.memory.live),
         }
     }
 
@@ -292,7 +299,14 @@ impl World {
 
     /// Everything that can happen next.
     pub fn events(&self) -> Vec<Event> {
-        let mut events = vec![Event::Pass, Event::GoOn, Event::AtOnce, Event::Slices, Event::Tick];
+        let mut events = vec![
+            Event::Pass,
+            Event::GoOn,
+            Event::AtOnce,
+            Event::Slices,
+            Event::Route,
+            Event::Tick,
+        ];
         for slot in [Slot::A, Slot::B] {
             events.push(Event::Ready(slot));
         }
@@ -382,6 +396,11 @@ impl World {
                     a: named(Slot::A),
                     b: named(Slot::B),
                 };
+            }
+            // It is not led to where nobody answers.
+            Event::Route => {
+                let live = self.memory.live.filter(|live| self.is_ready(*live));
+                world.route = Some(live?).filter(|_| self.route.is_some());
             }
             Event::Tick => world.tick(),
             Event::Flap(slot) => {

@@ -69,7 +69,8 @@ fn check_switch(world: &World, decision: &Decision, to: Slot) -> Result<(), Stri
 pub fn check(world: &World, memory: &Memory, decision: &Decision) -> Result<(), String> {
     let observed = world.observed();
     check_beginning(world, memory, decision)?;
-    let reached = |slot: Slot| world.selector == Some(Selected::Slot(slot)) || observed.endpoints.of(slot).named > 0;
+    let named = |slot: Slot| observed.endpoints.of(slot).named > 0 || world.route == Some(slot);
+    let reached = |slot: Slot| world.selector == Some(Selected::Slot(slot)) || named(slot);
     match &decision.action {
         Action::Remember => {}
         Action::Install { slot, .. } => {
@@ -121,7 +122,7 @@ pub fn check(world: &World, memory: &Memory, decision: &Decision) -> Result<(), 
     if let (Some(before), Some(after)) = (&memory.transition, &decision.memory.transition)
         && before.step == Step::Proving
         && (after.step > Step::Proving && after.id == before.id)
-        && before.from.is_some_and(|from| observed.endpoints.of(from).named > 0)
+        && before.from.is_some_and(named)
     {
         return Err("a switch is proven only when nobody is led to the former slot".into());
     }
@@ -254,7 +255,13 @@ fn comes_to_rest(world: &World) -> Result<(), String> {
     world.left = Left { faults: 0, wishes: 0 };
     for _ in 0..PATIENCE {
         let mut is_moved = false;
-        for event in [Event::Pass, Event::Slices, Event::Ready(Slot::A), Event::Ready(Slot::B)] {
+        for event in [
+            Event::Pass,
+            Event::Slices,
+            Event::Route,
+            Event::Ready(Slot::A),
+            Event::Ready(Slot::B),
+        ] {
             match world.after(event) {
                 None => {}
                 Some(Ok(next)) => (world, is_moved) = (next, true),
@@ -312,4 +319,13 @@ fn every_world_whose_live_version_another_plugin_needs_keeps_the_rules_and_comes
         ..World::new(true, true, Left { faults: 1, wishes: 1 })
     };
     all(needed);
+}
+
+#[test]
+fn every_world_whose_gateway_leads_to_slots_keeps_the_rules_and_comes_to_rest() {
+    let by_route = World {
+        route: Some(Slot::A),
+        ..World::new(true, true, Left { faults: 1, wishes: 1 })
+    };
+    all(by_route);
 }

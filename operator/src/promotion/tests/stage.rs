@@ -48,6 +48,7 @@ impl Stage {
                 mark: None,
                 slots: PerSlot::default(),
                 endpoints: PerSlot::default(),
+                awaits_gateway: false,
             },
             wanted: Wanted {
                 revision: revision("1.0.0"),

@@ -20,7 +20,7 @@ impl<K: Kind> Objects<K> {
         tokio::spawn(
             async move {
                 for event in events {
-                    if let Err(error) = within(recorder.publish(&event, &reference)).await {
+                    if let Err(error) = within(recorder.for_next().publish(&event, &reference)).await {
                         debug!(%error, "an event was lost");
                     }
                 }

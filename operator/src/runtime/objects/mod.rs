@@ -10,13 +10,10 @@ use std::{fmt::Debug, marker::PhantomData, time::Duration};
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::{
-    Client, Resource,
-    runtime::{controller::Action, events::Recorder},
-};
+use kube::{Client, Resource, runtime::controller::Action};
 use serde::de::DeserializeOwned;
 
-use super::{backoff::Backoff, client::ApiError, freshness::Freshness, metrics::Metrics};
+use super::{backoff::Backoff, client::ApiError, freshness::Freshness, metrics::Metrics, recorder::BoundedRecorder};
 
 pub use drift::Words;
 pub use events::change;
@@ -66,7 +63,7 @@ pub struct Objects<K> {
     pub client: Client,
     /// What is counted.
     pub metrics: Metrics,
-    recorder: Recorder,
+    recorder: BoundedRecorder,
     /// When failing objects are tried again, by uid.
     backoff: Backoff<String>,
     /// What the operator wrote to them and has not seen in its cache yet.
@@ -76,7 +73,7 @@ pub struct Objects<K> {
 
 impl<K: Kind> Objects<K> {
     /// Objects that nothing is remembered of.
-    pub fn new(client: Client, recorder: Recorder, metrics: Metrics) -> Self {
+    pub fn new(client: Client, recorder: BoundedRecorder, metrics: Metrics) -> Self {
         Self {
             client,
             metrics,

@@ -14,7 +14,7 @@ mod workload;
 
 use plexica_crds::{
     PluginInstallation,
-    names::{PluginId, TenantSlug},
+    names::{PluginId, Slot, TenantSlug},
     plugin::Sharing,
     plugin_installation::{
         conditions::{Outcome, Reason, Type},
@@ -24,7 +24,7 @@ use plexica_crds::{
 
 use super::{
     Context,
-    build::shared::Release,
+    build::{Destination, shared::Release},
     dereference::running_version,
     record,
     status::{Findings, Steps},
@@ -128,7 +128,12 @@ async fn run(
     let ended = steps.end(Type::Deployed, deployed.outcome);
     if serves {
         let has_yellow = steps.traffic.as_ref().is_some_and(Traffic::has_yellow);
-        let routed = route::lead(wanted, has_yellow, ctx).await;
+        let live = steps.traffic.as_ref().map_or(Slot::A, Traffic::slot);
+        let to = route::destination(installation, wanted, live);
+        let routed = route::lead(wanted, to, has_yellow, ctx).await;
+        if to == Destination::LiveService && matches!(routed.outcome, Outcome::Done(..)) {
+            steps.take(Type::Routed, route::forget_slots(wanted, ctx).await)?;
+        }
         steps.url = routed.url;
         steps.say(Type::Routed, routed.outcome);
     }

@@ -1,16 +1,33 @@
 //! The route to a plugin, if the platform names a Gateway.
 
+use futures::future::try_join_all;
+use k8s_openapi::api::{core::v1::Service, discovery::v1::EndpointSlice};
+use kube::{Api, ResourceExt};
 use plexica_crds::{
-    condition,
-    names::{PluginId, TenantSlug},
-    plugin_installation::conditions::{Outcome, Reason},
+    PluginInstallation, condition,
+    names::{ObjectName, PluginId, Slot, TenantSlug},
+    plugin::Sharing,
+    plugin_installation::{
+        SwitchBy,
+        conditions::{Outcome, Reason},
+    },
 };
+use strum::IntoEnumIterator as _;
 
-use super::super::{Context, build, objects, validate::Wanted};
+use super::super::{
+    Context,
+    build::{self, Destination},
+    objects, report,
+    validate::Wanted,
+};
 use crate::{
     gateway_api::{HTTPRoute, ParentRef},
     platform::Gateway,
-    runtime::apply::Applied,
+    runtime::{
+        apply::{Applied, apply_to},
+        client::within,
+        list::{Age, labelled},
+    },
 };
 
 /// What became of the route.
@@ -27,23 +44,28 @@ impl From<Outcome> for Routed {
     }
 }
 
+/// Where the installation's route is to lead while this slot is live.
+pub fn destination(installation: &PluginInstallation, wanted: &Wanted, live: Slot) -> Destination {
+    match (
+        installation.spec.promotion.switch_by,
+        wanted.plugin.spec.runtime.sharing,
+    ) {
+        (SwitchBy::Route, Sharing::Dedicated) => Destination::Slot(live),
+        (SwitchBy::Service, _) | (SwitchBy::Route, Sharing::Shared) => Destination::LiveService,
+    }
+}
+
 /// Makes the routes as declared, and looks at what the Gateway says of the one to GREEN. That to YELLOW goes when nothing
 /// shines so.
-pub async fn lead(wanted: &Wanted, has_yellow: bool, ctx: &Context) -> Routed {
+pub async fn lead(wanted: &Wanted, to: Destination, has_yellow: bool, ctx: &Context) -> Routed {
     let Some(gateway) = &ctx.platform.gateway else {
-        return without_gateway().into();
+        return without_gateway(to).into();
     };
-    let declared = build::route(wanted, &ctx.platform, gateway);
-    let (applied, live) = match objects::make(&declared, ctx).await {
-        Ok(done) => done,
+    let outcome = match lead_to_green(wanted, to, gateway, ctx).await {
+        Ok(outcome) => outcome,
         Err(outcome) => return outcome.into(),
     };
-    let outcome = match (applied, live) {
-        (Applied::Unchanged, Some(live)) => verdict(&live, gateway),
-        // What was written a moment ago, nobody has looked at.
-        _ => pending(gateway),
-    };
-    let to_yellow = lead_to_yellow(wanted, has_yellow, gateway, ctx).await;
+    let to_yellow = lead_to_yellow(wanted, to, has_yellow, gateway, ctx).await;
     let outcome = match (outcome, to_yellow) {
         (Outcome::Done(reason, message), Ok(())) if has_yellow => {
             let (name, value) = build::LIGHT_HEADER;
@@ -61,8 +83,68 @@ pub async fn lead(wanted: &Wanted, has_yellow: bool, ctx: &Context) -> Routed {
     Routed { outcome, url }
 }
 
-async fn lead_to_yellow(wanted: &Wanted, has_yellow: bool, gateway: &Gateway, ctx: &Context) -> Result<(), Outcome> {
-    let declared = build::yellow_route(wanted, &ctx.platform, gateway);
+/// Makes the route to GREEN as declared, or as it has to be on the way there.
+///
+/// # Errors
+/// It could not be written.
+pub async fn lead_to_green(
+    wanted: &Wanted,
+    to: Destination,
+    gateway: &Gateway,
+    ctx: &Context,
+) -> Result<Outcome, Outcome> {
+    let goal = build::route(wanted, &ctx.platform, gateway, to);
+    let live = objects::owned::<HTTPRoute>(wanted, wanted.id.service().as_str(), ctx).await?;
+    if let Destination::Slot(slot) = to {
+        let services = Slot::iter().map(|slot| build::slot_service(wanted, slot));
+        try_join_all(services.map(|service| async move { objects::make(&service, ctx).await })).await?;
+        let is_led_there = live.as_ref().and_then(|live| build::slot_led_to(wanted, live)) == Some(slot);
+        if !is_led_there && !reaches_pods(wanted, slot, ctx).await? {
+            let service = wanted.id.slot_service(slot);
+            let message = format!("Service {service} names no ready pod yet");
+            return Ok(Outcome::Waiting(Reason::RoutePending, message));
+        }
+    }
+    let said = live
+        .as_ref()
+        .map_or_else(|| pending(gateway), |live| verdict(live, gateway));
+    let is_taken = matches!(said, Outcome::Done(..));
+    let declared = build::on_the_way(wanted, live.as_ref(), is_taken, goal.clone());
+    let api: Api<HTTPRoute> = Api::namespaced(ctx.objects.client.clone(), wanted.slug.namespace().as_str());
+    let applied = apply_to(&api, &declared.name_any(), live.as_ref(), &declared).await;
+    let applied = applied.map_err(|error| report::api_outcome(&error))?;
+    Ok(match applied {
+        Applied::Unchanged if declared.spec == goal.spec => said,
+        // What was written a moment ago, nobody has looked at.
+        _ => pending(gateway),
+    })
+}
+
+/// The slot that the Gateway leads requests to, by the route that it has taken; `None` if that is not sure.
+pub async fn slot_taken(wanted: &Wanted, gateway: &Gateway, ctx: &Context) -> Result<Option<Slot>, Outcome> {
+    let route = objects::owned::<HTTPRoute>(wanted, wanted.id.service().as_str(), ctx).await?;
+    let taken = route.filter(|route| matches!(verdict(route, gateway), Outcome::Done(..)));
+    Ok(taken.and_then(|route| build::slot_led_to(wanted, &route)))
+}
+
+/// Whether requests that are led to the slot's own Service reach a ready pod.
+async fn reaches_pods(wanted: &Wanted, slot: Slot, ctx: &Context) -> Result<bool, Outcome> {
+    let api: Api<EndpointSlice> = Api::namespaced(ctx.objects.client.clone(), wanted.slug.namespace().as_str());
+    let of_service = format!("kubernetes.io/service-name={}", wanted.id.slot_service(slot));
+    let slices = within(api.list(&labelled(&of_service, Age::Any))).await;
+    let slices = slices.map_err(|error| report::api_outcome(&error))?;
+    let mut endpoints = slices.items.into_iter().flat_map(|slice| slice.endpoints);
+    Ok(endpoints.any(|endpoint| endpoint.conditions.and_then(|conditions| conditions.ready) == Some(true)))
+}
+
+async fn lead_to_yellow(
+    wanted: &Wanted,
+    green: Destination,
+    has_yellow: bool,
+    gateway: &Gateway,
+    ctx: &Context,
+) -> Result<(), Outcome> {
+    let declared = build::yellow_route(wanted, &ctx.platform, gateway, green);
     if has_yellow {
         return objects::make(&declared, ctx).await.map(drop);
     }
@@ -72,17 +154,38 @@ async fn lead_to_yellow(wanted: &Wanted, has_yellow: bool, gateway: &Gateway, ct
     objects::tidy::<HTTPRoute>(namespace.as_str(), &selector, stays, ctx).await
 }
 
+/// Takes away the Services of slots, once no route leads to them any more.
+pub async fn forget_slots(wanted: &Wanted, ctx: &Context) -> Result<(), Outcome> {
+    let namespace = wanted.slug.namespace();
+    let names = [Slot::A, Slot::B].map(|slot| wanted.id.slot_service(slot));
+    let is_there = |name: &ObjectName| ctx.watched.services.get(namespace.as_str(), name.as_str()).is_some();
+    if !names.iter().any(is_there) {
+        return Ok(());
+    }
+    let selector = format!("{}={}", build::LABEL_PLUGIN, wanted.id);
+    let stays = |name: &str| !names.iter().any(|slot| slot.as_str() == name);
+    objects::tidy::<Service>(namespace.as_str(), &selector, stays, ctx).await
+}
+
 /// What a route that was taken away is told to be, by what became of the plugin's pods.
 pub fn without(pods: &Outcome, ctx: &Context) -> Outcome {
     match (pods, &ctx.platform.gateway) {
-        (_, None) => without_gateway(),
+        (_, None) => without_gateway(Destination::LiveService),
         (Outcome::Done(Reason::Disabled | Reason::TenantSuspended, _), Some(_)) => pods.clone(),
         // It is not known whether the route is gone.
         (_, Some(gateway)) => pending(gateway),
     }
 }
 
-fn without_gateway() -> Outcome {
+fn without_gateway(to: Destination) -> Outcome {
+    if matches!(to, Destination::Slot(_)) {
+        return Outcome::Blocked(
+            Reason::NoGateway,
+            "spec.promotion.switchBy is Route, and the platform file names no Gateway: name one there, or set it to Service; \
+             the plugin is reached by its Service"
+                .to_owned(),
+        );
+    }
     Outcome::Done(
         Reason::NoGateway,
         "the platform file names no Gateway: the plugin is reached by its Service".to_owned(),

@@ -1,5 +1,6 @@
 //! The Kubernetes objects of an installation. Pure.
 
+mod backends;
 mod config;
 mod disruption;
 pub mod meter;
@@ -34,9 +35,10 @@ use crate::{
     promotion::Shape,
 };
 
+pub use backends::{Destination, on_the_way, slot_led_to};
 pub use config::{CONFIG_VOLUME, Config, config_name, volume_of};
 pub use disruption::disruption_budget;
-pub use network::{live_service, network_policy, yellow_service};
+pub use network::{live_service, network_policy, slot_service, yellow_service};
 pub use route::{LIGHT_HEADER, grant, parent, route, url, yellow_route};
 
 /// Label: the plugin that an object belongs to.

@@ -40,6 +40,11 @@ pub fn yellow_service(wanted: &Wanted, yellow: Slot) -> Service {
     service(wanted, &wanted.id.yellow_service(), slot_labels(wanted, yellow))
 }
 
+/// The Service that reaches a slot, always the same one: a route that leads to slots leads there.
+pub fn slot_service(wanted: &Wanted, slot: Slot) -> Service {
+    service(wanted, &wanted.id.slot_service(slot), slot_labels(wanted, slot))
+}
+
 /// A Service that reaches the pods with these labels.
 pub(super) fn service(wanted: &Wanted, name: &ObjectName, selected: BTreeMap<String, String>) -> Service {
     Service {

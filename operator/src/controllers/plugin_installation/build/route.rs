@@ -1,10 +1,11 @@
 //! The route by which a tenant's users reach a plugin.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use plexica_crds::{names::TenantSlug, plugin::Sharing};
+use plexica_crds::names::TenantSlug;
 
 use super::{
-    SERVICE_PORT, meta,
+    backends::{Destination, backend},
+    meta,
     shared::{Member, Release},
 };
 use crate::{
@@ -45,19 +46,23 @@ pub fn parent(gateway: &Gateway) -> ParentRef {
 ///
 /// What it cannot do is to remove `x_tenant_slug`, which some servers take for the same header: the Gateway API admits
 /// such a name, Contour 1.33 refuses the whole route over it. Plugins must not fold `_` and `-`; those of the kit do not.
-pub fn route(wanted: &Wanted, platform: &Platform, gateway: &Gateway) -> HTTPRoute {
+pub fn route(wanted: &Wanted, platform: &Platform, gateway: &Gateway, to: Destination) -> HTTPRoute {
     let taken = Match {
         path: Some(path(wanted)),
         headers: vec![],
     };
-    let leads_to = live(wanted, platform);
+    let leads_to = to.backends(wanted, platform);
     led(wanted, platform, gateway, meta(wanted, &wanted.id), taken, leads_to)
 }
 
 /// The route to YELLOW, for requests that ask for it by header: the more exact match wins (Gateway API, precedence of
 /// matches across routes). It is an object of its own, so that what the Gateway says of GREEN's does not change with it.
-pub fn yellow_route(wanted: &Wanted, platform: &Platform, gateway: &Gateway) -> HTTPRoute {
+pub fn yellow_route(wanted: &Wanted, platform: &Platform, gateway: &Gateway, green: Destination) -> HTTPRoute {
     let name = wanted.id.yellow_service();
+    let service = match green {
+        Destination::LiveService => name.clone(),
+        Destination::Slot(live) => wanted.id.slot_service(live.other()),
+    };
     let taken = Match {
         path: Some(path(wanted)),
         headers: vec![HeaderMatch {
@@ -66,7 +71,7 @@ pub fn yellow_route(wanted: &Wanted, platform: &Platform, gateway: &Gateway) -> 
             value: LIGHT_HEADER.1.to_owned(),
         }],
     };
-    let leads_to = service(None, name.to_string());
+    let leads_to = vec![backend(None, service.to_string())];
     led(wanted, platform, gateway, meta(wanted, &name), taken, leads_to)
 }
 
@@ -83,7 +88,7 @@ fn led(
     gateway: &Gateway,
     metadata: ObjectMeta,
     taken: Match,
-    leads_to: BackendRef,
+    leads_to: Vec<BackendRef>,
 ) -> HTTPRoute {
     HTTPRoute {
         metadata,
@@ -93,34 +98,10 @@ fn led(
             rules: vec![Rule {
                 matches: vec![taken],
                 filters: vec![tenant_headers(wanted), without_prefix()],
-                backend_refs: vec![leads_to],
+                backend_refs: leads_to,
             }],
         },
         status: None,
-    }
-}
-
-/// The Service that reaches GREEN. That of a release which runs once for all tenants is in its own namespace; the tenant's
-/// Service is but a name for it (ExternalName), which no Gateway follows.
-fn live(wanted: &Wanted, platform: &Platform) -> BackendRef {
-    let (namespace, name) = match (wanted.plugin.spec.runtime.sharing, &platform.shared_namespace) {
-        (Sharing::Shared, Some(namespace)) => {
-            let release = Release::new(namespace, &wanted.plugin);
-            (Some(namespace.clone()), release.name())
-        }
-        (Sharing::Dedicated | Sharing::Shared, _) => (None, wanted.id.service().to_string()),
-    };
-    service(namespace, name)
-}
-
-fn service(namespace: Option<String>, name: String) -> BackendRef {
-    BackendRef {
-        group: String::new(),
-        kind: "Service".to_owned(),
-        namespace,
-        name,
-        port: SERVICE_PORT,
-        weight: 1,
     }
 }
 

@@ -4,9 +4,12 @@ use std::{collections::BTreeMap, time::Duration};
 
 use plexica_crds::{
     Plugin,
-    names::TenantSlug,
+    names::{Slot, TenantSlug},
     ownership::Owner,
-    plugin::validation::{ValidatedManifest, check_plugin},
+    plugin::{
+        Sharing,
+        validation::{ValidatedManifest, check_plugin},
+    },
 };
 use serde_json::json;
 use uuid::Uuid;
@@ -66,7 +69,7 @@ pub fn ledger() -> Wanted {
     }
 }
 
-fn gateway() -> Gateway {
+pub fn gateway() -> Gateway {
     Gateway {
         namespace: "edge".to_owned(),
         name: "front-door".to_owned(),
@@ -76,7 +79,7 @@ fn gateway() -> Gateway {
     }
 }
 
-fn platform() -> Platform {
+pub fn platform() -> Platform {
     Platform {
         installation_id: "prod".to_owned(),
         base_domain: "example.com".to_owned(),
@@ -95,15 +98,15 @@ fn platform() -> Platform {
 
 #[test]
 fn a_route_is_declared_like_this() {
-    let declared = route(&ledger(), &platform(), &gateway());
+    let declared = route(&ledger(), &platform(), &gateway(), Destination::LiveService);
     insta::assert_snapshot!(serde_json::to_string_pretty(&declared).unwrap());
 }
 
 #[test]
 fn yellow_is_reached_at_the_same_place_by_a_header() {
     let (green, yellow) = (
-        route(&ledger(), &platform(), &gateway()),
-        yellow_route(&ledger(), &platform(), &gateway()),
+        route(&ledger(), &platform(), &gateway(), Destination::LiveService),
+        yellow_route(&ledger(), &platform(), &gateway(), Destination::LiveService),
     );
     assert_eq!(yellow.metadata.name.as_deref(), Some("ledger-yellow"));
     assert_eq!(yellow.spec.hostnames, green.spec.hostnames);
@@ -116,13 +119,15 @@ fn yellow_is_reached_at_the_same_place_by_a_header() {
     );
     assert_eq!(yellow.filters, green.filters);
     assert_eq!(yellow.backend_refs[0].name, "ledger-yellow");
+    let of_slot = yellow_route(&ledger(), &platform(), &gateway(), Destination::Slot(Slot::B));
+    assert_eq!(of_slot.spec.rules[0].backend_refs[0].name, "ledger-slot-a");
 }
 
 #[test]
 fn a_release_that_all_tenants_share_is_reached_where_it_is_and_lets_its_tenants_in() {
     let mut wanted = ledger();
     wanted.plugin.spec.runtime.sharing = Sharing::Shared;
-    let declared = route(&wanted, &platform(), &gateway());
+    let declared = route(&wanted, &platform(), &gateway(), Destination::LiveService);
     let backend = &declared.spec.rules[0].backend_refs[0];
     let release = Release::new("commons", &wanted.plugin);
     assert_eq!(

@@ -49,6 +49,7 @@ pub fn glance(installation: &PluginInstallation, wanted: &Wanted, memory: &Memor
                 b: named(Slot::B),
             },
             slots,
+            awaits_gateway: false,
         },
         service: Some((*service).clone()),
         is_whole: false,

@@ -1,6 +1,6 @@
 //! One pass over the traffic of an installation: look, decide, do, until nothing is left to do.
 
-use std::fmt::Debug;
+use std::{fmt::Debug, time::Duration};
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Service;
@@ -12,10 +12,14 @@ use kube::{
 use plexica_crds::{
     PluginInstallation,
     names::Slot,
-    plugin_installation::conditions::{Outcome, Reason},
+    plugin_installation::{
+        Step,
+        conditions::{Outcome, Reason},
+    },
 };
 use serde::{Serialize, de::DeserializeOwned};
-use tracing::info;
+use tokio::time::sleep;
+use tracing::{info, warn};
 
 use super::{
     Traffic,
@@ -25,11 +29,19 @@ use super::{
     slots::Slots,
 };
 use crate::{
-    controllers::plugin_installation::{Context, build, objects::make, report, status::Steps, validate::Wanted},
+    controllers::plugin_installation::{
+        Context,
+        apply::route,
+        build::{self, Destination},
+        objects::make,
+        report,
+        status::Steps,
+        validate::Wanted,
+    },
     promotion::{self, Action, Decision, Memory, Requests, Selector, Shape, decide, requested_switch},
     runtime::{
         apply::{FieldManager, holds},
-        client::within,
+        client::{ApiError, ahead, within},
     },
 };
 
@@ -38,12 +50,24 @@ const DECISIONS: usize = 12;
 /// Writes that somebody else was faster than, in one pass.
 const CONFLICTS: usize = 5;
 
+/// How long nothing is asked for after a switch: so long the API server's time belongs to those who follow it (EndpointSlices,
+/// kube-proxy, other switches). What is looked at sooner shows nothing yet.
+const FOLLOWED_IN: Duration = Duration::from_millis(100);
+
 /// What became of a write.
 enum Written<K> {
     /// It was done, and the object is this now.
     Yes(K),
     /// Somebody wrote to the object since it was read: it has to be looked at again.
     Overtaken,
+}
+
+fn written<K>(answer: Result<K, ApiError>) -> Result<Written<K>, Outcome> {
+    match answer {
+        Ok(live) => Ok(Written::Yes(live)),
+        Err(error) if error.status().is_some_and(|status| status.code == 409) => Ok(Written::Overtaken),
+        Err(error) => Err(report::api_outcome(&error)),
+    }
 }
 
 /// What became of an action.
@@ -75,10 +99,18 @@ pub struct Leads<'a, R> {
 }
 
 impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
-    /// Decides and does until nothing is left to do.
-    pub async fn until_rest(&self, mut memory: Memory, steps: &mut Steps) -> Result<Traffic, Outcome> {
+    /// Decides and does until nothing is left to do. What the pass has `seen` already is enough to begin with: each write says
+    /// which version it was decided by.
+    pub async fn until_rest(
+        &self,
+        mut memory: Memory,
+        seen: Option<Seen>,
+        steps: &mut Steps,
+    ) -> Result<Traffic, Outcome> {
         let (mut conflicts, mut has_repaired) = (0, false);
-        let mut seen = match self.carry_out_at_once(&mut memory).await? {
+        let done = self.carry_out_at_once(&mut memory).await?;
+        let mut has_switched = done.is_some();
+        let mut seen = match done.or(seen) {
             Some(seen) => seen,
             None => self.look(&memory).await?,
         };
@@ -100,7 +132,8 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
                 Done::Nothing => memory = next,
                 Done::Turned(slot, service) => {
                     memory = next;
-                    seen.turned(slot, *service);
+                    has_switched |= matches!(action, Action::Switch { .. });
+                    seen.turned(slot, *service, self.is_by_route(slot));
                     // Nothing need happen after a repair that would cause another pass.
                     must_look = matches!(action, Action::Repair(_));
                 }
@@ -125,6 +158,10 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
                 seen = self.look(&memory).await?;
             }
         }
+        self.lead_route(&seen, &memory).await;
+        if has_switched {
+            sleep(FOLLOWED_IN).await;
+        }
         Ok(Traffic {
             explanation: promotion::explain(&seen.observed, &self.goal, &memory, Timestamp::now()),
             size: self.goal.size,
@@ -133,6 +170,30 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
             has_repaired,
             replaces_pods: false,
         })
+    }
+
+    /// The Gateway's route follows a switch at once, if it leads to slots: whatever else may fail in this pass. That it could not
+    /// be written is said by condition Routed, and by what the proof of the switch waits for.
+    async fn lead_route(&self, seen: &Seen, memory: &Memory) {
+        let is_switched = memory
+            .transition
+            .as_ref()
+            .is_some_and(|moving| moving.step == Step::Proving);
+        let (Some(live), Some(gateway)) = (memory.live, &self.ctx.platform.gateway) else {
+            return;
+        };
+        if !(is_switched && seen.observed.awaits_gateway && self.is_by_route(live)) {
+            return;
+        }
+        if let Err(reason) = route::lead_to_green(self.wanted, Destination::Slot(live), gateway, self.ctx).await {
+            warn!(?reason, "the route does not follow the switch yet; it is tried again");
+        }
+    }
+
+    /// Whether a Gateway's route leads to slots.
+    fn is_by_route(&self, live: Slot) -> bool {
+        let to = route::destination(self.installation, self.wanted, live);
+        self.ctx.platform.gateway.is_some() && matches!(to, Destination::Slot(_))
     }
 
     /// The switch that is asked for, if what the watches told allows it: no look before, no intent beside the request. Gives
@@ -152,7 +213,7 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
             return Ok(None);
         };
         *memory = switch.memory;
-        seen.turned(slot, *service);
+        seen.turned(slot, *service, self.is_by_route(slot));
         Ok(Some(seen))
     }
 
@@ -218,7 +279,7 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
             Action::Repair(slot) | Action::Switch { to: slot } => {
                 let mut service = build::live_service(self.wanted, *slot, true);
                 service.metadata.resource_version = seen.service.as_ref().and_then(ResourceExt::resource_version);
-                let Written::Yes(service) = self.write(&service).await? else {
+                let Written::Yes(service) = written(ahead(self.patch(&service)).await)? else {
                     return Ok(Done::Overtaken);
                 };
                 info!(slot = slot.as_ref(), ?action, "the live Service leads to the slot");
@@ -241,13 +302,16 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Serialize + DeserializeOwned,
     {
+        written(within(self.patch(declared)).await)
+    }
+
+    async fn patch<K>(&self, declared: &K) -> Result<K, kube::Error>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Serialize + DeserializeOwned,
+    {
         let api: Api<K> = Api::namespaced(self.ctx.objects.client.clone(), self.wanted.slug.namespace().as_str());
         let params = PatchParams::apply(FieldManager::Objects.as_ref()).force();
-        match within(api.patch(&declared.name_any(), &params, &Patch::Apply(declared))).await {
-            Ok(live) => Ok(Written::Yes(live)),
-            Err(error) if error.status().is_some_and(|status| status.code == 409) => Ok(Written::Overtaken),
-            Err(error) => Err(report::api_outcome(&error)),
-        }
+        api.patch(&declared.name_any(), &params, &Patch::Apply(declared)).await
     }
 
     /// What is there stays as declared, whoever changes it: templates, sizes, ports.

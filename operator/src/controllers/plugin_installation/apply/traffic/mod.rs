@@ -206,7 +206,7 @@ pub async fn go_on(
         },
         ctx,
     };
-    steps.traffic = Some(leads.until_rest(memory, steps).await?);
+    steps.traffic = Some(leads.until_rest(memory, None, steps).await?);
     Ok(())
 }
 
@@ -246,7 +246,12 @@ pub async fn lead(
         requests: |memory: &Memory| remember::requests(installation, &memory.carried_out),
         ctx,
     };
-    let mut traffic = leads.until_rest(memory, steps).await?;
+    let at_rest = steps
+        .traffic
+        .as_ref()
+        .filter(|traffic| traffic.memory.transition.is_none());
+    let seen = at_rest.map(|traffic| traffic.seen.clone());
+    let mut traffic = leads.until_rest(memory, seen, steps).await?;
     traffic.has_repaired |= steps.traffic.as_ref().is_some_and(|before| before.has_repaired);
     let kept = leads.keep(&traffic).await;
     steps.traffic = Some(traffic);

@@ -20,10 +20,10 @@ use super::probe::{Candidate, judge};
 use crate::{
     controllers::plugin_installation::{
         Context,
-        apply::rollout::trouble_of,
+        apply::{rollout::trouble_of, route},
         build::{
-            ANNOTATION_CONFIG, ANNOTATION_LIVE, ANNOTATION_RECYCLED, ANNOTATION_REJECTED, LABEL_PLUGIN, LABEL_SLOT,
-            LABEL_VERSION,
+            ANNOTATION_CONFIG, ANNOTATION_LIVE, ANNOTATION_RECYCLED, ANNOTATION_REJECTED, Destination, LABEL_PLUGIN,
+            LABEL_SLOT, LABEL_VERSION,
         },
         objects::owned,
         report,
@@ -37,6 +37,7 @@ use crate::{
 };
 
 /// What is there.
+#[derive(Clone)]
 pub struct Seen {
     /// As the machine sees it.
     pub observed: Observed,
@@ -48,13 +49,24 @@ pub struct Seen {
     pub deployments: PerSlot<Option<Deployment>>,
 }
 
+/// Where the Gateway's route leads, if it leads to slots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Routed {
+    /// It leads to the live Service, or there is no Gateway, or it does not matter now.
+    ByService,
+    /// To this slot; `None`: that is not sure.
+    To(Option<Slot>),
+}
+
 impl Seen {
-    /// The live Service was written, and is so now. What its EndpointSlices name is not known any more.
-    pub fn turned(&mut self, slot: Slot, service: Service) {
+    /// The live Service was written, and is so now. What its EndpointSlices name is not known any more, nor does the route lead
+    /// there, if it is to.
+    pub fn turned(&mut self, slot: Slot, service: Service, is_by_route: bool) {
         let unknown = Endpoints { named: 1, ready: 0 };
         self.observed.selector = Selector::Slot(slot);
         self.observed.mark = Some(slot);
         self.observed.endpoints = PerSlot { a: unknown, b: unknown };
+        self.observed.awaits_gateway = is_by_route;
         self.service = Some(service);
     }
 }
@@ -71,7 +83,8 @@ pub async fn observe(
     let id = &wanted.id;
     let [a, b] = [Slot::A, Slot::B].map(|slot| id.deployment(slot));
     let of_plugin = format!("{LABEL_PLUGIN}={id},{LABEL_SLOT}");
-    let (led, a, b, pods) = tokio::try_join!(
+    let (routed, led, a, b, pods) = tokio::try_join!(
+        routed(installation, wanted, memory, ctx),
         led(wanted, memory, ctx),
         owned::<Deployment>(wanted, a.as_str(), ctx),
         owned::<Deployment>(wanted, b.as_str(), ctx),
@@ -90,7 +103,8 @@ pub async fn observe(
             .map_or(Selector::Absent, |service| selector(wanted, service)),
         mark: service.as_ref().and_then(mark),
         slots,
-        endpoints: endpoints(&slices, &pods),
+        endpoints: with_route(endpoints(&slices, &pods), routed),
+        awaits_gateway: matches!(routed, Routed::To(slot) if slot != memory.live),
     };
     Ok(Seen {
         observed,
@@ -98,6 +112,31 @@ pub async fn observe(
         is_whole: is_under_way,
         deployments: PerSlot { a, b },
     })
+}
+
+/// Where the route leads, while it matters.
+async fn routed(
+    installation: &PluginInstallation,
+    wanted: &Wanted,
+    memory: &Memory,
+    ctx: &Context,
+) -> Result<Routed, Outcome> {
+    let (Some(gateway), Some(_), Some(live)) = (&ctx.platform.gateway, &memory.transition, memory.live) else {
+        return Ok(Routed::ByService);
+    };
+    match route::destination(installation, wanted, live) {
+        Destination::LiveService => Ok(Routed::ByService),
+        Destination::Slot(_) => route::slot_taken(wanted, gateway, ctx).await.map(Routed::To),
+    }
+}
+
+/// A route that leads to a slot, or may do so, is one more that names it.
+fn with_route(mut endpoints: PerSlot<Endpoints>, routed: Routed) -> PerSlot<Endpoints> {
+    let Routed::To(led_to) = routed else { return endpoints };
+    for slot in [Slot::A, Slot::B] {
+        endpoints.of_mut(slot).named += i32::from(led_to.is_none_or(|led_to| led_to == slot));
+    }
+    endpoints
 }
 
 /// The live Service and its EndpointSlices. What is to prove a switch is not older than that.
