@@ -8,7 +8,7 @@ use kube::runtime::{events::Reporter, reflector};
 use plexica_operator::{
     controllers::{
         plugin,
-        plugin_installation::{self, Caches, Image, Meters, Probes, Watched},
+        plugin_installation::{self, Caches, Image, InHand, Meters, Probes, Watched},
         tenant::{self, ServiceAccount},
     },
     meter::{self, Addresses},
@@ -25,11 +25,17 @@ use plexica_operator::{
     },
     wiring,
 };
+use tikv_jemallocator::Jemalloc;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{Mutex, watch},
 };
 use tracing::{error, info, warn};
+
+/// Gives back what a burst of passes needed. With the system's allocator an operator of 1,000 installations stayed at its
+/// peak, a third above what it holds.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 /// Operator of the Plexica platform: tenants and their plugins as Kubernetes resources.
 #[derive(Parser)]
@@ -190,6 +196,7 @@ async fn run(platform: PathBuf, listen: SocketAddr, image: Image) -> Result<(), 
         changed,
         probes: Probes::new()?,
         meters: Meters::new(image)?,
+        in_hand: InHand::default(),
         shared_releases: Mutex::default(),
         platform: Arc::clone(&platform),
         backends: Arc::clone(&backends),

@@ -39,8 +39,6 @@ use super::{
     server::{Gate, Readiness},
 };
 
-/// Passes at once. Objects wait for backends most of the time; backends limit themselves.
-const CONCURRENCY: u16 = 100;
 /// Objects in an answer when a watch begins: kube's own 500 would be some megabytes, for each of a dozen watches at once.
 const PAGE: u32 = 50;
 /// How long a pass is put off while another kind's cache is being filled.
@@ -65,6 +63,8 @@ pub trait Reconciler: Send + Sync + Sized + 'static {
     type Kind: Kind;
     /// Their kind, as logs and metrics say it.
     const KIND: &'static str;
+    /// Passes at once. Objects wait for backends most of the time; backends limit themselves.
+    const AT_ONCE: u16 = 100;
     /// Other kinds whose caches a pass reads: none begins before they are filled.
     const READS: &'static [&'static str];
     /// The phases that objects are counted by.
@@ -79,6 +79,8 @@ pub trait Reconciler: Send + Sync + Sized + 'static {
     fn triggers(&self) -> Vec<Triggers<Self::Kind>>;
     /// Called whenever the cache of the objects has changed, for those who compute something from it.
     fn cache_changed(&self) {}
+    /// Called when an object has changed and is in the cache, for what cannot wait for its turn. The pass comes nevertheless.
+    fn told(_this: &Arc<Self>, _object: &Self::Kind) {}
     /// One pass over one object.
     ///
     /// # Errors
@@ -117,7 +119,13 @@ pub async fn run<R: Reconciler>(
                 Ok(Event::InitDone) => gates.open(Gate::Cache(R::KIND)),
                 // Also of those that no pass has let go, since none had held them.
                 Ok(Event::Delete(gone)) => memory.objects().forget(gone.meta()),
-                Ok(Event::Init | Event::InitApply(_) | Event::Apply(_)) | Err(_) => {}
+                Ok(Event::Apply(object)) => {
+                    let is_known = R::READS.iter().all(|kind| gates.is_open(Gate::Cache(kind)));
+                    if let (Ok(live), true, None) = (&object.0, is_known, memory.objects().stale(object.meta())) {
+                        R::told(&memory, live);
+                    }
+                }
+                Ok(Event::Init | Event::InitApply(_)) | Err(_) => {}
             }
             memory.cache_changed();
         })
@@ -140,7 +148,7 @@ pub async fn run<R: Reconciler>(
         reconciler,
         reader,
         triggers,
-        Config::default().concurrency(CONCURRENCY),
+        Config::default().concurrency(R::AT_ONCE),
     )
     .for_each(|result| async move {
         use kube::runtime::controller::Error as E;

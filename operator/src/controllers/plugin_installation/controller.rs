@@ -3,6 +3,7 @@
 use std::{
     fmt::Debug,
     hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
 };
 
 use futures::{StreamExt, stream};
@@ -28,7 +29,7 @@ use serde::de::DeserializeOwned;
 use strum::IntoEnumIterator;
 
 use super::{
-    Caches, Context, KIND,
+    Caches, Context, KIND, at_once,
     build::{LABEL_PLUGIN, shared::LABEL_SHARED},
     dereference::{concerned, is_on_its_way},
     neighbours, pass,
@@ -43,6 +44,8 @@ use crate::runtime::{
 impl Reconciler for Context {
     type Kind = PluginInstallation;
     const KIND: &'static str = KIND;
+    // As many as requests to Kubernetes: more would only hold what they have computed.
+    const AT_ONCE: u16 = 32;
     const READS: &'static [&'static str] = &["Tenant", "Plugin"];
 
     fn phases() -> Vec<&'static str> {
@@ -84,6 +87,10 @@ impl Reconciler for Context {
 
     fn cache_changed(&self) {
         self.changed.send_replace(());
+    }
+
+    fn told(this: &Arc<Self>, installation: &PluginInstallation) {
+        at_once::told(this, installation);
     }
 
     async fn pass(&self, installation: &Root<PluginInstallation>) -> Result<Passed, Error> {

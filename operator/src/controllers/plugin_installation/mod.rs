@@ -6,6 +6,7 @@
 
 pub mod admission;
 mod apply;
+mod at_once;
 mod build;
 mod cleanup;
 mod configuration;
@@ -39,6 +40,7 @@ use crate::{
 };
 
 pub use apply::{Meters, Probes};
+pub use at_once::InHand;
 pub use build::meter::Image;
 pub use dereference::{Caches, World, running_version};
 pub use watched::Watched;
@@ -64,6 +66,8 @@ pub struct Context {
     pub probes: Probes,
     /// Asks what stands in front of development slots.
     pub meters: Meters,
+    /// Requests that are being carried out.
+    pub in_hand: InHand,
     /// Held by whoever changes which tenants a shared release has.
     pub shared_releases: Mutex<()>,
     /// Where ConfigMaps with migrations are: the operator's own namespace.
@@ -87,6 +91,9 @@ async fn pass(guard: &Root<PluginInstallation>, ctx: &Context) -> Result<Passed,
         Err(invalid) => return undecodable(invalid, ctx).await,
     };
     let meta = installation.meta();
+    if let Some(wait) = ctx.in_hand.wait(meta.uid.as_deref().unwrap_or_default()) {
+        return Ok((Action::requeue(wait), "put off"));
+    }
     let pass = if meta.deletion_timestamp.is_some() {
         cleanup::finalize(installation, ctx).await?
     } else {

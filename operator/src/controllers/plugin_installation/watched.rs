@@ -5,7 +5,13 @@
 use std::sync::{Arc, OnceLock};
 
 use futures::{Stream, StreamExt, stream::BoxStream};
-use k8s_openapi::api::{apps::v1::Deployment, core::v1::Service};
+use k8s_openapi::{
+    api::{
+        apps::v1::Deployment,
+        core::v1::{Service, ServiceSpec},
+    },
+    apimachinery::pkg::apis::meta::v1::LabelSelector,
+};
 use kube::{
     Resource,
     core::NamespaceResourceScope,
@@ -80,6 +86,12 @@ pub fn trim_service(service: &mut Service) {
     service.metadata.managed_fields = None;
     service.metadata.owner_references = None;
     service.status = None;
+    if let Some(spec) = service.spec.take() {
+        service.spec = Some(ServiceSpec {
+            selector: spec.selector,
+            ..ServiceSpec::default()
+        });
+    }
 }
 
 /// Leaves of a Deployment what says what it runs and how it fares.
@@ -88,6 +100,8 @@ pub fn trim_deployment(deployment: &mut Deployment) {
     deployment.metadata.owner_references = None;
     if let Some(spec) = &mut deployment.spec {
         spec.template.spec = None;
+        spec.selector = LabelSelector::default();
+        spec.strategy = None;
     }
     if let Some(status) = &mut deployment.status {
         status.conditions = None;

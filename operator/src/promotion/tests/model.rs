@@ -119,10 +119,8 @@ pub enum Event {
     KilledPass,
     /// A pass that reads an older status; what it remembers is refused.
     StalePass,
-    /// What is asked for is done in one write, and only then remembered.
+    /// What is asked for is done in one write, beside the passes; one of them finds it, and remembers it.
     AtOnce,
-    /// The same, and the pass is killed after its write.
-    KilledAtOnce,
     /// A pod becomes ready.
     Ready(Slot),
     /// The EndpointSlices follow the Service.
@@ -322,7 +320,6 @@ impl World {
             events.extend([
                 Event::KilledPass,
                 Event::StalePass,
-                Event::KilledAtOnce,
                 Event::Select(Some(Selected::Foreign)),
                 Event::DeleteService,
                 Event::ReplaceService,
@@ -374,8 +371,8 @@ impl World {
                     return Some(Err(rule));
                 }
             }
-            Event::AtOnce | Event::KilledAtOnce => {
-                if let Err(rule) = world.carry_out_at_once(event == Event::KilledAtOnce)? {
+            Event::AtOnce => {
+                if let Err(rule) = world.carry_out_at_once()? {
                     return Some(Err(rule));
                 }
             }
@@ -443,7 +440,7 @@ impl World {
     }
 
     /// Does what is asked for in one write, if that can be.
-    fn carry_out_at_once(&mut self, is_killed: bool) -> Option<Result<(), String>> {
+    fn carry_out_at_once(&mut self) -> Option<Result<(), String>> {
         let (observed, wanted, requests) = (self.observed(), self.wanted(), self.requests());
         let switch = requested_switch(&observed, &wanted, &requests, &self.memory, now())?;
         if let Err(rule) = super::search::check(self, &self.memory, &switch) {
@@ -456,11 +453,6 @@ impl World {
             self.truth.gone_back_from.push(place.revision);
             self.truth.gone_back_from.sort_unstable();
             self.truth.gone_back_from.dedup();
-        }
-        if is_killed {
-            self.left.faults -= 1;
-        } else {
-            self.remember(switch.memory);
         }
         Some(Ok(()))
     }

@@ -35,7 +35,7 @@ use database::Access;
 use workload::Deployed;
 
 pub use red::{Led, Meters};
-pub use traffic::{Probes, Traffic};
+pub use traffic::{Probes, Traffic, is_asked_to_switch};
 
 /// Makes or stops everything, and says how each step fares.
 pub async fn apply(installation: &PluginInstallation, wanted: &Wanted, ctx: &Context) -> Findings {
@@ -67,6 +67,17 @@ async fn forget_configurations(wanted: &Wanted, red: &Led, steps: &mut Steps, ct
     let used = [used, of_red].concat();
     if let Err(outcome) = workload::forget_configurations(wanted, &used, ctx).await {
         steps.say(Type::Deployed, outcome);
+    }
+}
+
+/// Does the switch that a person asks for, if it can be done at once.
+///
+/// # Errors
+/// It could not be written.
+pub async fn switch_at_once(installation: &PluginInstallation, wanted: &Wanted, ctx: &Context) -> Result<(), Outcome> {
+    match wanted.plugin.spec.runtime.sharing {
+        Sharing::Dedicated => traffic::at_once(installation, wanted, ctx).await,
+        Sharing::Shared => Ok(()),
     }
 }
 

@@ -1,6 +1,6 @@
 //! One pass over the traffic of an installation: look, decide, do, until nothing is left to do.
 
-use std::{fmt::Debug, time::Duration};
+use std::fmt::Debug;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Service;
@@ -18,7 +18,6 @@ use plexica_crds::{
     },
 };
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::{
@@ -49,10 +48,6 @@ use crate::{
 const DECISIONS: usize = 12;
 /// Writes that somebody else was faster than, in one pass.
 const CONFLICTS: usize = 5;
-
-/// How long nothing is asked for after a switch: so long the API server's time belongs to those who follow it (EndpointSlices,
-/// kube-proxy, other switches). What is looked at sooner shows nothing yet.
-const FOLLOWED_IN: Duration = Duration::from_millis(100);
 
 /// What became of a write.
 enum Written<K> {
@@ -108,9 +103,7 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
         steps: &mut Steps,
     ) -> Result<Traffic, Outcome> {
         let (mut conflicts, mut has_repaired) = (0, false);
-        let done = self.carry_out_at_once(&mut memory).await?;
-        let mut has_switched = done.is_some();
-        let mut seen = match done.or(seen) {
+        let mut seen = match seen {
             Some(seen) => seen,
             None => self.look(&memory).await?,
         };
@@ -132,7 +125,6 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
                 Done::Nothing => memory = next,
                 Done::Turned(slot, service) => {
                     memory = next;
-                    has_switched |= matches!(action, Action::Switch { .. });
                     seen.turned(slot, *service, self.is_by_route(slot));
                     // Nothing need happen after a repair that would cause another pass.
                     must_look = matches!(action, Action::Repair(_));
@@ -159,9 +151,6 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
             }
         }
         self.lead_route(&seen, &memory).await;
-        if has_switched {
-            sleep(FOLLOWED_IN).await;
-        }
         Ok(Traffic {
             explanation: promotion::explain(&seen.observed, &self.goal, &memory, Timestamp::now()),
             size: self.goal.size,
@@ -196,25 +185,16 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
         self.ctx.platform.gateway.is_some() && matches!(to, Destination::Slot(_))
     }
 
-    /// The switch that is asked for, if what the watches told allows it: no look before, no intent beside the request. Gives
-    /// what is known afterwards.
-    async fn carry_out_at_once(&self, memory: &mut Memory) -> Result<Option<Seen>, Outcome> {
+    /// The switch that is asked for, if what the watches told allows it.
+    pub async fn carry_out_at_once(&self, memory: &Memory) -> Result<(), Outcome> {
         let requests = (self.requests)(memory);
-        if requests.promote.is_none() && requests.rollback.is_none() {
-            return Ok(None);
+        let Some(seen) = glance(self.installation, self.wanted, memory, self.ctx) else {
+            return Ok(());
+        };
+        match requested_switch(&seen.observed, &self.goal, &requests, memory, Timestamp::now()) {
+            Some(switch) => self.act(&switch.action, &seen).await.map(drop),
+            None => Ok(()),
         }
-        let Some(mut seen) = glance(self.installation, self.wanted, memory, self.ctx) else {
-            return Ok(None);
-        };
-        let Some(switch) = requested_switch(&seen.observed, &self.goal, &requests, memory, Timestamp::now()) else {
-            return Ok(None);
-        };
-        let Done::Turned(slot, service) = self.act(&switch.action, &seen).await? else {
-            return Ok(None);
-        };
-        *memory = switch.memory;
-        seen.turned(slot, *service, self.is_by_route(slot));
-        Ok(Some(seen))
     }
 
     fn slots(&self) -> Result<&Slots<'_>, Outcome> {

@@ -163,12 +163,36 @@ pub async fn go_on(
     steps: &mut Steps,
     ctx: &Context,
 ) -> Result<(), Outcome> {
+    if let Some((memory, leads)) = of_what_is_live(installation, wanted, steps, ctx) {
+        steps.traffic = Some(leads.until_rest(memory, None, steps).await?);
+    }
+    Ok(())
+}
+
+/// Does the switch that a person asks for, if what the watches told allows it: one write, no look before it, no intent beside
+/// the request. The pass that follows finds the Service turned, and the request by which it was, as after a kill.
+///
+/// # Errors
+/// It could not be written; the pass tries that again.
+pub async fn at_once(installation: &PluginInstallation, wanted: &Wanted, ctx: &Context) -> Result<(), Outcome> {
+    let steps = Steps::resolved(wanted);
+    match of_what_is_live(installation, wanted, &steps, ctx) {
+        Some((memory, leads)) => leads.carry_out_at_once(&memory).await,
+        None => Ok(()),
+    }
+}
+
+/// Leads what is live, before anything else of this pass is known; `None` if nothing is, or if that is not enough to know.
+fn of_what_is_live<'a>(
+    installation: &'a PluginInstallation,
+    wanted: &'a Wanted,
+    steps: &Steps,
+    ctx: &'a Context,
+) -> Option<(Memory, Leads<'a, impl Fn(&Memory) -> Requests + use<'a>>)> {
     let status = installation.status.clone().unwrap_or_default();
     let memory = remembered(installation, wanted);
-    let live = memory.live.and_then(|live| memory.revisions.of(live).clone());
-    let (Some(live), Some(wanted_last)) = (live, memory.wanted_last().cloned()) else {
-        return Ok(());
-    };
+    let live = memory.live.and_then(|live| memory.revisions.of(live).clone())?;
+    let wanted_last = memory.wanted_last().cloned()?;
     let candidate = memory
         .transition
         .as_ref()
@@ -176,7 +200,7 @@ pub async fn go_on(
     let is_current = status.observed_generation == installation.metadata.generation;
     let revision = match candidate {
         // Perhaps another configuration is wanted: that has to be read first.
-        Some(_) if !is_current => return Ok(()),
+        Some(_) if !is_current => return None,
         Some(candidate) if candidate.revision.version != wanted.plugin.spec.version => live,
         _ => wanted_last,
     };
@@ -196,7 +220,7 @@ pub async fn go_on(
             )
         },
         slots: None,
-        requests: |memory: &Memory| {
+        requests: move |memory: &Memory| {
             let asked = remember::requests(installation, &memory.carried_out);
             Requests {
                 promote: asked.promote.filter(|_| has_candidate),
@@ -206,8 +230,14 @@ pub async fn go_on(
         },
         ctx,
     };
-    steps.traffic = Some(leads.until_rest(memory, None, steps).await?);
-    Ok(())
+    Some((memory, leads))
+}
+
+/// Whether a person asks for a switch that was not carried out yet.
+pub fn is_asked_to_switch(installation: &PluginInstallation) -> bool {
+    let memory = remember::memory(&installation.status.clone().unwrap_or_default());
+    let asked = remember::requests(installation, &memory.carried_out);
+    asked.promote.is_some() || asked.rollback.is_some()
 }
 
 /// Leads traffic to what is wanted, as far as that goes now.
