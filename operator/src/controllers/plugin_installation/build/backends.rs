@@ -71,31 +71,45 @@ fn used(route: &HTTPRoute) -> impl Iterator<Item = &BackendRef> {
     backends.filter(|backend| backend.weight > 0)
 }
 
-/// What the route is to be next on its way to `declared`: that itself, unless it is used in another way yet (by the live
-/// Service, or by slots). Then what it will use is named first, and used once the Gateway has taken that.
+/// What the route is to be next on its way to `declared`: that itself, unless it names what is used in another way yet (the live
+/// Service, or slots). Then what it will use is named first, used once the Gateway has taken that, and only when it has taken that
+/// too, what was used before is named no more.
 pub fn on_the_way(wanted: &Wanted, live: Option<&HTTPRoute>, is_taken: bool, declared: HTTPRoute) -> HTTPRoute {
-    let mut ours = vec![wanted.id.service()];
-    ours.extend(Slot::iter().map(|slot| wanted.id.slot_service(slot)));
-    let is_ours =
-        |backend: &BackendRef| backend.namespace.is_none() && ours.iter().any(|name| name.as_str() == backend.name);
-    let named: Vec<_> = live
-        .iter()
-        .flat_map(|live| &live.spec.rules)
-        .flat_map(|rule| rule.backend_refs.iter().filter(|backend| is_ours(backend)).cloned())
-        .collect();
-    let is_in = |list: &[BackendRef], backend: &BackendRef| list.iter().any(|other| other.name == backend.name);
     let mut next = declared;
     let Some(rule) = next.spec.rules.first_mut() else {
         return next;
     };
-    let goal = &rule.backend_refs;
-    let is_used_otherwise = named.iter().any(|backend| backend.weight > 0 && !is_in(goal, backend));
-    let missing: Vec<_> = goal.iter().filter(|backend| !is_in(&named, backend)).cloned().collect();
-    if is_used_otherwise && goal.iter().all(is_ours) && !(missing.is_empty() && is_taken) {
-        let missing = missing.into_iter().map(|backend| BackendRef { weight: 0, ..backend });
-        rule.backend_refs = named.into_iter().chain(missing).collect();
-    }
+    let mut ours = vec![wanted.id.service()];
+    ours.extend(Slot::iter().map(|slot| wanted.id.slot_service(slot)));
+    let is_ours =
+        |backend: &&BackendRef| backend.namespace.is_none() && ours.iter().any(|name| name.as_str() == backend.name);
+    let backends = live
+        .iter()
+        .flat_map(|live| &live.spec.rules)
+        .flat_map(|rule| &rule.backend_refs);
+    let named: Vec<_> = backends.filter(is_ours).cloned().collect();
+    let goal = std::mem::take(&mut rule.backend_refs);
+    let (missing, others) = (lacking(&named, &goal), lacking(&goal, &named));
+    let is_used_otherwise = others.iter().any(|backend| backend.weight > 0);
+    let is_known = missing.is_empty() && is_taken;
+    rule.backend_refs = match (is_used_otherwise, is_known) {
+        _ if others.is_empty() || !goal.iter().all(|backend| is_ours(&backend)) => goal,
+        (true, false) => [named, unused(missing)].concat(),
+        (true, true) | (false, false) => [goal, unused(others)].concat(),
+        (false, true) => goal,
+    };
     next
+}
+
+/// What is in `all` and not in this list, whatever the weights.
+fn lacking(list: &[BackendRef], all: &[BackendRef]) -> Vec<BackendRef> {
+    let is_in = |backend: &&BackendRef| list.iter().any(|other| other.name == backend.name);
+    all.iter().filter(|backend| !is_in(backend)).cloned().collect()
+}
+
+fn unused(backends: Vec<BackendRef>) -> Vec<BackendRef> {
+    let unused = backends.into_iter().map(|backend| BackendRef { weight: 0, ..backend });
+    unused.collect()
 }
 
 #[cfg(test)]
@@ -133,16 +147,39 @@ mod tests {
     }
 
     #[test]
-    fn what_is_to_be_used_is_named_first_whichever_way() {
+    fn what_is_to_be_used_is_named_before_and_what_was_used_is_named_after_whichever_way() {
         let (service, slots) = (Destination::LiveService, Destination::Slot(Slot::A));
-        let named = next(&to(service), true, slots);
-        assert_eq!(shown(&named), "ledger 1, ledger-slot-a 0, ledger-slot-b 0");
-        assert_eq!(slot_led_to(&ledger(), &named), None);
-        assert_eq!(shown(&next(&named, false, slots)), shown(&named));
-        assert_eq!(shown(&next(&named, true, slots)), shown(&to(slots)));
-        let back = next(&to(slots), true, service);
-        assert_eq!(shown(&back), "ledger-slot-a 1, ledger-slot-b 0, ledger 0");
-        assert_eq!(shown(&next(&back, true, service)), shown(&to(service)));
+        for (from, to_, steps) in [
+            (
+                service,
+                slots,
+                [
+                    "ledger 1, ledger-slot-a 0, ledger-slot-b 0",
+                    "ledger-slot-a 1, ledger-slot-b 0, ledger 0",
+                    "ledger-slot-a 1, ledger-slot-b 0",
+                ],
+            ),
+            (
+                slots,
+                service,
+                [
+                    "ledger-slot-a 1, ledger-slot-b 0, ledger 0",
+                    "ledger 1, ledger-slot-a 0, ledger-slot-b 0",
+                    "ledger 1",
+                ],
+            ),
+        ] {
+            let mut route = to(from);
+            for step in steps {
+                let is_first = shown(&route) == shown(&to(from));
+                // Nothing goes on before the Gateway has taken what there is.
+                let waits = next(&route, false, to_);
+                assert_eq!(shown(&waits), if is_first { step.to_owned() } else { shown(&route) });
+                route = next(&route, true, to_);
+                assert_eq!(shown(&route), step);
+            }
+            assert_eq!(shown(&next(&route, true, to_)), shown(&to(to_)));
+        }
     }
 
     #[test]

@@ -161,19 +161,23 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
         })
     }
 
-    /// The Gateway's route follows a switch at once, if it leads to slots: whatever else may fail in this pass. That it could not
-    /// be written is said by condition Routed, and by what the proof of the switch waits for.
+    /// The Gateway's route follows a switch at once, whatever else may fail in this pass.
     async fn lead_route(&self, seen: &Seen, memory: &Memory) {
         let is_switched = memory
             .transition
             .as_ref()
             .is_some_and(|moving| moving.step == Step::Proving);
-        let (Some(live), Some(gateway)) = (memory.live, &self.ctx.platform.gateway) else {
+        if let Some(live) = memory.live.filter(|_| is_switched && seen.observed.awaits_gateway) {
+            self.turn_route(live).await;
+        }
+    }
+
+    /// Leads the Gateway's route to a slot, if it leads to slots. That it could not be written is said by condition Routed, and by
+    /// what the proof of the switch waits for.
+    async fn turn_route(&self, live: Slot) {
+        let Some(gateway) = self.ctx.platform.gateway.as_ref().filter(|_| self.is_by_route(live)) else {
             return;
         };
-        if !(is_switched && seen.observed.awaits_gateway && self.is_by_route(live)) {
-            return;
-        }
         if let Err(reason) = route::lead_to_green(self.wanted, Destination::Slot(live), gateway, self.ctx).await {
             warn!(?reason, "the route does not follow the switch yet; it is tried again");
         }
@@ -191,10 +195,13 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
         let Some(seen) = glance(self.installation, self.wanted, memory, self.ctx) else {
             return Ok(());
         };
-        match requested_switch(&seen.observed, &self.goal, &requests, memory, Timestamp::now()) {
-            Some(switch) => self.act(&switch.action, &seen).await.map(drop),
-            None => Ok(()),
+        let Some(switch) = requested_switch(&seen.observed, &self.goal, &requests, memory, Timestamp::now()) else {
+            return Ok(());
+        };
+        if let Done::Turned(slot, _) = self.act(&switch.action, &seen).await? {
+            self.turn_route(slot).await;
         }
+        Ok(())
     }
 
     fn slots(&self) -> Result<&Slots<'_>, Outcome> {
