@@ -71,7 +71,19 @@ async fn backends_of_the_route_move_and_no_selector_and_no_request_is_lost(env: 
         let route = plugins.objects::<HTTPRoute>().get(id).await?;
         let (to, from) = (slot(id, after), slot(id, before));
         let weights = [(to.as_str(), 1), (from.as_str(), 0)];
-        ensure!(is_led(&route, weights) && is_taken(&route), "{:?}", route.spec.rules);
+        ensure!(
+            is_led(&route, weights) && is_taken(&route),
+            "round {round}, {before:?} to {after:?}: generation {:?} of {:?}, said {:?}",
+            route.metadata.generation,
+            route
+                .spec
+                .rules
+                .iter()
+                .flat_map(|rule| &rule.backend_refs)
+                .map(|to| (&to.name, to.weight))
+                .collect::<Vec<_>>(),
+            route.status
+        );
         installed.leads_to(after).await?;
     }
     ensure!(

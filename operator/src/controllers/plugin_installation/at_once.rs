@@ -23,27 +23,60 @@ use crate::runtime::objects::holds;
 /// switches.
 const FOLLOWED_IN: Duration = Duration::from_millis(100);
 
-/// Installations whose request is being carried out, by uid. Only a matter of order: nothing is lost with it.
+/// Whose turn it is at an installation, by uid: a request that is carried out, or a pass. A pass that began before the request came
+/// does not know of it, and would take the turned Service for somebody's doing; so no request is carried out beside it.
 #[derive(Default)]
-pub struct InHand(Mutex<HashMap<String, Instant>>);
+pub struct InHand(Mutex<HashMap<String, Turn>>);
+
+enum Turn {
+    /// A request: passes are put off until then.
+    Request(Instant),
+    /// A pass.
+    Pass,
+}
+
+/// The turn of a pass; it ends with this.
+pub struct PassTurn<'a> {
+    all: &'a InHand,
+    uid: String,
+}
+
+impl Drop for PassTurn<'_> {
+    fn drop(&mut self) {
+        self.all.lock().remove(&self.uid);
+    }
+}
 
 impl InHand {
-    /// How long the pass over an installation is put off; `None` if it is not.
-    pub fn wait(&self, uid: &str) -> Option<Duration> {
+    /// The turn of a pass over an installation.
+    ///
+    /// # Errors
+    /// A request is being carried out: how long the pass is put off.
+    pub fn pass(&self, uid: &str) -> Result<PassTurn<'_>, Duration> {
         let mut all = self.lock();
-        let until = *all.get(uid)?;
-        let wait = until.checked_duration_since(Instant::now());
-        if wait.is_none() {
-            all.remove(uid);
+        if let Some(Turn::Request(until)) = all.get(uid)
+            && let Some(wait) = until.checked_duration_since(Instant::now())
+        {
+            return Err(wait);
         }
-        wait
+        all.insert(uid.to_owned(), Turn::Pass);
+        Ok(PassTurn {
+            all: self,
+            uid: uid.to_owned(),
+        })
     }
 
-    fn begins(&self, uid: String) {
-        self.lock().insert(uid, Instant::now() + FOLLOWED_IN);
+    /// Whether a request may be carried out: no pass is under way.
+    fn request(&self, uid: &str) -> bool {
+        let mut all = self.lock();
+        let is_free = !matches!(all.get(uid), Some(Turn::Pass));
+        if is_free {
+            all.insert(uid.to_owned(), Turn::Request(Instant::now() + FOLLOWED_IN));
+        }
+        is_free
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Instant>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Turn>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -56,7 +89,9 @@ pub fn told(ctx: &Arc<Context>, installation: &PluginInstallation) {
     {
         return;
     }
-    ctx.in_hand.begins(installation.uid().unwrap_or_default());
+    if !ctx.in_hand.request(&installation.uid().unwrap_or_default()) {
+        return;
+    }
     let (ctx, installation) = (Arc::clone(ctx), installation.clone());
     let span = info_span!(
         "request",
@@ -85,14 +120,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pass_is_put_off_once_and_not_for_long() {
+    fn a_request_puts_passes_off_and_a_pass_keeps_requests_out() {
         let all = InHand::default();
-        assert_eq!(all.wait("one"), None);
-        all.begins("one".to_owned());
-        assert!(all.wait("one").is_some_and(|wait| wait <= FOLLOWED_IN));
-        assert_eq!(all.wait("other"), None);
-        all.lock().insert("one".to_owned(), Instant::now());
-        assert_eq!(all.wait("one"), None);
-        assert!(all.lock().is_empty());
+        let pass = all.pass("one").ok();
+        assert!(pass.is_some());
+        assert!(!all.request("one"));
+        assert!(all.request("other"));
+        assert!(all.pass("other").is_err_and(|wait| wait <= FOLLOWED_IN));
+        drop(pass);
+        assert!(all.request("one"));
+        // Its time is over.
+        all.lock().insert("one".to_owned(), Turn::Request(Instant::now()));
+        drop(all.pass("one").ok());
+        assert!(!all.lock().contains_key("one"));
     }
 }

@@ -91,9 +91,10 @@ async fn pass(guard: &Root<PluginInstallation>, ctx: &Context) -> Result<Passed,
         Err(invalid) => return undecodable(invalid, ctx).await,
     };
     let meta = installation.meta();
-    if let Some(wait) = ctx.in_hand.wait(meta.uid.as_deref().unwrap_or_default()) {
-        return Ok((Action::requeue(wait), "put off"));
-    }
+    let _turn = match ctx.in_hand.pass(meta.uid.as_deref().unwrap_or_default()) {
+        Ok(turn) => turn,
+        Err(wait) => return Ok((Action::requeue(wait), "put off")),
+    };
     let pass = if meta.deletion_timestamp.is_some() {
         cleanup::finalize(installation, ctx).await?
     } else {

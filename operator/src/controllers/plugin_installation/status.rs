@@ -64,6 +64,8 @@ pub struct Steps {
     pub config_hash: Option<String>,
     /// Where the plugin's API is found, once the Gateway leads there.
     pub url: Option<String>,
+    /// When to look at its route again, if that is on its way to lead requests otherwise.
+    pub route_wait: Option<Duration>,
     /// Whether no pod runs, on request.
     pub stopped: bool,
     /// Why the registry could not be told; `None` if it was.
@@ -104,6 +106,7 @@ impl Steps {
             configurations: None,
             config_hash: None,
             url: None,
+            route_wait: None,
             stopped: false,
             registry: None,
             written: None,
@@ -185,7 +188,7 @@ impl Findings {
             .map(|due| due.duration_since(Timestamp::now()).unsigned_abs());
         let mut said = explanation.iter().flat_map(|explanation| &explanation.statements);
         let has_a_turn = said.any(|said| said.reason == Reason::AwaitingOthers.as_ref());
-        due.chain(has_a_turn.then_some(TURN)).min()
+        due.chain(has_a_turn.then_some(TURN)).chain(steps.route_wait).min()
     }
 }
 

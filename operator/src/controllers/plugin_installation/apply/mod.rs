@@ -142,10 +142,12 @@ async fn run(
         let live = steps.traffic.as_ref().map_or(Slot::A, Traffic::slot);
         let to = route::destination(installation, wanted, live);
         let routed = route::lead(wanted, to, has_yellow, ctx).await;
-        if to == Destination::LiveService && matches!(routed.outcome, Outcome::Done(..)) {
+        let is_there = routed.wait.is_none() && matches!(routed.outcome, Outcome::Done(..));
+        if to == Destination::LiveService && is_there {
             steps.take(Type::Routed, route::forget_slots(wanted, ctx).await)?;
         }
         steps.url = routed.url;
+        steps.route_wait = routed.wait;
         steps.say(Type::Routed, routed.outcome);
     }
     ended

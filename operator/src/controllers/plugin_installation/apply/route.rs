@@ -1,6 +1,9 @@
 //! The route to a plugin, if the platform names a Gateway.
 
+use std::time::Duration;
+
 use futures::future::try_join_all;
+use jiff::Timestamp;
 use k8s_openapi::api::{core::v1::Service, discovery::v1::EndpointSlice};
 use kube::{Api, ResourceExt};
 use plexica_crds::{
@@ -24,11 +27,15 @@ use crate::{
     gateway_api::{HTTPRoute, ParentRef},
     platform::Gateway,
     runtime::{
-        apply::{Applied, apply_to},
+        apply::{Applied, FieldManager, apply_to},
         client::within,
         list::{Age, labelled},
     },
 };
+
+/// How long a Gateway's proxies are given to hear of the backends that a route names, when it goes from one way to lead requests to
+/// another. What the Gateway says is that it has taken the route; of its proxies it says nothing.
+const SETTLED_IN: Duration = Duration::from_secs(4);
 
 /// What became of the route.
 pub struct Routed {
@@ -36,11 +43,17 @@ pub struct Routed {
     pub outcome: Outcome,
     /// Where it begins, once the Gateway has taken it.
     pub url: Option<String>,
+    /// When to look again, if it is on the way from one way to lead requests to another.
+    pub wait: Option<Duration>,
 }
 
 impl From<Outcome> for Routed {
     fn from(outcome: Outcome) -> Self {
-        Self { outcome, url: None }
+        Self {
+            outcome,
+            url: None,
+            wait: None,
+        }
     }
 }
 
@@ -61,8 +74,8 @@ pub async fn lead(wanted: &Wanted, to: Destination, has_yellow: bool, ctx: &Cont
     let Some(gateway) = &ctx.platform.gateway else {
         return without_gateway(to).into();
     };
-    let outcome = match lead_to_green(wanted, to, gateway, ctx).await {
-        Ok(outcome) => outcome,
+    let (outcome, wait) = match lead_to_green(wanted, to, gateway, ctx).await {
+        Ok(led) => led,
         Err(outcome) => return outcome.into(),
     };
     let to_yellow = lead_to_yellow(wanted, to, has_yellow, gateway, ctx).await;
@@ -80,10 +93,10 @@ pub async fn lead(wanted: &Wanted, to: Destination, has_yellow: bool, ctx: &Cont
         (outcome, _) => outcome,
     };
     let url = matches!(outcome, Outcome::Done(..)).then(|| build::url(wanted, &ctx.platform.base_domain, gateway));
-    Routed { outcome, url }
+    Routed { outcome, url, wait }
 }
 
-/// Makes the route to GREEN as declared, or as it has to be on the way there.
+/// Makes the route to GREEN as declared, or as it has to be on the way there: then it says when to look again.
 ///
 /// # Errors
 /// It could not be written.
@@ -92,7 +105,7 @@ pub async fn lead_to_green(
     to: Destination,
     gateway: &Gateway,
     ctx: &Context,
-) -> Result<Outcome, Outcome> {
+) -> Result<(Outcome, Option<Duration>), Outcome> {
     let goal = build::route(wanted, &ctx.platform, gateway, to);
     let live = objects::owned::<HTTPRoute>(wanted, wanted.id.service().as_str(), ctx).await?;
     if let Destination::Slot(slot) = to {
@@ -102,22 +115,31 @@ pub async fn lead_to_green(
         if !is_led_there && !reaches_pods(wanted, slot, ctx).await? {
             let service = wanted.id.slot_service(slot);
             let message = format!("Service {service} names no ready pod yet");
-            return Ok(Outcome::Waiting(Reason::RoutePending, message));
+            return Ok((Outcome::Waiting(Reason::RoutePending, message), None));
         }
     }
     let said = live
         .as_ref()
         .map_or_else(|| pending(gateway), |live| verdict(live, gateway));
-    let is_taken = matches!(said, Outcome::Done(..));
+    let is_taken = matches!(said, Outcome::Done(..)) && live.as_ref().is_some_and(is_settled);
     let declared = build::on_the_way(wanted, live.as_ref(), is_taken, goal.clone());
+    let wait = (declared.spec != goal.spec).then_some(SETTLED_IN);
     let api: Api<HTTPRoute> = Api::namespaced(ctx.objects.client.clone(), wanted.slug.namespace().as_str());
     let applied = apply_to(&api, &declared.name_any(), live.as_ref(), &declared).await;
     let applied = applied.map_err(|error| report::api_outcome(&error))?;
     Ok(match applied {
-        Applied::Unchanged if declared.spec == goal.spec => said,
+        Applied::Unchanged => (said, wait),
         // What was written a moment ago, nobody has looked at.
-        _ => pending(gateway),
+        Applied::Created | Applied::Updated => (pending(gateway), wait),
     })
+}
+
+/// Whether what the operator wrote last is old enough for a Gateway's proxies to have heard of it.
+fn is_settled(route: &HTTPRoute) -> bool {
+    let ours = route.managed_fields().iter();
+    let ours = ours.filter(|entry| entry.manager.as_deref() == Some(FieldManager::Objects.as_ref()));
+    let written = ours.filter_map(|entry| entry.time.as_ref()).map(|time| time.0).max();
+    written.is_some_and(|written| written + SETTLED_IN < Timestamp::now())
 }
 
 /// The slot that the Gateway leads requests to, by the route that it has taken; `None` if that is not sure.
