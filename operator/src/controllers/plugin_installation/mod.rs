@@ -66,7 +66,7 @@ pub struct Context {
     pub probes: Probes,
     /// Asks what stands in front of development slots.
     pub meters: Meters,
-    /// Requests that are being carried out.
+    /// Whose turn it is at each: a pass, or a request that is carried out beside passes.
     pub in_hand: InHand,
     /// Held by whoever changes which tenants a shared release has.
     pub shared_releases: Mutex<()>,

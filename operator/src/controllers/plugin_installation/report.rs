@@ -248,8 +248,6 @@ fn event(before: Option<&Condition>, now: &Condition) -> Option<Event> {
         "Asleep",
     ];
     let bad = [Type::VersionRejected, Type::TrafficDrift].map(<&str>::from);
-    let is_drift = now.type_ == bad[1];
-    let before = before.filter(|before| !(is_drift && before.message != now.message));
     // That an old column went is as planned; that a version without it is wanted is not.
     let way_back: &str = Type::RollbackAvailable.into();
     let is_planned = now.type_ == way_back && now.reason == Reason::Contracted.as_ref();

@@ -235,8 +235,6 @@ fn event(before: Option<&Condition>, now: &Condition) -> Option<Event> {
     if quiet.contains(&now.reason.as_str()) || summaries.contains(&now.type_.as_str()) {
         return None;
     }
-    let is_drift = now.type_ == Type::DriftDetected.as_ref();
-    let before = before.filter(|before| !(is_drift && before.message != now.message));
-    let bad = now.status != "True" && now.reason != "SuspendRequested" || is_drift;
+    let bad = now.status != "True" && now.reason != "SuspendRequested" || now.type_ == Type::DriftDetected.as_ref();
     objects::change(before, now, bad)
 }

@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-use jiff::{Timestamp, Unit};
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use plexica_crds::condition::{self, ConditionType, Statement, Status};
 
 /// How long the status goes on to say it, from when it first did. The pass that our own correction causes follows within
 /// milliseconds: nobody could see what only one pass says.
 const SAID_FOR: Duration = Duration::from_mins(10);
+
+/// The reason by which every kind tells of a correction.
+pub(super) const CORRECTED: &str = "Corrected";
 
 /// The words of a condition that tells of it.
 pub struct Words<T: ConditionType> {
@@ -25,9 +28,7 @@ impl<T: ConditionType> Words<T> {
     pub fn statement(&self, corrected: Option<&str>, before: &[Condition], now: Timestamp) -> Statement {
         if let Some(what) = corrected {
             // With the time: the same thing a second time is news.
-            let at = now.round(Unit::Second).unwrap_or(now);
-            let at = at.strftime("%H:%M:%SZ");
-            let message = format!("set right at {at}: {what}");
+            let message = format!("set right at {}: {what}", now.strftime("%H:%M:%SZ"));
             return self.type_.says(Status::True, self.corrected, message);
         }
         let said = condition::find(before, self.type_.into()).filter(|said| said.status == "True");
@@ -44,7 +45,7 @@ impl<T: ConditionType> Words<T> {
 mod tests {
     use plexica_crds::tenant::conditions::{Reason, Type};
 
-    use super::*;
+    use super::{super::change, *};
 
     const WORDS: Words<Type> = Words {
         type_: Type::DriftDetected,
@@ -77,9 +78,14 @@ mod tests {
     }
 
     #[test]
-    fn the_same_change_again_is_said_anew() {
+    fn the_same_change_again_is_an_event_of_its_own() {
         let mut conditions = vec![];
-        let first = after(&mut conditions, Some("Role was missing"), 60);
-        assert_ne!(after(&mut conditions, Some("Role was missing"), 70), first);
+        after(&mut conditions, Some("Role was missing"), 60);
+        let first = conditions[0].clone();
+        assert_eq!(first.reason, CORRECTED);
+        after(&mut conditions, None, 61);
+        assert!(change(Some(&first), &conditions[0], true).is_none());
+        after(&mut conditions, Some("Role was missing"), 70);
+        assert!(change(Some(&first), &conditions[0], true).is_some());
     }
 }

@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::runtime::events::{Event, EventType};
 use tracing::{Instrument, debug};
 
-use super::{Kind, Objects};
+use super::{Kind, Objects, drift::CORRECTED};
 use crate::runtime::client::within;
 
 /// Longest note that events.k8s.io/v1 admits.
@@ -32,7 +32,12 @@ impl<K: Kind> Objects<K> {
 
 /// The event of a condition, if it says something new; `bad` makes it a warning.
 pub fn change(before: Option<&Condition>, now: &Condition, bad: bool) -> Option<Event> {
-    if before.is_some_and(|before| before.status == now.status && before.reason == now.reason) {
+    let is_same = |before: &Condition| {
+        let is_same = before.status == now.status && before.reason == now.reason;
+        // Each correction is told: its message says when it was.
+        is_same && (now.reason != CORRECTED || before.message == now.message)
+    };
+    if before.is_some_and(is_same) {
         return None;
     }
     Some(Event {

@@ -51,7 +51,7 @@ pub struct Seen {
 
 /// Where the Gateway's route leads, if it leads to slots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Routed {
+enum RouteLeads {
     /// It leads to the live Service, or there is no Gateway, or it does not matter now.
     ByService,
     /// To this slot; `None`: that is not sure.
@@ -104,7 +104,7 @@ pub async fn observe(
         mark: service.as_ref().and_then(mark),
         slots,
         endpoints: with_route(endpoints(&slices, &pods), routed),
-        awaits_gateway: matches!(routed, Routed::To(slot) if slot != memory.live),
+        awaits_gateway: matches!(routed, RouteLeads::To(slot) if slot != memory.live),
     };
     Ok(Seen {
         observed,
@@ -120,19 +120,21 @@ async fn routed(
     wanted: &Wanted,
     memory: &Memory,
     ctx: &Context,
-) -> Result<Routed, Outcome> {
+) -> Result<RouteLeads, Outcome> {
     let (Some(gateway), Some(_), Some(live)) = (&ctx.platform.gateway, &memory.transition, memory.live) else {
-        return Ok(Routed::ByService);
+        return Ok(RouteLeads::ByService);
     };
     match route::destination(installation, wanted, live) {
-        Destination::LiveService => Ok(Routed::ByService),
-        Destination::Slot(_) => route::slot_taken(wanted, gateway, ctx).await.map(Routed::To),
+        Destination::LiveService => Ok(RouteLeads::ByService),
+        Destination::Slot(_) => route::slot_taken(wanted, gateway, ctx).await.map(RouteLeads::To),
     }
 }
 
 /// A route that leads to a slot, or may do so, is one more that names it.
-fn with_route(mut endpoints: PerSlot<Endpoints>, routed: Routed) -> PerSlot<Endpoints> {
-    let Routed::To(led_to) = routed else { return endpoints };
+fn with_route(mut endpoints: PerSlot<Endpoints>, routed: RouteLeads) -> PerSlot<Endpoints> {
+    let RouteLeads::To(led_to) = routed else {
+        return endpoints;
+    };
     for slot in [Slot::A, Slot::B] {
         endpoints.of_mut(slot).named += i32::from(led_to.is_none_or(|led_to| led_to == slot));
     }
@@ -333,4 +335,20 @@ fn endpoints(slices: &[EndpointSlice], pods: &[Pod]) -> PerSlot<Endpoints> {
         of_slot.ready += i32::from(ready == Some(true));
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_is_named_while_the_gateway_may_lead_there() {
+        let named = |leads| {
+            let found = with_route(PerSlot::default(), leads);
+            (found.a.named, found.b.named)
+        };
+        assert_eq!(named(RouteLeads::ByService), (0, 0));
+        assert_eq!(named(RouteLeads::To(Some(Slot::B))), (0, 1));
+        assert_eq!(named(RouteLeads::To(None)), (1, 1));
+    }
 }
