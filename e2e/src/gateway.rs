@@ -32,11 +32,13 @@ pub async fn prepare(context: &Context) -> Result<()> {
             }
             step.says("kubectl apply");
             let mut apply = platform::kubectl(&context.tools).await?;
-            apply.args(["apply", "--server-side", "--filename"]).arg(&definitions);
+            apply
+                .args(["apply", "--server-side", "--force-conflicts", "--filename"])
+                .arg(&definitions);
             command::pipe(apply, &[]).await?;
             wait::until("the kinds of the Gateway API", PATIENCE, async || {
                 let mut apply = platform::kubectl(&context.tools).await?;
-                apply.args(["apply", "--server-side", "--filename=-"]);
+                apply.args(["apply", "--server-side", "--force-conflicts", "--filename=-"]);
                 command::pipe(apply, MANIFEST.as_bytes()).await.map(drop)
             })
             .await?;

@@ -44,7 +44,7 @@ pub async fn prepare(context: &Context) -> Result<()> {
             let mut objects = vec![include_str!("../manifests/cluster.yaml").to_owned()];
             objects.extend(secrets(context).iter().map(ToString::to_string));
             let mut apply = kubectl(&context.tools).await?;
-            apply.args(["apply", "--server-side", "--filename=-"]);
+            apply.args(["apply", "--server-side", "--force-conflicts", "--filename=-"]);
             command::pipe(apply, objects.join("\n---\n").as_bytes()).await?;
             step.result("applied");
             Ok(())

@@ -74,7 +74,13 @@ pub async fn install(context: &Context) -> Result<()> {
             step.says("kubectl apply");
             let mut apply = platform::kubectl(&context.tools).await?;
             apply
-                .args(["apply", "--server-side", "--recursive", "--filename"])
+                .args([
+                    "apply",
+                    "--server-side",
+                    "--force-conflicts",
+                    "--recursive",
+                    "--filename",
+                ])
                 .arg(context.layout.repository.join("examples/plugins"));
             command::pipe(apply, &[]).await.map_err(|refusal| {
                 Failure::new(

@@ -75,7 +75,13 @@ async fn api(context: &Context) -> Result<Api<DynamicObject>> {
 async fn apply(context: &Context) -> Result<Vec<String>> {
     let mut apply = platform::kubectl(&context.tools).await?;
     apply
-        .args(["apply", "--server-side", "--output=name", "--filename"])
+        .args([
+            "apply",
+            "--server-side",
+            "--force-conflicts",
+            "--output=name",
+            "--filename",
+        ])
         .arg(context.layout.repository.join("examples"));
     let applied = command::pipe(apply, &[]).await.map_err(|refusal| {
         Failure::new(

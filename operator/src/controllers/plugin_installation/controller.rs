@@ -1,12 +1,11 @@
 //! When installations are looked at, and what of them is counted.
 
 use std::{
-    fmt::Debug,
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
 };
 
-use futures::{StreamExt, stream};
+use futures::{Stream, StreamExt, TryStreamExt, future, stream};
 use k8s_openapi::{
     api::{
         apps::v1::Deployment, core::v1::Service, discovery::v1::EndpointSlice, networking::v1::NetworkPolicy,
@@ -21,19 +20,19 @@ use kube::{
 };
 use plexica_crds::{
     Plugin, PluginInstallation, Tenant, condition,
+    names::PluginId,
     plugin::conditions::Type as PluginCondition,
     plugin_installation::{Phase, conditions::Type},
     tenant::conditions::Type as TenantCondition,
 };
-use serde::de::DeserializeOwned;
 use strum::IntoEnumIterator;
 
 use super::{
     Caches, Context, KIND, at_once,
-    build::{LABEL_PLUGIN, shared::LABEL_SHARED},
+    build::{LABEL_PLUGIN, LABEL_SERVICE, shared::LABEL_SHARED},
     dereference::{concerned, is_on_its_way},
     neighbours, pass,
-    watched::{trim_deployment, trim_service},
+    watched::{trim_deployment, trim_service, trim_to_name},
 };
 use crate::gateway_api::HTTPRoute;
 use crate::runtime::{
@@ -70,17 +69,15 @@ impl Reconciler for Context {
             self.services(),
             touched_by_others::<NetworkPolicy, _>(client, LABEL_PLUGIN, owner),
             touched_by_others::<PodDisruptionBudget, _>(client, LABEL_PLUGIN, owner),
-            // How its pods fare is in its status.
             self.deployments(),
-            // Where requests go is in these.
-            self.whatever_happens_to::<EndpointSlice>(),
+            self.endpoints(),
             self.tenants(),
             self.releases(),
             self.siblings(),
         ];
         if self.platform.gateway.is_some() {
-            // So is what the Gateway says of it. Without a Gateway the cluster need not know the kind.
-            triggers.push(self.whatever_happens_to::<HTTPRoute>());
+            // Without a Gateway the cluster need not know the kind.
+            triggers.push(self.routes());
         }
         triggers
     }
@@ -111,6 +108,14 @@ fn owners(caches: &Caches, meta: &ObjectMeta) -> Vec<ObjectRef<Root<PluginInstal
     }
 }
 
+/// Whether EndpointSlices are of the Service that reaches YELLOW.
+fn is_of_yellow(slice: &ObjectMeta) -> bool {
+    let label = |key: &str| slice.labels.as_ref()?.get(key);
+    let plugin = label(LABEL_PLUGIN).and_then(|id| PluginId::parse(id).ok());
+    let yellow = plugin.map(|id| id.yellow_service());
+    yellow.is_some_and(|yellow| label(LABEL_SERVICE).is_some_and(|service| service == yellow.as_str()))
+}
+
 fn fingerprint(of: impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     of.hash(&mut hasher);
@@ -118,29 +123,40 @@ fn fingerprint(of: impl Hash) -> u64 {
 }
 
 impl Context {
-    /// Everything that happens to objects of a kind, changes of their status included.
-    fn whatever_happens_to<K>(&self) -> Triggers<PluginInstallation>
-    where
-        K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
-    {
-        let caches = self.caches.clone();
-        let api: Api<PartialObjectMeta<K>> = Api::all(self.objects.client.clone());
-        watcher(api, watched().labels(LABEL_PLUGIN))
-            .default_backoff()
-            .touched_objects()
-            .flat_map(move |event| stream::iter(requests(event.map(|object| owners(&caches, &object.metadata)))))
-            .boxed()
+    /// Where requests go. Who reaches YELLOW decides nothing.
+    fn endpoints(&self) -> Triggers<PluginInstallation> {
+        let api: Api<PartialObjectMeta<EndpointSlice>> = Api::all(self.objects.client.clone());
+        let events = watcher(api, watched().labels(LABEL_PLUGIN)).default_backoff();
+        self.whatever_happens(events, |slice| !is_of_yellow(slice))
     }
 
-    /// The same of Deployments, which are kept.
+    /// What the Gateway says of routes is in their status; they are kept.
+    fn routes(&self) -> Triggers<PluginInstallation> {
+        let api: Api<PartialObjectMeta<HTTPRoute>> = Api::all(self.objects.client.clone());
+        let events = watcher(api, watched().labels(LABEL_PLUGIN)).default_backoff();
+        self.whatever_happens(self.watched.routes.keep(events, trim_to_name), |_| true)
+    }
+
+    /// How pods fare is in the status of Deployments, which are kept.
     fn deployments(&self) -> Triggers<PluginInstallation> {
-        let caches = self.caches.clone();
         let api: Api<Deployment> = Api::all(self.objects.client.clone());
         let events = watcher(api, watched().labels(LABEL_PLUGIN)).default_backoff();
-        self.watched
-            .deployments
-            .keep(events, trim_deployment)
+        self.whatever_happens(self.watched.deployments.keep(events, trim_deployment), |_| true)
+    }
+
+    /// Everything that happens to those objects that matter, changes of their status included.
+    fn whatever_happens<K>(
+        &self,
+        events: impl Stream<Item = Result<watcher::Event<K>, watcher::Error>> + Send + 'static,
+        matters: fn(&ObjectMeta) -> bool,
+    ) -> Triggers<PluginInstallation>
+    where
+        K: Resource<DynamicType = ()> + Send + 'static,
+    {
+        let caches = self.caches.clone();
+        events
             .touched_objects()
+            .try_filter(move |object| future::ready(matters(object.meta())))
             .flat_map(move |event| stream::iter(requests(event.map(|object| owners(&caches, object.meta())))))
             .boxed()
     }

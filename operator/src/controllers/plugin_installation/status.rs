@@ -50,6 +50,8 @@ pub struct Steps {
     pub configuration: Option<Value>,
     /// How far the migrations are; `None` if they were not reached.
     pub migrations: Option<MigrationsStatus>,
+    /// Expand migrations were applied in this pass: what was seen of the pods is older.
+    pub has_expanded: bool,
     /// Why Contract migrations that are due are not applied. The plugin works nevertheless.
     pub not_contracted: Option<Outcome>,
     /// What the one slot of a release for all tenants holds once all of it runs.
@@ -58,7 +60,8 @@ pub struct Steps {
     pub traffic: Option<Traffic>,
     /// How RED fares; `None` if that was not reached.
     pub red: Option<Led>,
-    /// Names of the configurations that the slots use which take turns at being live; `None` while pods are replaced.
+    /// Names of the configurations that the slots use which take turns at being live; `None` while pods are replaced,
+    /// or a release is on its way.
     pub configurations: Option<Vec<String>>,
     /// Hash of the wanted configuration, once it is known.
     pub config_hash: Option<String>,
@@ -99,6 +102,7 @@ impl Steps {
             secret: live.id.database_secret().to_string(),
             configuration: None,
             migrations: None,
+            has_expanded: false,
             not_contracted: None,
             slot: None,
             traffic: None,

@@ -33,9 +33,10 @@ pub async fn expand(
         return steps.end(Type::MigrationsApplied, outcome);
     }
     let pending = database::pending(&wanted.plugin, access, MigrationPhase::Expand);
+    let expands = !pending.is_empty();
     let status = installation.status.as_ref();
     let before = status.and_then(|status| said_of_migrations(status, &wanted.plugin.spec.version));
-    let migrated = if !pending.is_empty() {
+    let migrated = if expands {
         let outcome = Outcome::Waiting(Reason::Migrating, format!("applying {}", pending.join(", ")));
         steps.say(Type::MigrationsApplied, outcome);
         // It may take long. That one which failed is tried again is no news.
@@ -58,6 +59,7 @@ pub async fn expand(
     match migrated {
         Ok(status) => {
             applied(wanted, status, steps);
+            steps.has_expanded = expands;
             Ok(())
         }
         Err(Unmigrated { outcome, status }) => {
@@ -65,6 +67,17 @@ pub async fn expand(
             steps.end(Type::MigrationsApplied, outcome)
         }
     }
+}
+
+/// The last Expand migration of a release that the version which is live does not know. It was applied while that served: if its
+/// pods fail, this may be why.
+pub fn applied_beside<'a>(live: &str, next: &'a Plugin, releases: &[Arc<Root<Plugin>>]) -> Option<&'a str> {
+    let mut releases = releases.iter().filter_map(|guard| guard.0.as_ref().ok());
+    let live = releases.find(|release| release.spec.version == live)?;
+    let is_known = |name: &str| live.spec.migrations.iter().any(|own| own.name == name);
+    let mut migrations = next.spec.migrations.iter();
+    let last = migrations.rfind(|own| own.phase == MigrationPhase::Expand && !is_known(&own.name));
+    last.map(|migration| migration.name.as_str())
 }
 
 /// Removes what only former versions need, once nobody can go back to one. The plugin works without that, too: a failure
@@ -146,7 +159,33 @@ fn said_of_migrations<'a>(status: &'a PluginInstallationStatus, version: &str) -
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kube::core::DeserializeGuard;
     use serde_json::json;
+
+    fn release(version: &str, migrations: &[(&str, &str)]) -> Plugin {
+        let migrations: Vec<_> = migrations
+            .iter()
+            .map(|(name, phase)| json!({ "name": name, "phase": phase, "sql": "SELECT 1" }))
+            .collect();
+        serde_json::from_value(json!({
+            "apiVersion": "plexica.io/v1alpha1", "kind": "Plugin", "metadata": { "name": format!("crm-{version}") },
+            "spec": { "id": "crm", "version": version, "displayName": "CRM", "migrations": migrations,
+                      "runtime": { "image": "registry.example.com/crm" } },
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn what_is_live_may_fail_for_an_expand_migration_that_it_does_not_know() {
+        let one = [("0001", "Expand")];
+        let two = [("0001", "Expand"), ("0002", "Expand"), ("0003", "Contract")];
+        let releases =
+            [release("1.0.0", &one), release("2.0.0", &two)].map(|plugin| Arc::new(DeserializeGuard(Ok(plugin))));
+        let [first, second] = [release("1.0.0", &one), release("2.0.0", &two)];
+        assert_eq!(applied_beside("1.0.0", &second, &releases), Some("0002"));
+        assert_eq!(applied_beside("2.0.0", &second, &releases), None);
+        assert_eq!(applied_beside("2.0.0", &first, &releases), None);
+    }
 
     #[test]
     fn that_one_versions_migrations_are_applied_says_nothing_of_the_next_versions() {

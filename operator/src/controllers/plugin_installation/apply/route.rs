@@ -152,7 +152,7 @@ pub async fn slot_taken(wanted: &Wanted, gateway: &Gateway, ctx: &Context) -> Re
 /// Whether requests that are led to the slot's own Service reach a ready pod.
 async fn reaches_pods(wanted: &Wanted, slot: Slot, ctx: &Context) -> Result<bool, Outcome> {
     let api: Api<EndpointSlice> = Api::namespaced(ctx.objects.client.clone(), wanted.slug.namespace().as_str());
-    let of_service = format!("kubernetes.io/service-name={}", wanted.id.slot_service(slot));
+    let of_service = format!("{}={}", build::LABEL_SERVICE, wanted.id.slot_service(slot));
     let slices = within(api.list(&labelled(&of_service, Age::Any))).await;
     let slices = slices.map_err(|error| report::api_outcome(&error))?;
     let mut endpoints = slices.items.into_iter().flat_map(|slice| slice.endpoints);
@@ -171,8 +171,13 @@ async fn lead_to_yellow(
         return objects::make(&declared, ctx).await.map(drop);
     }
     let namespace = wanted.slug.namespace();
+    let name = declared.name_any();
+    // One that is not known yet is told of by a watch, and a pass over it follows.
+    if ctx.watched.routes.lacks(namespace.as_str(), &name) {
+        return Ok(());
+    }
     let selector = format!("{}={}", build::LABEL_PLUGIN, wanted.id);
-    let stays = |name: &str| Some(name) != declared.metadata.name.as_deref();
+    let stays = |other: &str| other != name;
     objects::tidy::<HTTPRoute>(namespace.as_str(), &selector, stays, ctx).await
 }
 

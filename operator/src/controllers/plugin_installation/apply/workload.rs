@@ -23,6 +23,7 @@ use super::{
         status::Steps,
         validate::Wanted,
     },
+    migrations,
     rollout::Rollout,
     traffic,
 };
@@ -85,9 +86,19 @@ pub async fn deploy(
     let live = traffic.seen.deployments.of(slot).as_ref();
     let is_live = traffic.memory.live.is_some();
     let rollout = Rollout::seen(namespace.as_str(), selector, traffic.size, (live, is_live));
-    let outcome = rollout.outcome(ctx).await?;
+    let mut outcome = rollout.outcome(ctx).await?;
     traffic.replaces_pods = !rollout.is_complete();
-    if rollout.is_complete() {
+    let beside = traffic
+        .live_version()
+        .and_then(|live| migrations::applied_beside(live, &wanted.plugin, &wanted.releases));
+    if let (Some(migration), Outcome::Waiting(_, said) | Outcome::Blocked(_, said), 0) =
+        (beside, &mut outcome, rollout.ready())
+    {
+        let next = &wanted.plugin.spec.version;
+        *said = format!("{said}; {migration} of {next} was applied while they served: see whether that is why");
+    }
+    // While something is under way none is taken away: its passes are many, and each would look for them.
+    if rollout.is_complete() && traffic.memory.transition.is_none() {
         steps.configurations = Some(traffic.configurations(wanted, config.name()));
     }
     Ok(Deployed {

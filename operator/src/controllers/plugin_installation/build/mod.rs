@@ -47,6 +47,8 @@ pub const LABEL_PLUGIN: &str = "plexica.io/plugin";
 pub const LABEL_SLOT: &str = "plexica.io/slot";
 /// Label of a pod: the version that it runs. No selector names it.
 pub const LABEL_VERSION: &str = "app.kubernetes.io/version";
+/// Label of EndpointSlices, Kubernetes' own: the Service that they are of.
+pub const LABEL_SERVICE: &str = "kubernetes.io/service-name";
 /// Label of a configuration: its hash.
 pub const LABEL_CONFIG: &str = "plexica.io/config";
 /// Annotation of a pod: hash of the configuration that it was started with.

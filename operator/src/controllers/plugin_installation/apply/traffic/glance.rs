@@ -22,13 +22,13 @@ pub fn glance(installation: &PluginInstallation, wanted: &Wanted, memory: &Memor
         .watched
         .services
         .get(namespace.as_str(), wanted.id.service().as_str())?;
-    if !is_ours(&*service, wanted) {
+    if !is_ours(&service, wanted) {
         return None;
     }
     let known = |slot: Slot| {
         let name = wanted.id.deployment(slot);
         let deployment = ctx.watched.deployments.get(namespace.as_str(), name.as_str())?;
-        is_ours(&*deployment, wanted).then(|| as_told(&deployment, slot, memory))
+        is_ours(&deployment, wanted).then(|| as_told(&deployment, slot, memory))
     };
     let slots = PerSlot {
         a: Some(known(Slot::A)?),
@@ -51,7 +51,7 @@ pub fn glance(installation: &PluginInstallation, wanted: &Wanted, memory: &Memor
             slots,
             awaits_gateway: false,
         },
-        service: Some((*service).clone()),
+        service: Some(service),
         is_whole: false,
         deployments: PerSlot::default(),
     })

@@ -279,7 +279,7 @@ pub async fn lead(
     let at_rest = steps
         .traffic
         .as_ref()
-        .filter(|traffic| traffic.memory.transition.is_none());
+        .filter(|traffic| traffic.memory.transition.is_none() && !steps.has_expanded);
     let seen = at_rest.map(|traffic| traffic.seen.clone());
     let mut traffic = leads.until_rest(memory, seen, steps).await?;
     traffic.has_repaired |= steps.traffic.as_ref().is_some_and(|before| before.has_repaired);

@@ -23,7 +23,7 @@ use crate::{
         apply::{rollout::trouble_of, route},
         build::{
             ANNOTATION_CONFIG, ANNOTATION_LIVE, ANNOTATION_RECYCLED, ANNOTATION_REJECTED, Destination, LABEL_PLUGIN,
-            LABEL_SLOT, LABEL_VERSION,
+            LABEL_SERVICE, LABEL_SLOT, LABEL_VERSION,
         },
         objects::owned,
         report,
@@ -148,7 +148,7 @@ async fn led(
     ctx: &Context,
 ) -> Result<(Option<Service>, Vec<EndpointSlice>), Outcome> {
     let name = wanted.id.service();
-    let of_service = format!("kubernetes.io/service-name={name}");
+    let of_service = format!("{LABEL_SERVICE}={name}");
     let service = owned::<Service>(wanted, name.as_str(), ctx);
     let transition = memory.transition.as_ref();
     if transition.is_some_and(|transition| transition.step == Step::Proving) {
