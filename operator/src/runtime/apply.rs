@@ -13,7 +13,10 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use strum::AsRefStr;
 
-use super::client::{ApiError, within};
+use super::{
+    age::{Age, get},
+    client::{ApiError, within},
+};
 
 /// Who writes what: one field manager a concern, so that server-side apply never fights itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, AsRefStr)]
@@ -48,8 +51,25 @@ pub async fn apply<K>(api: &Api<K>, name: &str, declared: &K) -> Result<Applied,
 where
     K: Resource + Clone + std::fmt::Debug + Serialize + DeserializeOwned,
 {
-    let live = within(api.get_opt(name)).await?;
+    let live = read(api, name, declared).await?;
     apply_to(api, name, live.as_ref(), declared).await
+}
+
+/// Reads an object that is to be as declared. If the API server's cache shows it so, that will do: it was so some moments ago, and
+/// whoever changes it is told of by a watch, or found by a later pass. By what a cache shows nothing is written: if it shows
+/// anything else, the object is read anew.
+///
+/// # Errors
+/// What the API server answers.
+pub async fn read<K>(api: &Api<K>, name: &str, declared: &K) -> Result<Option<K>, ApiError>
+where
+    K: Clone + std::fmt::Debug + Serialize + DeserializeOwned,
+{
+    let known = get(api, name, Age::Any).await?;
+    match known.filter(|known| is_as_declared(known, declared)) {
+        Some(known) => Ok(Some(known)),
+        None => get(api, name, Age::Newest).await,
+    }
 }
 
 /// As [`apply`], for an object that has been read already.
@@ -60,10 +80,7 @@ pub async fn apply_to<K>(api: &Api<K>, name: &str, live: Option<&K>, declared: &
 where
     K: Resource + Clone + std::fmt::Debug + Serialize + DeserializeOwned,
 {
-    let wanted = serde_json::to_value(declared).unwrap_or_default();
-    if let Some(live) = live
-        && holds(&serde_json::to_value(live).unwrap_or_default(), &wanted)
-    {
+    if live.is_some_and(|live| is_as_declared(live, declared)) {
         return Ok(Applied::Unchanged);
     }
     // Forced: the operator is the sole owner of the fields that it declares.
@@ -74,6 +91,12 @@ where
     } else {
         Applied::Created
     })
+}
+
+/// Whether everything that is declared of an object is there.
+pub fn is_as_declared<K: Serialize>(live: &K, declared: &K) -> bool {
+    let json = |object: &K| serde_json::to_value(object).unwrap_or_default();
+    holds(&json(live), &json(declared))
 }
 
 /// Whether everything that is wanted is there. Objects may hold more; lists are compared whole; quantities by

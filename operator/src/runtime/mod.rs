@@ -1,12 +1,13 @@
 //! What all reconcilers share. (A lease with an epoch fence will live here when there is a second replica.)
 
+pub mod age;
 pub mod apply;
 pub mod backoff;
 pub mod breaker;
 pub mod client;
 pub mod controller;
 pub mod freshness;
-pub mod list;
+
 pub mod logging;
 pub mod metrics;
 pub mod objects;

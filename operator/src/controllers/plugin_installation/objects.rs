@@ -20,9 +20,9 @@ use super::{
     validate::Wanted,
 };
 use crate::runtime::{
-    apply::{Applied, apply_to},
+    age::{Age, get, labelled},
+    apply::{Applied, apply_to, read},
     client::{ApiError, within},
-    list::{Age, labelled},
 };
 
 /// Labels that say whose an object is.
@@ -38,7 +38,7 @@ where
         ctx.objects.client.clone(),
         declared.namespace().as_deref().unwrap_or_default(),
     );
-    let live = within(api.get_opt(&name))
+    let live = read(&api, &name, declared)
         .await
         .map_err(|error| report::api_outcome(&error))?;
     let ours = |live: &K| {
@@ -64,12 +64,12 @@ pub fn is_ours(object: &impl ResourceExt, wanted: &Wanted) -> bool {
 ///
 /// # Errors
 /// Something that is not ours has the name, or the API server does not answer.
-pub async fn owned<K>(wanted: &Wanted, name: &str, ctx: &Context) -> Result<Option<K>, Outcome>
+pub async fn owned<K>(wanted: &Wanted, name: &str, age: Age<'_>, ctx: &Context) -> Result<Option<K>, Outcome>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
 {
     let api: Api<K> = Api::namespaced(ctx.objects.client.clone(), wanted.slug.namespace().as_str());
-    let found = within(api.get_opt(name))
+    let found = get(&api, name, age)
         .await
         .map_err(|error| report::api_outcome(&error))?;
     match found {

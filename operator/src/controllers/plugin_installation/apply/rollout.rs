@@ -9,9 +9,9 @@ use plexica_crds::plugin_installation::conditions::{Outcome, Reason};
 
 use super::super::{Context, report};
 use crate::runtime::{
+    age::{Age, labelled},
     apply::Applied,
     client::within,
-    list::{Age, labelled},
 };
 
 /// Pods that are being rolled out.

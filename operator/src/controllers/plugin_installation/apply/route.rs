@@ -27,9 +27,9 @@ use crate::{
     gateway_api::{HTTPRoute, ParentRef},
     platform::Gateway,
     runtime::{
-        apply::{Applied, FieldManager, apply_to},
+        age::{Age, labelled},
+        apply::{Applied, FieldManager, apply_to, is_as_declared},
         client::within,
-        list::{Age, labelled},
     },
 };
 
@@ -107,7 +107,18 @@ pub async fn lead_to_green(
     ctx: &Context,
 ) -> Result<(Outcome, Option<Duration>), Outcome> {
     let goal = build::route(wanted, &ctx.platform, gateway, to);
-    let live = objects::owned::<HTTPRoute>(wanted, wanted.id.service().as_str(), ctx).await?;
+    let way = |live: Option<&HTTPRoute>| {
+        let said = live.map_or_else(|| pending(gateway), |live| verdict(live, gateway));
+        let is_taken = matches!(said, Outcome::Done(..)) && live.is_some_and(is_settled);
+        (build::on_the_way(wanted, live, is_taken, goal.clone()), said)
+    };
+    // What the API server's cache shows as declared was so some moments ago; by what else it shows nothing is written.
+    let name = wanted.id.service();
+    let known = objects::owned::<HTTPRoute>(wanted, name.as_str(), Age::Any, ctx).await?;
+    let live = match known.filter(|known| is_as_declared(known, &way(Some(known)).0)) {
+        Some(known) => Some(known),
+        None => objects::owned::<HTTPRoute>(wanted, name.as_str(), Age::Newest, ctx).await?,
+    };
     if let Destination::Slot(slot) = to {
         let services = Slot::iter().map(|slot| build::slot_service(wanted, slot));
         try_join_all(services.map(|service| async move { objects::make(&service, ctx).await })).await?;
@@ -118,11 +129,7 @@ pub async fn lead_to_green(
             return Ok((Outcome::Waiting(Reason::RoutePending, message), None));
         }
     }
-    let said = live
-        .as_ref()
-        .map_or_else(|| pending(gateway), |live| verdict(live, gateway));
-    let is_taken = matches!(said, Outcome::Done(..)) && live.as_ref().is_some_and(is_settled);
-    let declared = build::on_the_way(wanted, live.as_ref(), is_taken, goal.clone());
+    let (declared, said) = way(live.as_ref());
     let wait = (declared.spec != goal.spec).then_some(SETTLED_IN);
     let api: Api<HTTPRoute> = Api::namespaced(ctx.objects.client.clone(), wanted.slug.namespace().as_str());
     let applied = apply_to(&api, &declared.name_any(), live.as_ref(), &declared).await;
@@ -143,8 +150,13 @@ fn is_settled(route: &HTTPRoute) -> bool {
 }
 
 /// The slot that the Gateway leads requests to, by the route that it has taken; `None` if that is not sure.
-pub async fn slot_taken(wanted: &Wanted, gateway: &Gateway, ctx: &Context) -> Result<Option<Slot>, Outcome> {
-    let route = objects::owned::<HTTPRoute>(wanted, wanted.id.service().as_str(), ctx).await?;
+pub async fn slot_taken(
+    wanted: &Wanted,
+    gateway: &Gateway,
+    age: Age<'_>,
+    ctx: &Context,
+) -> Result<Option<Slot>, Outcome> {
+    let route = objects::owned::<HTTPRoute>(wanted, wanted.id.service().as_str(), age, ctx).await?;
     let taken = route.filter(|route| matches!(verdict(route, gateway), Outcome::Done(..)));
     Ok(taken.and_then(|route| build::slot_led_to(wanted, &route)))
 }

@@ -37,9 +37,9 @@ use super::{
 use crate::{
     red::{Action, Decision, Deployed, Goal, Look, Observed, Said, Shape, decide},
     runtime::{
+        age::{Age, labelled},
         apply::apply_to,
         client::within,
-        list::{Age, labelled},
     },
 };
 use goal::Means;
@@ -95,7 +95,7 @@ async fn led(
     ctx: &Context,
 ) -> Result<Led, Outcome> {
     let name = wanted.id.red_deployment();
-    let deployment: Option<Deployment> = owned(wanted, name.as_str(), ctx).await?;
+    let deployment: Option<Deployment> = owned(wanted, name.as_str(), Age::Newest, ctx).await?;
     let (goal, means) = match goal::goal(installation, wanted, access, ctx).await {
         Ok((goal, means)) => (goal, Some(means)),
         Err(goal) => (goal, None),

@@ -53,6 +53,7 @@ pub fn glance(installation: &PluginInstallation, wanted: &Wanted, memory: &Memor
         },
         service: Some(service),
         is_whole: false,
+        is_cached: true,
         deployments: PerSlot::default(),
     })
 }

@@ -39,7 +39,8 @@ use crate::{
     },
     promotion::{self, Action, Decision, Memory, Requests, Selector, Shape, decide, requested_switch},
     runtime::{
-        apply::{FieldManager, holds},
+        age::Age,
+        apply::{FieldManager, is_as_declared},
         client::{ApiError, ahead, within},
     },
 };
@@ -95,7 +96,8 @@ pub struct Leads<'a, R> {
 
 impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
     /// Decides and does until nothing is left to do. What the pass has `seen` already is enough to begin with: each write says
-    /// which version it was decided by.
+    /// which version it was decided by. Most passes find nothing to do, and for that the API server's cache is enough; whatever is
+    /// done is decided by what is there.
     pub async fn until_rest(
         &self,
         mut memory: Memory,
@@ -105,7 +107,7 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
         let (mut conflicts, mut has_repaired) = (0, false);
         let mut seen = match seen {
             Some(seen) => seen,
-            None => self.look(&memory).await?,
+            None => self.look(&memory, Age::Any).await?,
         };
         for _ in 0..DECISIONS {
             let requests = (self.requests)(&memory);
@@ -114,6 +116,10 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
             let lacks_means = self.slots.is_none() && matches!(action, Action::Install { .. } | Action::Reshape { .. });
             if action == Action::Remember && next == memory || lacks_means {
                 break;
+            }
+            if seen.is_cached {
+                seen = self.look(&memory, Age::Newest).await?;
+                continue;
             }
             if matches!(action, Action::Switch { .. }) {
                 // The intent is written down before anything moves.
@@ -132,7 +138,7 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
                 Done::Shaped => {
                     memory = next;
                     // Whatever follows is decided by what becomes of the pods.
-                    seen = self.look(&memory).await?;
+                    seen = self.look(&memory, Age::Newest).await?;
                     break;
                 }
                 Done::Overtaken => {
@@ -147,7 +153,7 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
                 }
             }
             if must_look || memory.transition.is_some() && !seen.is_whole {
-                seen = self.look(&memory).await?;
+                seen = self.look(&memory, Age::Newest).await?;
             }
         }
         self.lead_route(&seen, &memory).await;
@@ -209,8 +215,8 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
         self.slots.as_ref().ok_or_else(missing)
     }
 
-    async fn look(&self, memory: &Memory) -> Result<Seen, Outcome> {
-        observe(self.installation, self.wanted, memory, self.ctx).await
+    async fn look(&self, memory: &Memory, age: Age<'_>) -> Result<Seen, Outcome> {
+        observe(self.installation, self.wanted, memory, age, self.ctx).await
     }
 
     async fn write_down(&self, memory: &Memory, steps: &mut Steps) -> Result<(), Outcome> {
@@ -338,8 +344,7 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Serialize + DeserializeOwned,
     {
-        let (is, wanted) = (serde_json::to_value(live), serde_json::to_value(&declared));
-        if holds(&is.unwrap_or_default(), &wanted.unwrap_or_default()) {
+        if is_as_declared(live, &declared) {
             return Ok(());
         }
         declared.meta_mut().resource_version = live.resource_version();

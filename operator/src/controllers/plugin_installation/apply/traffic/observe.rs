@@ -31,8 +31,8 @@ use crate::{
     },
     promotion::{Deployed, Endpoints, Memory, Observed, PerSlot, Revision, Selector},
     runtime::{
+        age::{Age, labelled},
         client::within,
-        list::{Age, labelled},
     },
 };
 
@@ -45,6 +45,9 @@ pub struct Seen {
     pub service: Option<Service>,
     /// Pods and EndpointSlices were looked at too.
     pub is_whole: bool,
+    /// Service and Deployments are as the API server's cache showed them: enough to see that nothing is to be done, and for nothing
+    /// else.
+    pub is_cached: bool,
     /// The Deployments.
     pub deployments: PerSlot<Option<Deployment>>,
 }
@@ -77,6 +80,7 @@ pub async fn observe(
     installation: &PluginInstallation,
     wanted: &Wanted,
     memory: &Memory,
+    age: Age<'_>,
     ctx: &Context,
 ) -> Result<Seen, Outcome> {
     let is_under_way = memory.transition.is_some();
@@ -84,10 +88,10 @@ pub async fn observe(
     let [a, b] = [Slot::A, Slot::B].map(|slot| id.deployment(slot));
     let of_plugin = format!("{LABEL_PLUGIN}={id},{LABEL_SLOT}");
     let (routed, led, a, b, pods) = tokio::try_join!(
-        routed(installation, wanted, memory, ctx),
-        led(wanted, memory, ctx),
-        owned::<Deployment>(wanted, a.as_str(), ctx),
-        owned::<Deployment>(wanted, b.as_str(), ctx),
+        routed(installation, wanted, memory, age, ctx),
+        led(wanted, memory, age, ctx),
+        owned::<Deployment>(wanted, a.as_str(), age, ctx),
+        owned::<Deployment>(wanted, b.as_str(), age, ctx),
         list::<Pod>(wanted, &of_plugin, is_under_way.then_some(Age::Any), ctx),
     )?;
     let (service, slices) = led;
@@ -110,6 +114,7 @@ pub async fn observe(
         observed,
         service,
         is_whole: is_under_way,
+        is_cached: age == Age::Any,
         deployments: PerSlot { a, b },
     })
 }
@@ -119,6 +124,7 @@ async fn routed(
     installation: &PluginInstallation,
     wanted: &Wanted,
     memory: &Memory,
+    age: Age<'_>,
     ctx: &Context,
 ) -> Result<RouteLeads, Outcome> {
     let (Some(gateway), Some(_), Some(live)) = (&ctx.platform.gateway, &memory.transition, memory.live) else {
@@ -126,7 +132,7 @@ async fn routed(
     };
     match route::destination(installation, wanted, live) {
         Destination::LiveService => Ok(RouteLeads::ByService),
-        Destination::Slot(_) => route::slot_taken(wanted, gateway, ctx).await.map(RouteLeads::To),
+        Destination::Slot(_) => route::slot_taken(wanted, gateway, age, ctx).await.map(RouteLeads::To),
     }
 }
 
@@ -145,11 +151,12 @@ fn with_route(mut endpoints: PerSlot<Endpoints>, routed: RouteLeads) -> PerSlot<
 async fn led(
     wanted: &Wanted,
     memory: &Memory,
+    age: Age<'_>,
     ctx: &Context,
 ) -> Result<(Option<Service>, Vec<EndpointSlice>), Outcome> {
     let name = wanted.id.service();
     let of_service = format!("{LABEL_SERVICE}={name}");
-    let service = owned::<Service>(wanted, name.as_str(), ctx);
+    let service = owned::<Service>(wanted, name.as_str(), age, ctx);
     let transition = memory.transition.as_ref();
     if transition.is_some_and(|transition| transition.step == Step::Proving) {
         let service = service.await?;
