@@ -136,8 +136,61 @@ fn is_empty(value: &Value) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::sync::{Arc, Mutex};
+
+    use k8s_openapi::api::core::v1::ConfigMap;
+    use kube::{Client, client::Body};
     use serde_json::json;
+
+    use super::*;
+
+    fn map(value: &str) -> ConfigMap {
+        serde_json::from_value(json!({ "metadata": { "name": "x" }, "data": { "key": value } })).unwrap()
+    }
+
+    /// What is read of an object that is to have `wanted`, and of whom: the cache, or etcd.
+    async fn read_of(cached: Option<&str>, live: Option<&str>) -> (Option<ConfigMap>, Vec<&'static str>) {
+        let [cached, live] = [cached, live].map(|value| value.map(map));
+        let asked = Arc::new(Mutex::new(vec![]));
+        let seen = Arc::clone(&asked);
+        let answers = tower::service_fn(move |request: http::Request<Body>| {
+            let is_cached = request.uri().query().unwrap_or_default().contains("resourceVersion=0");
+            seen.lock().unwrap().push(if is_cached { "cache" } else { "etcd" });
+            let found = if is_cached { &cached } else { &live };
+            let (status, body) = match found {
+                Some(found) => (200, serde_json::to_value(found).unwrap()),
+                None => (
+                    404,
+                    json!({ "status": "Failure", "reason": "NotFound", "code": 404, "message": "" }),
+                ),
+            };
+            let answer = http::Response::builder().status(status);
+            let answer = answer.body(Body::from(body.to_string().into_bytes())).unwrap();
+            std::future::ready(Ok::<_, tower::BoxError>(answer))
+        });
+        let api = Api::namespaced(Client::new(answers, "default"), "default");
+        let found = read(&api, "x", &map("wanted")).await.unwrap();
+        let asked = asked.lock().unwrap().clone();
+        (found, asked)
+    }
+
+    #[tokio::test]
+    async fn a_cache_may_say_that_nothing_is_to_be_written_and_nothing_else() {
+        let twice = vec!["cache", "etcd"];
+        assert_eq!(
+            read_of(Some("wanted"), Some("other")).await,
+            (Some(map("wanted")), vec!["cache"])
+        );
+        assert_eq!(
+            read_of(Some("other"), Some("wanted")).await,
+            (Some(map("wanted")), twice.clone())
+        );
+        assert_eq!(
+            read_of(None, Some("foreign")).await,
+            (Some(map("foreign")), twice.clone())
+        );
+        assert_eq!(read_of(Some("other"), None).await, (None, twice));
+    }
 
     #[test]
     fn what_others_add_is_no_difference() {

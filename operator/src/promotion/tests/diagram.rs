@@ -10,9 +10,9 @@ use plexica_crds::{
 
 use super::{
     super::Memory,
-    model::{Left, World},
     search::search,
     stage::Stage,
+    world::{Left, World},
 };
 
 /// From which step to which; `None`: nothing is under way.

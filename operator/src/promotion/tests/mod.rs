@@ -1,7 +1,8 @@
 //! The machine against its specification: named scenarios, and a search through everything that can happen.
 
 mod diagram;
-mod model;
+mod events;
 mod scenarios;
 mod search;
 mod stage;
+mod world;

@@ -11,7 +11,8 @@ use plexica_crds::{names::Slot, plugin_installation::Step};
 use super::{
     super::{Action, Decision, Memory, memory::Transition},
     diagram::{Pair, shown_move},
-    model::{Event, Left, Selected, World, revision},
+    events::Event,
+    world::{Left, Selected, World, revision},
 };
 
 /// Passes and events after which a world without faults has come to rest.

@@ -1,112 +1,15 @@
-//! A small world in which the machine acts: two slots of one pod each, one live Service, EndpointSlices that follow it
-//! later, a clock of whole ticks. Everything that may happen to it is an event.
+//! Everything that may happen to the small world (`world`): passes of the machine, what follows them, faults, requests.
 
-use std::time::Duration;
+use plexica_crds::{names::Slot, plugin_installation::Step};
 
-use jiff::Timestamp;
-use plexica_crds::{
-    names::Slot,
-    plugin_installation::{Step, TransitionResult},
+use super::{
+    super::{
+        Action, CarriedOut, Decision, Memory, PerSlot, Requests, Shape, Wanted, decide, memory::Transition,
+        requested_switch,
+    },
+    search::check,
+    world::{Place, Selected, World, now, number, revision},
 };
-
-use super::super::*;
-
-/// A tick of the world's clock.
-const TICK: Duration = Duration::from_secs(1);
-/// Ticks that a candidate has to be ready.
-const DELAY: u8 = 1;
-/// Ticks that the standby is kept.
-const WINDOW: u8 = 2;
-/// Ticks that a candidate has to become ready.
-const DEADLINE: u8 = 3;
-
-/// Now: the world's clock stands still, and all that is noted of it moves.
-pub fn now() -> Timestamp {
-    Timestamp::from_second(1_000_000).unwrap()
-}
-
-fn ticks(count: u8) -> Duration {
-    TICK * u32::from(count)
-}
-
-/// A revision by its number.
-pub fn revision(number: u8) -> Revision {
-    Revision {
-        version: format!("{number}.0.0"),
-        config_hash: "c".into(),
-    }
-}
-
-fn number(revision: &Revision) -> u8 {
-    revision.version.as_bytes()[0] - b'0'
-}
-
-/// A slot: its Deployment and its pod.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Place {
-    pub revision: u8,
-    pub size: i32,
-    /// Ticks since the pod became ready, no more than are asked for; `None` if it is not.
-    pub ready: Option<u8>,
-    pub recycled: Option<String>,
-    pub rejected: bool,
-}
-
-/// Everything there is.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct World {
-    pub selector: Option<Selected>,
-    pub mark: Option<Slot>,
-    pub slots: PerSlot<Option<Place>>,
-    /// What the EndpointSlices name.
-    pub slices: PerSlot<bool>,
-    /// The slot that the Gateway leads to, if its route leads to slots.
-    pub route: Option<Slot>,
-    pub memory: Memory,
-    /// What was remembered before: a cache may show it still.
-    pub before: Memory,
-    pub wanted: u8,
-    pub auto: bool,
-    pub auto_rollback: bool,
-    pub requests: (bool, bool, bool),
-    /// Another plugin needs what is live: it has to go back first.
-    pub needed: bool,
-    /// What the machine does not see: for the rules it has to keep.
-    pub truth: Truth,
-    /// How many faults, requests and changes of the spec may still come.
-    pub left: Left,
-}
-
-/// What a Service selects; one that is absent is `None`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Selected {
-    Slot(Slot),
-    Foreign,
-}
-
-/// What is true, whatever was lost.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Truth {
-    /// The slot that the last write of the machine made live.
-    pub live: Option<Slot>,
-    /// The slot that stands by with what was live before.
-    pub standby: Option<Slot>,
-    /// Revisions that were rejected and not asked for again.
-    pub rejected: Vec<u8>,
-    /// Revisions that a request led back from, and that were not asked for again.
-    pub gone_back_from: Vec<u8>,
-    /// Status and Service were both lost: nobody can know which slot was live.
-    pub is_lost: bool,
-    /// The status was lost: what was rejected may have been forgotten.
-    pub is_forgotten: bool,
-}
-
-/// How much may still come.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Left {
-    pub faults: u8,
-    pub wishes: u8,
-}
 
 /// What can happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,98 +56,6 @@ pub enum Event {
 }
 
 impl World {
-    /// Revision 1 is to be installed.
-    pub fn new(auto: bool, auto_rollback: bool, left: Left) -> Self {
-        Self {
-            selector: None,
-            mark: None,
-            slots: PerSlot::default(),
-            slices: PerSlot::default(),
-            route: None,
-            memory: Memory::default(),
-            before: Memory::default(),
-            wanted: 1,
-            auto,
-            auto_rollback,
-            requests: (false, false, false),
-            needed: false,
-            truth: Truth::default(),
-            left,
-        }
-    }
-
-    pub fn observed(&self) -> Observed {
-        let deployed = |slot: Slot| {
-            self.slots.of(slot).as_ref().map(|place| Deployed {
-                revision: revision(place.revision),
-                size: place.size,
-                ready: i32::from(place.ready.is_some()),
-                ready_since: place.ready.filter(|_| place.size > 0).map(|age| now() - ticks(age)),
-                recycled: place.recycled.clone(),
-                rejected: place.rejected,
-                is_settled: true,
-                pods: place.size,
-                trouble: None,
-                is_unanswered: false,
-            })
-        };
-        let endpoints = |slot: Slot| {
-            let has_pods = self.slots.of(slot).as_ref().is_some_and(|place| place.size > 0);
-            let named = *self.slices.of(slot) && has_pods;
-            let ready = named && self.slots.of(slot).as_ref().is_some_and(|place| place.ready.is_some());
-            Endpoints {
-                named: i32::from(named) + i32::from(self.route == Some(slot)),
-                ready: ready.into(),
-            }
-        };
-        Observed {
-            selector: match self.selector {
-                None => Selector::Absent,
-                Some(Selected::Slot(slot)) => Selector::Slot(slot),
-                Some(Selected::Foreign) => Selector::Foreign,
-            },
-            mark: self.mark,
-            slots: PerSlot {
-                a: deployed(Slot::A),
-                b: deployed(Slot::B),
-            },
-            endpoints: PerSlot {
-                a: endpoints(Slot::A),
-                b: endpoints(Slot::B),
-            },
-            awaits_gateway: self.route.is_some_and(|led_to| Some(led_to) != self.memory.live),
-        }
-    }
-
-    pub fn wanted(&self) -> Wanted {
-        Wanted {
-            revision: revision(self.wanted),
-            size: 1,
-            policy: Policy {
-                auto: self.auto,
-                promotion_delay: ticks(DELAY),
-                rollback_window: ticks(WINDOW),
-                progress_deadline: ticks(DEADLINE),
-                connection_drain: ticks(1),
-                auto_rollback: self.auto_rollback,
-                probe_interval: None,
-            },
-            may_begin: true,
-            held_by_others: None,
-            needed_by_others: self.needed.then(|| "another plugin needs what is live".to_owned()),
-            contracted: false,
-        }
-    }
-
-    pub fn requests(&self) -> Requests {
-        let asked = |is: bool| is.then(|| "asked".to_owned());
-        Requests {
-            promote: asked(self.requests.0),
-            rollback: asked(self.requests.1),
-            retry: asked(self.requests.2),
-        }
-    }
-
     /// What the machine decides.
     pub fn decision(&self, memory: &Memory) -> Decision {
         decide(&self.observed(), &self.wanted(), &self.requests(), memory, now())
@@ -266,7 +77,7 @@ impl World {
     /// Does what is done then. What it takes for wanted it takes all along.
     fn go_on(&mut self, wanted: &Wanted) -> Result<(), String> {
         while let Some(decision) = self.decision_before_it_is_known(wanted) {
-            super::search::check(self, &self.memory, &decision)?;
+            check(self, &self.memory, &decision)?;
             self.act(&decision.action);
             self.remember(decision.memory);
         }
@@ -276,10 +87,7 @@ impl World {
     /// The next thing that is done then; `None` at rest, or if pods are to be made.
     fn decision_before_it_is_known(&self, wanted: &Wanted) -> Option<Decision> {
         let memory = &self.memory;
-        let has_candidate = memory
-            .transition
-            .as_ref()
-            .is_some_and(super::super::memory::Transition::is_before_switch);
+        let has_candidate = memory.transition.as_ref().is_some_and(Transition::is_before_switch);
         let requests = Requests {
             promote: self.requests().promote.filter(|_| has_candidate),
             retry: None,
@@ -289,10 +97,6 @@ impl World {
         let makes_pods = matches!(decision.action, Action::Install { .. } | Action::Reshape { .. });
         let is_at_rest = decision.action == Action::Remember && decision.memory == *memory;
         (!makes_pods && !is_at_rest).then_some(decision)
-    }
-
-    pub fn is_ready(&self, slot: Slot) -> bool {
-        self.slots.of(slot).as_ref().is_some_and(|place| place.ready.is_some())
     }
 
     /// Everything that can happen next.
@@ -352,7 +156,7 @@ impl World {
                 if is_refused {
                     return None;
                 }
-                if let Err(rule) = super::search::check(self, memory, &decision) {
+                if let Err(rule) = check(self, memory, &decision) {
                     return Some(Err(rule));
                 }
                 world.act(&decision.action);
@@ -443,7 +247,7 @@ impl World {
     fn carry_out_at_once(&mut self) -> Option<Result<(), String>> {
         let (observed, wanted, requests) = (self.observed(), self.wanted(), self.requests());
         let switch = requested_switch(&observed, &wanted, &requests, &self.memory, now())?;
-        if let Err(rule) = super::search::check(self, &self.memory, &switch) {
+        if let Err(rule) = check(self, &self.memory, &switch) {
             return Some(Err(rule));
         }
         self.act(&switch.action);
@@ -555,94 +359,5 @@ impl World {
             .retain(|number| memory.rejection(&revision(*number)).is_some() || truth.is_forgotten);
         self.memory.carried_out = CarriedOut::default();
         self.before.carried_out = CarriedOut::default();
-    }
-
-    fn tick(&mut self) {
-        for slot in [Slot::A, Slot::B] {
-            let place = self.slots.of_mut(slot).as_mut();
-            if let Some(age) = place.and_then(|place| place.ready.as_mut()) {
-                *age = (*age + 1).min(DELAY);
-            }
-        }
-        for memory in [&mut self.memory, &mut self.before] {
-            let deadline = memory
-                .transition
-                .as_mut()
-                .and_then(|transition| transition.deadline.as_mut());
-            if let Some(deadline) = deadline {
-                *deadline -= TICK;
-            }
-        }
-    }
-
-    /// Takes out what makes worlds differ that behave alike: ids, past times, endings.
-    fn normalize(&mut self) {
-        let current = self.memory.transition.as_ref().map(|transition| transition.id.clone());
-        for slot in [Slot::A, Slot::B] {
-            if let Some(place) = self.slots.of_mut(slot)
-                && let Some(recycled) = &mut place.recycled
-            {
-                *recycled = if Some(&*recycled) == current.as_ref() {
-                    "now"
-                } else {
-                    "once"
-                }
-                .to_owned();
-            }
-        }
-        for memory in [&mut self.memory, &mut self.before] {
-            if let Some(transition) = &mut memory.transition {
-                let is_current = Some(&transition.id) == current.as_ref();
-                transition.id = if is_current { "now" } else { "before" }.to_owned();
-                transition.started_at = now();
-                if let Some(deadline) = &mut transition.deadline {
-                    *deadline = (*deadline).max(now());
-                }
-            }
-            memory
-                .history
-                .retain(|ended| ended.result == TransitionResult::Promoted);
-            memory.history.truncate(1);
-            for ended in &mut memory.history {
-                let (cause, result) = (ended.cause, ended.result);
-                *ended = Ended {
-                    id: String::new(),
-                    from: None,
-                    to: String::new(),
-                    cause,
-                    result,
-                    started_at: now(),
-                    finished_at: now(),
-                };
-                ended.cause = plexica_crds::plugin_installation::Cause::NewVersion;
-            }
-            memory.rejected.sort_by(|one, other| one.revision.cmp(&other.revision));
-        }
-    }
-
-    /// Whether the machine has come to rest where it should: what is wanted is live, or was rejected, or waits for a person
-    /// or for others.
-    pub fn is_at_rest(&self) -> Result<(), String> {
-        let live = self.memory.live.ok_or("nothing is live")?;
-        let place = self.slots.of(live).as_ref().ok_or("the live Deployment is missing")?;
-        let is_at = |step| self.memory.transition.as_ref().is_some_and(|t| t.step == step);
-        let waits = is_at(Step::AwaitingPromotion);
-        // Those that need what is live go back first.
-        let waits_for_others = self.needed && self.requests().rollback.is_some() && is_at(Step::StandingBy);
-        let rejected = self.memory.rejection(&revision(self.wanted)).is_some();
-        if place.revision != self.wanted && !rejected && !waits_for_others && (self.auto || !waits) {
-            return Err(format!(
-                "revision {} is live, {} is wanted",
-                place.revision, self.wanted
-            ));
-        }
-        if self.selector != Some(Selected::Slot(live)) || self.mark != Some(live) {
-            return Err("the Service leads elsewhere".into());
-        }
-        let other = self.slots.of(live.other()).as_ref();
-        if !waits && !waits_for_others && other.is_some_and(|place| place.size > 0) {
-            return Err("the other slot was not drained".into());
-        }
-        Ok(())
     }
 }
