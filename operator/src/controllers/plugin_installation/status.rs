@@ -60,8 +60,7 @@ pub struct Steps {
     pub traffic: Option<Traffic>,
     /// How RED fares; `None` if that was not reached.
     pub red: Option<Led>,
-    /// Names of the configurations that the slots use which take turns at being live; `None` while pods are replaced,
-    /// or a release is on its way.
+    /// Names of the configurations that the slots use which take turns at being live; `None` while pods are replaced.
     pub configurations: Option<Vec<String>>,
     /// Hash of the wanted configuration, once it is known.
     pub config_hash: Option<String>,

@@ -97,8 +97,7 @@ pub async fn deploy(
         let next = &wanted.plugin.spec.version;
         *said = format!("{said}; {migration} of {next} was applied while they served: see whether that is why");
     }
-    // While something is under way none is taken away: its passes are many, and each would look for them.
-    if rollout.is_complete() && traffic.memory.transition.is_none() {
+    if rollout.is_complete() {
         steps.configurations = Some(traffic.configurations(wanted, config.name()));
     }
     Ok(Deployed {
