@@ -54,6 +54,29 @@ pub fn signal(signal: Signal) -> Result<Vec<i32>> {
     Ok(pids)
 }
 
+/// Stops the operator's processes, and waits until none of their threads runs: on a busy machine that takes some milliseconds.
+pub async fn stop() -> Result<()> {
+    let pids = signal(Signal::SIGSTOP)?;
+    eventually("the operator to stop", PATIENCE, || async {
+        for pid in &pids {
+            let running = threads(*pid).find(|state| !matches!(state, 'T' | 'Z' | 'X'));
+            ensure!(running.is_none(), "a thread of {pid} is in state {running:?}");
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// States of a process's threads, as `/proc/PID/task/TID/stat` tells them; none of one that is gone.
+fn threads(pid: i32) -> impl Iterator<Item = char> {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten();
+    tasks.filter_map(|task| {
+        let stat = std::fs::read_to_string(task.ok()?.path().join("stat")).ok()?;
+        // The name before it may hold anything.
+        stat.rsplit_once(") ")?.1.chars().next()
+    })
+}
+
 /// Kills the operator at once and removes its pod, so that the next one is fresh: the kubelet lets a container that
 /// died again and again wait for minutes. Answers the process ids that were killed.
 pub async fn kill_and_replace(env: &Env) -> Result<Vec<i32>> {

@@ -208,19 +208,22 @@ impl Gate {
         self.plan.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the write is let through.
-    fn lets_through(&self, request: &Value) -> Result<bool> {
-        let mut plan = self.plan();
-        plan.writes.push(describe(request));
-        let Some(moment) = plan.due() else {
-            // Of one that is killed nothing is done any more.
-            return Ok(plan.moment != Some(Moment::Before));
+    /// Whether the write is let through. One to die after is, once the operator has stopped: else it might see the answer.
+    async fn lets_through(&self, request: &Value) -> Result<bool> {
+        let moment = {
+            let mut plan = self.plan();
+            plan.writes.push(describe(request));
+            let Some(moment) = plan.due() else {
+                // Of one that is killed nothing is done any more.
+                return Ok(plan.moment != Some(Moment::Before));
+            };
+            plan.moment = Some(moment);
+            moment
         };
-        operator::signal(match moment {
-            Moment::Before => Signal::SIGKILL,
-            Moment::After => Signal::SIGSTOP,
-        })?;
-        plan.moment = Some(moment);
+        match moment {
+            Moment::Before => drop(operator::signal(Signal::SIGKILL)?),
+            Moment::After => operator::stop().await?,
+        }
         self.met.send_replace(Some(request.clone()));
         Ok(moment == Moment::After)
     }
@@ -267,6 +270,7 @@ async fn judge(State(gate): State<Arc<Gate>>, Json(review): Json<Value>) -> Json
     let request = &review["request"];
     let judged = gate
         .lets_through(request)
+        .await
         .map_err(|error| anyhow!("the operator cannot be killed: {error:#}"));
     let message = match &judged {
         Ok(_) => "whoever wrote this is dead".to_owned(),
