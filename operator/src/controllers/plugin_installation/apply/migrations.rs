@@ -92,10 +92,20 @@ pub async fn contract(
     let live = installation.status.as_ref().and_then(|status| status.live_slot);
     let has_no_former = live.is_none() && access.is_new;
     let settled = |traffic: &Traffic| traffic.is_settled_in(&wanted.plugin.spec.version);
-    let is_due = has_no_former || steps.traffic.as_ref().is_some_and(settled);
+    let is_due = |steps: &Steps| has_no_former || steps.traffic.as_ref().is_some_and(settled);
     let is_dedicated = wanted.plugin.spec.runtime.sharing == Sharing::Dedicated;
     let pending = database::pending(&wanted.plugin, access, MigrationPhase::Contract);
-    if pending.is_empty() || !is_due || !is_dedicated {
+    if pending.is_empty() || !is_due(steps) || !is_dedicated {
+        return;
+    }
+    // Nothing leads back from it.
+    if let Some(traffic) = &mut steps.traffic
+        && let Err(outcome) = traffic.look_anew(installation, wanted, ctx).await
+    {
+        steps.not_contracted = Some(outcome);
+        return;
+    }
+    if !is_due(steps) {
         return;
     }
     match database::migrate(wanted, access, MigrationPhase::Contract, ctx).await {

@@ -24,10 +24,11 @@ use plexica_crds::{
 use super::super::{Context, build, status::Steps, validate::Wanted};
 use crate::{
     promotion::{self, Explanation, Memory, Requests, Revision},
-    runtime::objects::Words,
+    runtime::{age::Age, objects::Words},
 };
 use goal::goal;
 use leads::Leads;
+use observe::observe;
 pub use observe::{Seen, ready_since};
 pub use probe::Probes;
 use slots::Slots;
@@ -107,6 +108,22 @@ impl Traffic {
         };
         let message = self.explanation.message.as_deref().unwrap_or_default();
         Some(Type::Reconciling.says(Status::True, reason, message))
+    }
+
+    /// Looks at the slots as they are, unless that is what was seen already: for what nothing leads back from.
+    ///
+    /// # Errors
+    /// The API server does not answer.
+    pub async fn look_anew(
+        &mut self,
+        installation: &PluginInstallation,
+        wanted: &Wanted,
+        ctx: &Context,
+    ) -> Result<(), Outcome> {
+        if self.seen.is_cached {
+            self.seen = observe(installation, wanted, &self.memory, Age::Newest, ctx).await?;
+        }
+        Ok(())
     }
 
     /// Nothing but this version runs, and there is no way back to another one: no pod of the other slot is left, not even
