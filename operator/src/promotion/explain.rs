@@ -14,7 +14,7 @@ use plexica_crds::{
 
 use super::{
     decide::{Pass, later},
-    facts::{Observed, Requests, Wanted},
+    facts::{Observed, Requests, Revision, Wanted},
     memory::{Memory, Transition},
 };
 
@@ -82,9 +82,27 @@ fn at(moment: Timestamp) -> String {
 }
 
 impl Pass<'_> {
-    fn version_in(&self, slot: Option<Slot>) -> &str {
-        let revision = slot.and_then(|slot| self.memory.revisions.of(slot).as_ref());
-        revision.map_or("nothing", |revision| revision.version.as_str())
+    fn remembered_in(&self, slot: Option<Slot>) -> Option<&Revision> {
+        slot.and_then(|slot| self.memory.revisions.of(slot).as_ref())
+    }
+
+    /// What people call the revision of a slot.
+    fn name_in(&self, slot: Option<Slot>) -> String {
+        let revision = self.remembered_in(slot);
+        revision.map_or_else(|| "nothing".to_owned(), |revision| self.name(revision))
+    }
+
+    /// What people call a revision: its version, and its configuration where the same version has another one beside it.
+    fn name(&self, revision: &Revision) -> String {
+        let live = self.memory.live;
+        let former = live.filter(|_| self.memory.transition.is_some()).map(Slot::other);
+        let beside = [live, former].map(|slot| self.remembered_in(slot));
+        let mut beside = beside.into_iter().flatten().chain([&self.wanted.revision]);
+        let Revision { version, config_hash } = revision;
+        if beside.any(|other| other.version == *version && other.config_hash != *config_hash) {
+            return format!("{version} with configuration {config_hash}");
+        }
+        version.clone()
     }
 
     fn pods(&self, slot: Slot) -> String {
@@ -96,11 +114,11 @@ impl Pass<'_> {
     }
 
     fn promoted(&self) -> (Status, Reason, String) {
-        let live = self.version_in(self.memory.live);
+        let live = self.name_in(self.memory.live);
         match &self.memory.transition {
             Some(transition) if transition.step <= Step::Proving => self.under_way(transition),
             _ if self.memory.rejection(&self.wanted.revision).is_some() => {
-                let wanted = &self.wanted.revision.version;
+                let wanted = self.name(&self.wanted.revision);
                 (
                     Status::False,
                     self.reason_not_live(),
@@ -110,22 +128,22 @@ impl Pass<'_> {
                 )
             }
             _ if self.is_only_hope() && self.is_something_else_wanted() => {
-                let wanted = &self.wanted.revision.version;
+                let wanted = self.name(&self.wanted.revision);
                 (
                     Status::False,
                     Reason::AwaitingPromotion,
                     format!(
                         "{live} has no ready pod, and {} stands by ready: {wanted} does not take its place; go back with annotation plexica.io/rollback first",
-                        self.version_in(self.memory.live.map(Slot::other))
+                        self.name_in(self.memory.live.map(Slot::other))
                     ),
                 )
             }
             transition if self.is_something_else_wanted() && self.wanted.held_by_others.is_some() => {
                 let others = self.wanted.held_by_others.clone().unwrap_or_default();
-                let wanted = &self.wanted.revision.version;
+                let wanted = self.name(&self.wanted.revision);
                 let is = transition.as_ref().map_or_else(
                     || format!("{live} is live"),
-                    |transition| self.after_switch(transition, live),
+                    |transition| self.after_switch(transition, &live),
                 );
                 (
                     Status::False,
@@ -134,14 +152,14 @@ impl Pass<'_> {
                 )
             }
             Some(transition) if self.is_something_else_wanted() => {
-                let wanted = &self.wanted.revision.version;
+                let wanted = self.name(&self.wanted.revision);
                 (
                     Status::False,
                     Reason::Soaking,
-                    format!("{wanted} comes next; {}", self.after_switch(transition, live)),
+                    format!("{wanted} comes next; {}", self.after_switch(transition, &live)),
                 )
             }
-            Some(transition) => (Status::True, Reason::Live, self.after_switch(transition, live)),
+            Some(transition) => (Status::True, Reason::Live, self.after_switch(transition, &live)),
             None => (Status::True, Reason::Live, format!("{live} is live")),
         }
     }
@@ -164,7 +182,7 @@ impl Pass<'_> {
     }
 
     fn under_way(&self, transition: &Transition) -> (Status, Reason, String) {
-        let to = &transition.revision.version;
+        let to = self.name(&transition.revision);
         let by = |deadline: Option<Timestamp>| deadline.map_or_else(String::new, |by| format!(" by {}", at(by)));
         let (reason, message) = match transition.step {
             Step::Deploying => (
@@ -211,7 +229,7 @@ impl Pass<'_> {
     }
 
     fn after_switch(&self, transition: &Transition, live: &str) -> String {
-        let former = self.version_in(transition.from);
+        let former = self.name_in(transition.from);
         let mut text = format!("{live} is live; ");
         let until = transition.deadline.map(at).unwrap_or_default();
         // Writing to a String does not fail.
@@ -232,7 +250,7 @@ impl Pass<'_> {
         let Some(rejection) = self.memory.rejection(&self.wanted.revision) else {
             return String::new();
         };
-        let version = &rejection.revision.version;
+        let version = self.name(&rejection.revision);
         let why = match rejection.why {
             Fault::ProgressDeadlineExceeded => "was not ready for long enough before its deadline",
             Fault::ProbeFailed => "did not answer its probe for long enough before its deadline",
@@ -248,7 +266,8 @@ impl Pass<'_> {
     fn rollback(&self) -> RollbackStatus {
         let blocked = self.blocked();
         let former = self.memory.transition.as_ref().and_then(|transition| transition.from);
-        let target = self.version_in(former).to_owned();
+        let target = self.remembered_in(former);
+        let target = target.map_or_else(|| "nothing".to_owned(), |target| target.version.clone());
         let until = self
             .transition(|step| step == Step::StandingBy)
             .and_then(|transition| transition.deadline)

@@ -55,6 +55,16 @@ fn each_step_names_the_version_what_it_waits_for_and_until_when() {
 }
 
 #[test]
+fn where_two_configurations_of_one_version_meet_they_are_named() {
+    let mut stage = Stage::at(Step::Soaking);
+    stage.wanted.revision.version = "1.0.0".into();
+    stage.wanted.revision.config_hash = "next".into();
+    stage.memory.transition.as_mut().unwrap().revision = stage.wanted.revision.clone();
+    let told = "False Soaking: 1.0.0 with configuration next is ready and has to stay so until 12:00:30Z";
+    assert_eq!(promoted(&stage), told);
+}
+
+#[test]
 fn at_rest_the_live_version_is_named() {
     assert_eq!(promoted(&Stage::installed()), "True Live: 1.0.0 is live");
     assert_eq!(promoted(&Stage::upgraded()), "True Live: 2.0.0 is live");
