@@ -54,7 +54,7 @@ pub struct Context {
     pub objects: Objects<PluginInstallation>,
     /// What is known of all objects of ours.
     pub caches: Caches,
-    /// What is known of plugins' Services and Deployments.
+    /// What is known of plugins' Services, Deployments and routes.
     pub watched: Watched,
     /// Told whenever the cache of installations has changed.
     pub changed: watch::Sender<()>,

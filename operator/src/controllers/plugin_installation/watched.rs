@@ -1,4 +1,4 @@
-//! Services and Deployments of plugins, as the API server told of them last. They are some milliseconds old, and no request
+//! Services, Deployments and routes of plugins, as the API server told of them last. They are some milliseconds old, and no request
 //! is needed to know them. What is decided by them is written only if nobody wrote to the Service since, and looked at anew
 //! afterwards.
 
