@@ -44,6 +44,7 @@ pub fn cases() -> Vec<Case> {
         a_pod_security_label_that_somebody_changed_is_set_right,
         a_deleted_secret_comes_back_with_new_credentials,
         a_secret_that_somebody_changed_is_set_right,
+        a_storage_key_that_the_secret_does_not_hold_is_set_right,
     ]
 }
 
@@ -318,4 +319,24 @@ async fn a_secret_that_somebody_changed_is_set_right(env: &Env) -> Result<()> {
     })
     .await?;
     database::of_tenant(env, &name).await.map(drop)
+}
+
+/// So it looks, too, when a request of a killed operator was carried out after those of its successor.
+async fn a_storage_key_that_the_secret_does_not_hold_is_set_right(env: &Env) -> Result<()> {
+    let name = tenant(env, json!({})).await?;
+    let secret = env.secret(&name, storage::SECRET).await?;
+    let (user, bucket) = (&secret["accessKeyId"], &secret["bucket"]);
+    let other = "a key that no Secret holds".to_owned().into();
+    storage::admin(env)?.add_user(user, &other).await?;
+    let of_tenant = storage::login(env, &secret);
+    let refused = of_tenant.list_objects_v2().bucket(bucket).send().await;
+    storage::refused("the Secret's key", refused, &["SignatureDoesNotMatch"])?;
+    env.touch(&name).await?;
+    eventually("the key that the Secret holds", PATIENCE, || async {
+        storage::put(&of_tenant, bucket, "again", "x").await
+    })
+    .await?;
+    let told = env.reason(&name, Type::DriftDetected, "Corrected").await?;
+    contains(&told.message, "the key of Secret plexica-storage was not accepted")?;
+    env.ready(&name).await.map(drop)
 }

@@ -238,7 +238,23 @@ impl<S: Described> Fake<S> {
     pub(super) async fn open(&self, key: &S::Key, secret: Option<&SecretString>) -> Result<Breaches, BackendError> {
         self.enter(Call::VerifyIsolation, key).await?;
         let state = self.state();
-        let opens = match state.things.get(&key.to_string()) {
+        Ok(if state.opens(&key.to_string(), secret) {
+            state.breaches.clone()
+        } else {
+            vec!["cannot log in".to_owned()]
+        })
+    }
+
+    /// Whether this secret opens it.
+    pub(super) async fn is_opened_by(&self, key: &S::Key, secret: &SecretString) -> Result<bool, BackendError> {
+        self.enter(Call::Observe, key).await?;
+        Ok(self.state().opens(&key.to_string(), Some(secret)))
+    }
+}
+
+impl<S> State<S> {
+    fn opens(&self, key: &str, secret: Option<&SecretString>) -> bool {
+        match self.things.get(key) {
             Some(Thing::Own(own)) if !own.revoked => secret.is_none_or(|secret| {
                 let known = own
                     .credential
@@ -247,11 +263,6 @@ impl<S: Described> Fake<S> {
                 known == Some(secret.expose_secret())
             }),
             _ => false,
-        };
-        Ok(if opens {
-            state.breaches.clone()
-        } else {
-            vec!["cannot log in".to_owned()]
-        })
+        }
     }
 }

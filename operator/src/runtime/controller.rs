@@ -2,25 +2,21 @@
 //!
 //! `kube::runtime::Controller` cannot filter its root stream without unstable features, and then every
 //! status write of ours would cause another pass. So the same parts are put together here: a reflector whose
-//! triggers are filtered, triggers from what the operator made, and `applier`.
+//! triggers are filtered, triggers from what the operator made, and a [queue](super::queue) in the place of its own.
 
-use std::{
-    collections::BTreeMap,
-    fmt::Debug,
-    sync::Arc,
-    time::{Duration, Instant},
+use std::{collections::BTreeMap, fmt::Debug, pin::pin, sync::Arc, time::Duration};
+
+use futures::{
+    FutureExt, Stream, StreamExt, TryStreamExt, future,
+    stream::{self, BoxStream, FuturesUnordered},
 };
-
-use futures::{FutureExt, Stream, StreamExt, future, stream, stream::BoxStream};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::ListParams,
     core::{DeserializeGuard, PartialObjectMeta},
     runtime::{
-        PredicateConfig, WatchStreamExt, applier,
-        controller::{Action, Config, ReconcileRequest},
-        predicates,
+        PredicateConfig, WatchStreamExt, predicates,
         reflector::{ObjectRef, Store, store::Writer},
         utils::Predicate,
         watcher,
@@ -28,7 +24,10 @@ use kube::{
     },
 };
 use serde::de::DeserializeOwned;
-use tokio::{sync::watch, time::sleep};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, sleep_until},
+};
 use tracing::{Instrument, info, info_span, warn};
 
 use super::{
@@ -36,6 +35,7 @@ use super::{
     client::within,
     metrics::{KindLabels, PhaseLabels},
     objects::{Error, Kind, Objects},
+    queue::Queue,
     server::{Gate, Readiness},
 };
 
@@ -52,10 +52,13 @@ const TICK: Duration = Duration::from_secs(1);
 pub type Root<K> = DeserializeGuard<K>;
 
 /// Objects to look at, because of something else.
-pub type Triggers<K> = BoxStream<'static, Result<ReconcileRequest<Root<K>>, watcher::Error>>;
+pub type Triggers<K> = BoxStream<'static, Result<ObjectRef<Root<K>>, watcher::Error>>;
+
+/// How long after a pass an object is looked at again, if nothing asks for it before. `None`: only then.
+pub type Again = Option<Duration>;
 
 /// When to look again, and how the pass ended: `ok`, or a reason, for the metrics.
-pub type Passed = (Action, &'static str);
+pub type Passed = (Again, &'static str);
 
 /// The reconciler of one kind.
 pub trait Reconciler: Send + Sync + Sized + 'static {
@@ -64,7 +67,7 @@ pub trait Reconciler: Send + Sync + Sized + 'static {
     /// Their kind, as logs and metrics say it.
     const KIND: &'static str;
     /// Passes at once. Objects wait for backends most of the time; backends limit themselves.
-    const AT_ONCE: u16 = 100;
+    const AT_ONCE: usize = 100;
     /// Other kinds whose caches a pass reads: none begins before they are filled.
     const READS: &'static [&'static str];
     /// The phases that objects are counted by.
@@ -113,7 +116,7 @@ pub async fn run<R: Reconciler>(
         .modify(|object| object.managed_fields_mut().clear())
         .reflect(writer)
         // Not `Store::wait_until_ready`: of two tasks that wait for it, kube 5.0 wakes only the last (its oneshot
-        // receiver keeps one waker), and the applier is one.
+        // receiver keeps one waker), and the passes are one.
         .inspect(move |event| {
             match event {
                 Ok(Event::InitDone) => gates.open(Gate::Cache(R::KIND)),
@@ -136,32 +139,52 @@ pub async fn run<R: Reconciler>(
             predicates::generation.combine(predicates::annotations),
             PredicateConfig::default(),
         );
-    let root = kube::runtime::controller::trigger_self(root, ()).boxed();
+    let root = root.map_ok(|object| ObjectRef::from_obj(&object)).boxed();
     let triggers = stream::select_all([root].into_iter().chain(reconciler.triggers())).take_until(shutdown);
-
-    applier(
-        move |object, reconciler: Arc<R>| Box::pin(guarded(object, reconciler, readiness.clone())),
-        |object: Arc<Root<R::Kind>>, error: &Error, reconciler: Arc<R>| {
-            warn!(kind = R::KIND, object = object.meta().name, %error, "pass failed");
-            reconciler.objects().retry(object.meta()).1
-        },
-        reconciler,
-        reader,
-        triggers,
-        Config::default().concurrency(R::AT_ONCE),
-    )
-    .for_each(|result| async move {
-        use kube::runtime::controller::Error as E;
-        match result {
-            // Failures were logged where they happened; a vanished object needs nothing.
-            Ok(_) | Err(E::ReconcilerFailed(..) | E::ObjectNotFound(_)) => {}
-            Err(E::QueueError(error)) => warn!(%error, "a watch failed and begins anew"),
-            Err(E::RunnerError(error)) => warn!(%error, "the queue failed"),
-        }
-    })
-    .await;
+    passes(reconciler, &reader, triggers, &readiness).await;
     gauges.abort();
     info!(kind = R::KIND, "all passes have ended");
+}
+
+/// Runs the passes that `triggers` ask for, and those that passes ask for, until the triggers end.
+async fn passes<R: Reconciler>(
+    reconciler: Arc<R>,
+    reader: &Store<Root<R::Kind>>,
+    triggers: impl Stream<Item = Result<ObjectRef<Root<R::Kind>>, watcher::Error>>,
+    readiness: &Readiness,
+) where
+    Root<R::Kind>: Resource<DynamicType = ()>,
+{
+    let mut queue = Queue::default();
+    let mut running = FuturesUnordered::new();
+    let mut triggers = pin!(triggers);
+    let (mut is_filled, mut has_ended) = (false, false);
+    while !has_ended || !running.is_empty() {
+        let may_begin = |running: usize| is_filled && !has_ended && running < R::AT_ONCE;
+        while may_begin(running.len())
+            && let Some(of) = queue.begin(Instant::now())
+        {
+            match reader.get(&of) {
+                Some(object) => {
+                    let pass = guarded(object, Arc::clone(&reconciler), readiness.clone());
+                    running.push(pass.map(|again| (of, again)));
+                }
+                // A vanished object needs nothing.
+                None => queue.end(of, None),
+            }
+        }
+        let due = queue.next_due().filter(|_| may_begin(running.len()));
+        tokio::select! {
+            trigger = triggers.next(), if !has_ended => match trigger {
+                Some(Ok(of)) => queue.ask(of),
+                Some(Err(error)) => warn!(%error, "a watch failed and begins anew"),
+                None => has_ended = true,
+            },
+            Some((of, again)) = running.next() => queue.end(of, again.map(|again| Instant::now() + again)),
+            _ = reader.wait_until_ready(), if !is_filled => is_filled = true,
+            () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
+        }
+    }
 }
 
 /// How objects are watched. What a watch begins with comes in pages, and all of a page is in memory at once.
@@ -170,18 +193,14 @@ pub fn watched() -> watcher::Config {
 }
 
 /// A pass in a task of its own: objects use all cores, and a panic ends one pass, not the operator.
-async fn guarded<R: Reconciler>(
-    object: Arc<Root<R::Kind>>,
-    reconciler: Arc<R>,
-    readiness: Readiness,
-) -> Result<Action, Error> {
+async fn guarded<R: Reconciler>(object: Arc<Root<R::Kind>>, reconciler: Arc<R>, readiness: Readiness) -> Again {
     if R::READS.iter().any(|kind| !readiness.is_open(Gate::Cache(kind))) {
-        return Ok(Action::requeue(CACHE_FILLING));
-    }
-    if let Some(action) = reconciler.objects().stale(object.meta()) {
-        return Ok(action);
+        return Some(CACHE_FILLING);
     }
     let meta = object.meta();
+    if let Some(again) = reconciler.objects().stale(meta) {
+        return Some(again);
+    }
     let span = info_span!(
         "reconcile",
         kind = R::KIND,
@@ -190,12 +209,13 @@ async fn guarded<R: Reconciler>(
         generation = meta.generation,
         op = %&uuid::Uuid::new_v4().simple().to_string()[..8],
     );
+    let (of_pass, by) = (Arc::clone(&object), Arc::clone(&reconciler));
     let task = tokio::spawn(
         async move {
             let start = Instant::now();
-            let metrics = &reconciler.objects().metrics;
+            let metrics = &by.objects().metrics;
             let _running = metrics.running(R::KIND);
-            let result = reconciler.pass(&object).await;
+            let result = by.pass(&of_pass).await;
             let label = match &result {
                 Ok((_, label)) => label,
                 Err(error) => error.label(),
@@ -206,11 +226,14 @@ async fn guarded<R: Reconciler>(
                 milliseconds = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
                 "reconciled"
             );
-            result.map(|(action, _)| action)
+            result.map(|(again, _)| again)
         }
         .instrument(span),
     );
-    task.await.unwrap_or(Err(Error::Panicked))
+    task.await.unwrap_or(Err(Error::Panicked)).unwrap_or_else(|error| {
+        warn!(kind = R::KIND, object = meta.name, %error, "pass failed");
+        reconciler.objects().retry(meta).1
+    })
 }
 
 /// Requests for the owners of objects that somebody else changed or deleted. `selector` is a label that all such
@@ -246,9 +269,9 @@ where
     events
         .filter_map(move |event| {
             future::ready(match event {
-                Ok(Event::Delete(object)) => owner(object.meta()).map(|owner| Ok(owner.into())),
+                Ok(Event::Delete(object)) => owner(object.meta()).map(Ok),
                 Ok(Event::Apply(object) | Event::InitApply(object)) if is_touched(object.managed_fields()) => {
-                    owner(object.meta()).map(|owner| Ok(owner.into()))
+                    owner(object.meta()).map(Ok)
                 }
                 Ok(Event::Apply(_) | Event::InitApply(_) | Event::Init | Event::InitDone) => None,
                 Err(error) => Some(Err(error)),
@@ -279,9 +302,7 @@ where
             sleep(GATHERED).await;
             changed.mark_unchanged();
             let now = summary(&cache.state());
-            let requests: Vec<_> = differing(&before, &now)
-                .map(|name| Ok(ObjectRef::new(name).into()))
-                .collect();
+            let requests: Vec<_> = differing(&before, &now).map(|name| Ok(ObjectRef::new(name))).collect();
             Some((stream::iter(requests), (changed, now)))
         }
     })

@@ -7,9 +7,9 @@ pub mod breaker;
 pub mod client;
 pub mod controller;
 pub mod freshness;
-
 pub mod logging;
 pub mod metrics;
 pub mod objects;
+mod queue;
 pub mod recorder;
 pub mod server;

@@ -344,6 +344,16 @@ impl StorageBackend for MinioBackend {
         Ok(())
     }
 
+    async fn accepts(
+        &self,
+        slug: &TenantSlug,
+        access_key_id: &str,
+        secret_access_key: &SecretString,
+    ) -> Result<bool, BackendError> {
+        let tenant = self.connector.client(access_key_id, secret_access_key);
+        isolation::accepts(&tenant, &self.connector, slug).await
+    }
+
     async fn verify_isolation(
         &self,
         slug: &TenantSlug,

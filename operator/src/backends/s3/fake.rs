@@ -79,6 +79,15 @@ impl StorageBackend for FakeStorage {
         self.remove(owner, slug).await
     }
 
+    async fn accepts(
+        &self,
+        slug: &TenantSlug,
+        _access_key_id: &str,
+        secret_access_key: &SecretString,
+    ) -> Result<bool, BackendError> {
+        self.is_opened_by(slug, secret_access_key).await
+    }
+
     async fn verify_isolation(
         &self,
         slug: &TenantSlug,

@@ -17,6 +17,17 @@ const KEY_REFUSED: [&str; 3] = [
 ];
 const REFUSED: &str = "AccessDenied";
 
+/// Whether the store accepts the `tenant`'s key, whatever it then allows it.
+pub(super) async fn accepts(tenant: &Client, connector: &Connector, slug: &TenantSlug) -> Result<bool, BackendError> {
+    let own = slug.bucket();
+    let listed = tenant.list_objects_v2().bucket(own.as_str()).max_keys(1).send().await;
+    match listed {
+        Err(error) if code(&error).is_some_and(|code| KEY_REFUSED.contains(&code)) => Ok(false),
+        Err(error) if !answered(&error) => Err(connector.error(&error, &format!("a look at bucket {own}"))),
+        _ => Ok(true),
+    }
+}
+
 /// Probes with the `tenant`'s client; the operator's removes what must not have been possible to make.
 pub(super) async fn verify(
     tenant: &Client,

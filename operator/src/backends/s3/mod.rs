@@ -73,6 +73,16 @@ pub trait StorageBackend: Send + Sync {
     /// Removes user, policy, objects and bucket. Absent and foreign things are left alone: success.
     async fn delete(&self, owner: &Owner, slug: &TenantSlug) -> Result<(), BackendError>;
 
+    /// Whether the store accepts this key of the tenant's. The credential's id says which key was set last; it does
+    /// not say which arrived last: a request of an operator that was killed may be carried out after those of its
+    /// successor, and an administrator sets keys without an id.
+    async fn accepts(
+        &self,
+        slug: &TenantSlug,
+        access_key_id: &str,
+        secret_access_key: &SecretString,
+    ) -> Result<bool, BackendError>;
+
     /// Tries with the tenant's key what must work and what must not.
     async fn verify_isolation(
         &self,

@@ -17,10 +17,7 @@ mod validate;
 use std::sync::Arc;
 
 use kube::{
-    Api, Resource, ResourceExt,
-    api::ListParams,
-    core::error_boundary::InvalidObject,
-    runtime::{controller::Action, reflector::Store},
+    Api, Resource, ResourceExt, api::ListParams, core::error_boundary::InvalidObject, runtime::reflector::Store,
 };
 use plexica_crds::{
     Plugin, PluginInstallation,
@@ -96,25 +93,25 @@ async fn pass(guard: &Root<Plugin>, ctx: &Context) -> Result<Passed, Error> {
     match pass {
         Pass::Gone => {
             objects.forget(meta);
-            Ok((Action::await_change(), "gone"))
+            Ok((None, "gone"))
         }
         Pass::Deleting(outcome) => {
-            let (due, action) = objects.retry(meta);
+            let (due, again) = objects.retry(meta);
             report::deletion(plugin, &outcome, due, ctx).await?;
-            Ok((action, report::label(&outcome)))
+            Ok((again, report::label(&outcome)))
         }
         Pass::Reconciled(findings) => {
             let worst = findings.worst();
-            let (due, action) = if worst.is_some() {
-                let (due, action) = objects.retry(meta);
-                (Some(due), action)
+            let (due, again) = if worst.is_some() {
+                let (due, again) = objects.retry(meta);
+                (Some(due), again)
             } else {
                 objects.succeeded(meta);
                 let resync = spread(ctx.platform.resync_interval, rand::random());
-                (None, Action::requeue(resync))
+                (None, Some(resync))
             };
             report::findings(plugin, &findings, due, ctx).await?;
-            Ok((action, worst.map_or("ok", report::label)))
+            Ok((again, worst.map_or("ok", report::label)))
         }
     }
 }
@@ -159,24 +156,24 @@ async fn undecodable(invalid: &InvalidObject, uses: &Uses, ctx: &Context) -> Res
     let meta = &invalid.metadata;
     if meta.deletion_timestamp.is_none() {
         report::undecodable(meta, &invalid.error, ctx).await?;
-        return Ok((Action::await_change(), Reason::Undecodable.into()));
+        return Ok((None, Reason::Undecodable.into()));
     }
     if holds(meta) && !uses.are_none() {
         let outcome = uses.in_use();
         // Looked at again without being asked: a user that comes and goes within a moment is no change that anybody sees.
-        let (due, action) = ctx.objects.retry(meta);
+        let (due, again) = ctx.objects.retry(meta);
         report::undecodable_deletion(meta, &outcome, due, ctx).await?;
-        return Ok((action, report::label(&outcome)));
+        return Ok((again, report::label(&outcome)));
     }
     match cleanup::finalize(meta, ctx).await? {
         Pass::Deleting(outcome) => {
-            let (due, action) = ctx.objects.retry(meta);
+            let (due, again) = ctx.objects.retry(meta);
             report::undecodable_deletion(meta, &outcome, due, ctx).await?;
-            Ok((action, report::label(&outcome)))
+            Ok((again, report::label(&outcome)))
         }
         Pass::Gone | Pass::Reconciled(_) => {
             ctx.objects.forget(meta);
-            Ok((Action::await_change(), "gone"))
+            Ok((None, "gone"))
         }
     }
 }

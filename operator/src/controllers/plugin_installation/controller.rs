@@ -44,7 +44,7 @@ impl Reconciler for Context {
     type Kind = PluginInstallation;
     const KIND: &'static str = KIND;
     // As many as requests to Kubernetes: more would only hold what they have computed.
-    const AT_ONCE: u16 = 32;
+    const AT_ONCE: usize = 32;
     const READS: &'static [&'static str] = &["Tenant", "Plugin"];
 
     fn phases() -> Vec<&'static str> {
@@ -232,13 +232,11 @@ impl Context {
     }
 }
 
-type Request = kube::runtime::controller::ReconcileRequest<Root<PluginInstallation>>;
-
 fn requests(
     found: Result<Vec<ObjectRef<Root<PluginInstallation>>>, watcher::Error>,
-) -> Vec<Result<Request, watcher::Error>> {
+) -> Vec<Result<ObjectRef<Root<PluginInstallation>>, watcher::Error>> {
     match found {
-        Ok(found) => found.into_iter().map(|object| Ok(object.into())).collect(),
+        Ok(found) => found.into_iter().map(Ok).collect(),
         Err(error) => vec![Err(error)],
     }
 }

@@ -22,7 +22,7 @@ mod watched;
 
 use std::sync::Arc;
 
-use kube::{Resource, ResourceExt, core::error_boundary::InvalidObject, runtime::controller::Action};
+use kube::{Resource, ResourceExt, core::error_boundary::InvalidObject};
 use plexica_crds::{
     PluginInstallation,
     plugin_installation::conditions::{Outcome, Reason},
@@ -93,7 +93,7 @@ async fn pass(guard: &Root<PluginInstallation>, ctx: &Context) -> Result<Passed,
     let meta = installation.meta();
     let _turn = match ctx.in_hand.pass(meta.uid.as_deref().unwrap_or_default()) {
         Ok(turn) => turn,
-        Err(wait) => return Ok((Action::requeue(wait), "put off")),
+        Err(wait) => return Ok((Some(wait), "put off")),
     };
     let pass = if meta.deletion_timestamp.is_some() {
         cleanup::finalize(installation, ctx).await?
@@ -104,28 +104,25 @@ async fn pass(guard: &Root<PluginInstallation>, ctx: &Context) -> Result<Passed,
         Pass::Gone => {
             objects.forget(meta);
             ctx.meters.forget(meta.uid.as_deref().unwrap_or_default());
-            Ok((Action::await_change(), "gone"))
+            Ok((None, "gone"))
         }
         Pass::Deleting(outcome) => {
-            let (due, action) = objects.retry(meta);
+            let (due, again) = objects.retry(meta);
             report::deletion(installation, &outcome, due, ctx).await?;
-            Ok((action, report::label(&outcome)))
+            Ok((again, report::label(&outcome)))
         }
         Pass::Reconciled(findings) => {
             let worst = findings.worst();
-            let (due, action) = if worst.is_some() {
-                let (due, action) = objects.retry(meta);
-                (Some(due), action)
+            let (due, again) = if worst.is_some() {
+                let (due, again) = objects.retry(meta);
+                (Some(due), again)
             } else {
                 objects.succeeded(meta);
                 let resync = spread(ctx.platform.resync_interval, rand::random());
-                (
-                    None,
-                    Action::requeue(findings.wait().map_or(resync, |wait| wait.min(resync))),
-                )
+                (None, Some(findings.wait().map_or(resync, |wait| wait.min(resync))))
             };
             report::findings(installation, &findings, due, ctx).await?;
-            Ok((action, worst.map_or("ok", report::label)))
+            Ok((again, worst.map_or("ok", report::label)))
         }
     }
 }
@@ -176,18 +173,18 @@ async fn undecodable(invalid: &InvalidObject, ctx: &Context) -> Result<Passed, E
     let meta = &invalid.metadata;
     if meta.deletion_timestamp.is_none() {
         report::undecodable(meta, &invalid.error, ctx).await?;
-        return Ok((Action::await_change(), Reason::Undecodable.into()));
+        return Ok((None, Reason::Undecodable.into()));
     }
     match cleanup::keep(meta, ctx).await? {
         Pass::Deleting(outcome) => {
-            let (due, action) = ctx.objects.retry(meta);
+            let (due, again) = ctx.objects.retry(meta);
             report::undecodable_deletion(meta, &outcome, due, ctx).await?;
-            Ok((action, report::label(&outcome)))
+            Ok((again, report::label(&outcome)))
         }
         Pass::Gone | Pass::Reconciled(_) => {
             ctx.objects.forget(meta);
             ctx.meters.forget(meta.uid.as_deref().unwrap_or_default());
-            Ok((Action::await_change(), "gone"))
+            Ok((None, "gone"))
         }
     }
 }

@@ -18,11 +18,7 @@ mod validate;
 
 use std::{sync::Arc, time::Duration};
 
-use kube::{
-    Resource,
-    core::error_boundary::InvalidObject,
-    runtime::{controller::Action, reflector::Store},
-};
+use kube::{Resource, core::error_boundary::InvalidObject, runtime::reflector::Store};
 use plexica_crds::{
     Plugin, PluginInstallation, Tenant, TenantStatus, condition,
     tenant::conditions::{Outcome, Reason, Type},
@@ -102,28 +98,28 @@ async fn pass(guard: &Root<Tenant>, ctx: &Context) -> Result<Passed, Error> {
     match pass {
         Pass::Gone => {
             objects.forget(tenant.meta());
-            Ok((Action::await_change(), "gone"))
+            Ok((None, "gone"))
         }
         Pass::Deleting(outcome) => {
-            let (due, action) = objects.retry(tenant.meta());
+            let (due, again) = objects.retry(tenant.meta());
             report::deletion(tenant, &outcome, due, ctx).await?;
-            Ok((action, report::label(&outcome)))
+            Ok((again, report::label(&outcome)))
         }
         Pass::Reconciled { written, findings } => {
             let worst = findings.worst();
-            let (due, action) = if worst.is_some() {
-                let (due, action) = objects.retry(tenant.meta());
-                (Some(due), action)
+            let (due, again) = if worst.is_some() {
+                let (due, again) = objects.retry(tenant.meta());
+                (Some(due), again)
             } else if findings.is_untried() && waits_for_isolation(tenant) {
                 (None, objects.retry(tenant.meta()).1)
             } else {
                 objects.succeeded(tenant.meta());
                 let resync = spread(ctx.platform.resync_interval, rand::random());
                 let next = if findings.is_untried() { Duration::ZERO } else { resync };
-                (None, Action::requeue(next))
+                (None, Some(next))
             };
             report::findings(tenant, written.map(|status| *status), &findings, due, ctx).await?;
-            Ok((action, worst.map_or("ok", report::label)))
+            Ok((again, worst.map_or("ok", report::label)))
         }
     }
 }
@@ -160,17 +156,17 @@ async fn undecodable(invalid: &InvalidObject, ctx: &Context) -> Result<Passed, E
     let meta = &invalid.metadata;
     if meta.deletion_timestamp.is_none() {
         report::undecodable(meta, &invalid.error, ctx).await?;
-        return Ok((Action::await_change(), "Undecodable"));
+        return Ok((None, "Undecodable"));
     }
     match cleanup::retain(meta, ctx).await? {
         Pass::Deleting(outcome) => {
-            let (due, action) = ctx.objects.retry(meta);
+            let (due, again) = ctx.objects.retry(meta);
             report::undecodable_deletion(meta, &outcome, due, ctx).await?;
-            Ok((action, report::label(&outcome)))
+            Ok((again, report::label(&outcome)))
         }
         Pass::Gone | Pass::Reconciled { .. } => {
             ctx.objects.forget(meta);
-            Ok((Action::await_change(), "gone"))
+            Ok((None, "gone"))
         }
     }
 }

@@ -10,10 +10,13 @@ use std::{fmt::Debug, marker::PhantomData, time::Duration};
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::{Client, Resource, runtime::controller::Action};
+use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
 
-use super::{backoff::Backoff, client::ApiError, freshness::Freshness, metrics::Metrics, recorder::BoundedRecorder};
+use super::{
+    backoff::Backoff, client::ApiError, controller::Again, freshness::Freshness, metrics::Metrics,
+    recorder::BoundedRecorder,
+};
 
 pub use drift::Words;
 pub use events::change;
@@ -85,18 +88,18 @@ impl<K: Kind> Objects<K> {
     }
 
     /// When to look again at a cached object that is older than our own last write to it; `None` if it is not.
-    pub fn stale(&self, cached: &ObjectMeta) -> Option<Action> {
-        self.freshness.is_stale(cached).then(|| Action::requeue(CACHE_LAG))
+    pub fn stale(&self, cached: &ObjectMeta) -> Again {
+        self.freshness.is_stale(cached).then_some(CACHE_LAG)
     }
 
     /// Records that a pass over the object failed; says when it is tried again.
-    pub fn retry(&self, meta: &ObjectMeta) -> (Timestamp, Action) {
+    pub fn retry(&self, meta: &ObjectMeta) -> (Timestamp, Again) {
         let now = Timestamp::now();
         let uid = meta.uid.clone().unwrap_or_default();
         let due = self
             .backoff
             .failed(&uid, meta.generation.unwrap_or_default(), now, rand::random());
-        (due, Action::requeue(due.duration_since(now).unsigned_abs()))
+        (due, Some(due.duration_since(now).unsigned_abs()))
     }
 
     /// Records that a pass over the object succeeded.

@@ -2,9 +2,15 @@
 
 use plexica_crds::tenant::conditions::Outcome;
 
-use super::{Job, NamespacePart, Part, database::wait_for, not_yet, secret, verdict};
+use super::{
+    Job, NamespacePart, Part,
+    database::wait_for,
+    not_yet,
+    secret::{self, Stored},
+    verdict,
+};
 use crate::{
-    backends::{Credential, Observed, s3::StorageBackend},
+    backends::{BackendError, Credential, Observed, s3::StorageBackend},
     controllers::tenant::{
         build::{STORAGE_SECRET, storage_secret},
         report,
@@ -51,26 +57,26 @@ async fn provision(
             wait_for(namespace.clone()).await?;
             let stored = secret::stored(job, STORAGE_SECRET, "secretAccessKey").await?;
             let stored = stored.filter(|stored| Some(&stored.id) == state.credential_id.as_ref());
-            let (credential, new) = stored.map_or_else(
-                || (Credential::generate(), true),
-                |stored| {
-                    (
-                        Credential {
-                            id: stored.id,
-                            secret: stored.secret,
-                        },
-                        false,
-                    )
-                },
-            );
-            if new || !state.differences.is_empty() {
-                let set = new.then_some(&credential);
+            let mut differences = state.differences;
+            let (credential, set) = match stored {
+                None => (Credential::generate(), true),
+                Some(Stored { id, secret }) => {
+                    let credential = Credential { id, secret };
+                    let accepted = accepts(job, pool, &credential).await.map_err(failed)?;
+                    if !accepted && differences.is_empty() {
+                        differences.push(format!("the key of Secret {STORAGE_SECRET} was not accepted"));
+                    }
+                    (credential, !accepted)
+                }
+            };
+            if set || !differences.is_empty() {
+                let set = set.then_some(&credential);
                 pool.call(Verb::Update, |backend| async move { backend.update(spec, set).await })
                     .await
                     .map_err(failed)?;
-                corrected = state.differences;
+                corrected = differences;
             }
-            (credential, new)
+            (credential, set)
         }
     };
     wait_for(namespace).await?;
@@ -103,4 +109,19 @@ async fn provision(
         ));
     }
     Ok(part)
+}
+
+/// Whether the store accepts what the Secret holds.
+async fn accepts(
+    job: &Job<'_>,
+    pool: &Pool<dyn StorageBackend>,
+    credential: &Credential,
+) -> Result<bool, BackendError> {
+    let slug = &job.tenant.slug;
+    let [user, _] = slug.storage_users();
+    let user = user.as_str();
+    pool.call(Verb::Observe, |backend| async move {
+        backend.accepts(slug, user, &credential.secret).await
+    })
+    .await
 }
