@@ -11,6 +11,7 @@ pub mod clients;
 mod contracts;
 mod converged;
 mod crashes;
+mod definitions;
 mod deletion;
 pub mod env;
 mod fault_proxy;
@@ -121,6 +122,7 @@ fn all() -> Vec<Case> {
         installations_bad_input::cases(),
         installations_refused::cases(),
         routes::cases(),
+        definitions::cases(),
         undecodable::cases(),
         webhook::cases(),
         converged::cases(),

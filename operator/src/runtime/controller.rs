@@ -7,7 +7,7 @@
 use std::{collections::BTreeMap, fmt::Debug, pin::pin, sync::Arc, time::Duration};
 
 use futures::{
-    FutureExt, Stream, StreamExt, TryStreamExt, future,
+    FutureExt, Stream, StreamExt, future,
     stream::{self, BoxStream, FuturesUnordered},
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
@@ -16,9 +16,8 @@ use kube::{
     api::ListParams,
     core::{DeserializeGuard, PartialObjectMeta},
     runtime::{
-        PredicateConfig, WatchStreamExt, predicates,
+        WatchStreamExt,
         reflector::{ObjectRef, Store, store::Writer},
-        utils::Predicate,
         watcher,
         watcher::Event,
     },
@@ -32,6 +31,7 @@ use tracing::{Instrument, info, info_span, warn};
 
 use super::{
     apply::FieldManager,
+    changes::Changes,
     client::within,
     metrics::{KindLabels, PhaseLabels},
     objects::{Error, Kind, Objects},
@@ -109,6 +109,7 @@ pub async fn run<R: Reconciler>(
     let reader = writer.as_reader();
     let gauges = tokio::spawn(fill_gauges(Arc::clone(&reconciler), reader.clone()));
 
+    let mut changes = Changes::default();
     let memory = Arc::clone(&reconciler);
     let gates = readiness.clone();
     let root = watcher(Api::<Root<R::Kind>>::all(client), watched())
@@ -132,14 +133,13 @@ pub async fn run<R: Reconciler>(
             }
             memory.cache_changed();
         })
-        .touched_objects()
-        // Our own writes of finalizer and status need no further pass: the pass that sets the finalizer goes on. A
-        // deletion is a new generation, a confirmation is an annotation.
-        .predicate_filter(
-            predicates::generation.combine(predicates::annotations),
-            PredicateConfig::default(),
-        );
-    let root = root.map_ok(|object| ObjectRef::from_obj(&object)).boxed();
+        .flat_map(move |event| {
+            stream::iter(match event {
+                Ok(event) => changes.after(&event).into_iter().map(Ok).collect(),
+                Err(error) => vec![Err(error)],
+            })
+        })
+        .boxed();
     let triggers = stream::select_all([root].into_iter().chain(reconciler.triggers())).take_until(shutdown);
     passes(reconciler, &reader, triggers, &readiness).await;
     gauges.abort();

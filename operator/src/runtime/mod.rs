@@ -4,6 +4,7 @@ pub mod age;
 pub mod apply;
 pub mod backoff;
 pub mod breaker;
+mod changes;
 pub mod client;
 pub mod controller;
 pub mod freshness;

@@ -100,14 +100,19 @@ where
         trim: fn(&mut K),
     ) -> BoxStream<'static, Result<Event<K>, watcher::Error>> {
         let objects = Arc::clone(&self.objects);
-        // What a watch begins with counts when it is whole.
+        // What is not in the list that a watch begins with is gone, which is known when the list is whole.
         let mut first = HashMap::new();
         let keep = move |event: &Result<Event<K>, watcher::Error>| {
             let all = || objects.write().unwrap_or_else(PoisonError::into_inner);
             match event {
                 Err(_) => {}
                 Ok(Event::Init) => first.clear(),
-                Ok(Event::InitApply(object)) => drop(first.insert(key(object), packed(object.clone(), trim))),
+                Ok(Event::InitApply(object)) => {
+                    let packed = packed(object.clone(), trim);
+                    // Where a watch begins anew, whoever is called for this object finds it as it is now.
+                    drop(all().as_mut().and_then(|all| all.insert(key(object), packed.clone())));
+                    first.insert(key(object), packed);
+                }
                 Ok(Event::InitDone) => *all() = Some(std::mem::take(&mut first)),
                 Ok(Event::Apply(object)) => {
                     let packed = packed(object.clone(), trim);
@@ -209,6 +214,15 @@ mod tests {
         assert_eq!(after(failed).await[0], (Some("a".to_owned()), false));
         let replaced = [known, anew, vec![Event::InitDone]].concat();
         assert_eq!(after(replaced).await, [(None, true), (Some("b".to_owned()), false)]);
+    }
+
+    /// Whoever is called for an object of a list looks before the list is whole.
+    #[tokio::test]
+    async fn what_changed_while_nobody_watched_is_kept_as_soon_as_it_is_told() {
+        let known = vec![Event::Init, Event::InitApply(service("one", "a")), Event::InitDone];
+        let anew = vec![Event::Init, Event::InitApply(service("one", "b"))];
+        let found = after([known, anew].concat()).await;
+        assert_eq!(found[0], (Some("b".to_owned()), false));
     }
 
     #[tokio::test]
