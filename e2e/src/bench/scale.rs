@@ -5,6 +5,7 @@
 //! they are ready; nobody sends them anything.
 
 mod fleet;
+mod kube_proxy;
 mod nodes;
 mod promotion;
 mod report;

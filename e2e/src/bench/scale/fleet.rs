@@ -12,7 +12,7 @@ use plexica_crds::{ANNOTATION_CONFIRM_DELETE, PluginInstallation, names::TenantS
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use super::{PATIENCE, PLUGINS, PREFIX};
+use super::{PATIENCE, PLUGINS, PREFIX, kube_proxy::Resting};
 use crate::{
     bench::{bar::Bar, ready::Watch},
     plugins,
@@ -141,6 +141,7 @@ async fn install_all(env: &Env, ui: &Ui, keys: &[String]) -> Result<Duration> {
     let api: Api<PluginInstallation> = Api::all(env.client.clone());
     let watch = Watch::begin(api, plugins::is_ready).await?;
     ui.step("installations", async |step: &Step| {
+        let _resting = Resting::begin(env)?;
         let begun = Instant::now();
         stream::iter(keys)
             .map(Ok)
@@ -162,6 +163,7 @@ async fn install_all(env: &Env, ui: &Ui, keys: &[String]) -> Result<Duration> {
 /// Removes the tenants with everything in them, all at once.
 async fn remove(env: &Env, ui: &Ui, names: &[String]) -> Result<()> {
     ui.step("removing", async |step| {
+        let _resting = Resting::begin(env)?;
         for name in names {
             let deleted = env.tenants().delete(name, &DeleteParams::default()).await;
             let is_gone = matches!(&deleted, Err(kube::Error::Api(status)) if status.is_not_found());
