@@ -19,14 +19,28 @@ use super::{
 };
 use crate::runtime::objects::holds;
 
-/// How long the pass is put off: so long the API server's time belongs to those who follow a switch, EndpointSlices and other
-/// switches.
+/// How long passes are put off, over whatever installation: so long the API server's time belongs to those who follow a
+/// switch, EndpointSlices and other switches.
 const FOLLOWED_IN: Duration = Duration::from_millis(100);
+/// How long passes are put off at most, while one request comes after the other.
+const PUT_OFF_FOR: Duration = Duration::from_secs(2);
 
 /// Whose turn it is at an installation, by uid: a request that is carried out, or a pass. A pass that began before the request came
 /// does not know of it, and would take the turned Service for somebody's doing; so no request is carried out beside it.
 #[derive(Default)]
-pub struct InHand(Mutex<HashMap<String, Turn>>);
+pub struct InHand(Mutex<Turns>);
+
+#[derive(Default)]
+struct Turns {
+    of: HashMap<String, Turn>,
+    requests: Option<Requests>,
+}
+
+/// Requests that came one after the other.
+struct Requests {
+    began: Instant,
+    last: Instant,
+}
 
 enum Turn {
     /// A request: passes are put off until then.
@@ -43,23 +57,29 @@ pub struct PassTurn<'a> {
 
 impl Drop for PassTurn<'_> {
     fn drop(&mut self) {
-        self.all.lock().remove(&self.uid);
+        self.all.lock().of.remove(&self.uid);
     }
 }
 
 impl InHand {
-    /// The turn of a pass over an installation.
+    /// The turn of a pass over an installation. `is_asked`: a person asks for a switch there; if it could not be done at once,
+    /// the pass that does it waits for no other.
     ///
     /// # Errors
-    /// A request is being carried out: how long the pass is put off.
-    pub fn pass(&self, uid: &str) -> Result<PassTurn<'_>, Duration> {
+    /// A request is being carried out, here or elsewhere: how long the pass is put off.
+    pub fn pass(&self, uid: &str, is_asked: bool) -> Result<PassTurn<'_>, Duration> {
         let mut all = self.lock();
-        if let Some(Turn::Request(until)) = all.get(uid)
-            && let Some(wait) = until.checked_duration_since(Instant::now())
-        {
-            return Err(wait);
+        let here = match all.of.get(uid) {
+            Some(Turn::Request(until)) => Some(*until),
+            Some(Turn::Pass) | None => None,
+        };
+        let elsewhere = all.requests.as_ref().filter(|_| here.is_some() || !is_asked);
+        let elsewhere = elsewhere.map(Requests::followed);
+        let now = Instant::now();
+        if let Some(until) = here.max(elsewhere).filter(|until| *until > now) {
+            return Err(until - now);
         }
-        all.insert(uid.to_owned(), Turn::Pass);
+        all.of.insert(uid.to_owned(), Turn::Pass);
         Ok(PassTurn {
             all: self,
             uid: uid.to_owned(),
@@ -69,15 +89,38 @@ impl InHand {
     /// Whether a request may be carried out: no pass is under way.
     fn request(&self, uid: &str) -> bool {
         let mut all = self.lock();
-        let is_free = !matches!(all.get(uid), Some(Turn::Pass));
+        let is_free = !matches!(all.of.get(uid), Some(Turn::Pass));
         if is_free {
-            all.insert(uid.to_owned(), Turn::Request(Instant::now() + FOLLOWED_IN));
+            let now = Instant::now();
+            all.of.insert(uid.to_owned(), Turn::Request(now + FOLLOWED_IN));
+            all.note(now);
         }
         is_free
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Turn>> {
+    /// A request was carried out.
+    fn done(&self) {
+        self.lock().note(Instant::now());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Turns> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Turns {
+    fn note(&mut self, now: Instant) {
+        match &mut self.requests {
+            Some(requests) if now <= requests.last + FOLLOWED_IN => requests.last = now,
+            other => *other = Some(Requests { began: now, last: now }),
+        }
+    }
+}
+
+impl Requests {
+    /// Until when passes are put off.
+    fn followed(&self) -> Instant {
+        (self.last + FOLLOWED_IN).min(self.began + PUT_OFF_FOR)
     }
 }
 
@@ -113,6 +156,7 @@ async fn carry_out(installation: &PluginInstallation, ctx: &Context) {
     if let Err(outcome) = done {
         debug!(?outcome, "the request waits for the pass");
     }
+    ctx.in_hand.done();
 }
 
 #[cfg(test)]
@@ -122,16 +166,43 @@ mod tests {
     #[test]
     fn a_request_puts_passes_off_and_a_pass_keeps_requests_out() {
         let all = InHand::default();
-        let pass = all.pass("one").ok();
+        let pass = all.pass("one", false).ok();
         assert!(pass.is_some());
         assert!(!all.request("one"));
         assert!(all.request("other"));
-        assert!(all.pass("other").is_err_and(|wait| wait <= FOLLOWED_IN));
+        assert!(all.pass("other", false).is_err_and(|wait| wait <= FOLLOWED_IN));
         drop(pass);
         assert!(all.request("one"));
         // Its time is over.
-        all.lock().insert("one".to_owned(), Turn::Request(Instant::now()));
-        drop(all.pass("one").ok());
-        assert!(!all.lock().contains_key("one"));
+        let mut turns = all.lock();
+        turns.of.insert("one".to_owned(), Turn::Request(Instant::now()));
+        turns.requests = None;
+        drop(turns);
+        drop(all.pass("one", false).ok());
+        assert!(!all.lock().of.contains_key("one"));
+    }
+
+    #[test]
+    fn requests_put_off_all_passes_but_not_for_ever() {
+        let all = InHand::default();
+        assert!(all.request("one"));
+        assert!(all.pass("other", false).is_err_and(|wait| wait <= FOLLOWED_IN));
+        assert!(all.pass("one", true).is_err());
+        assert!(all.pass("asked while a pass was under way", true).is_ok());
+        let began = Instant::now();
+        let mut turns = Turns::default();
+        for after in (0..50).map(|moment| moment * FOLLOWED_IN) {
+            turns.note(began + after);
+        }
+        assert_eq!(
+            turns.requests.as_ref().map(Requests::followed),
+            Some(began + PUT_OFF_FOR)
+        );
+        let later = began + 60 * FOLLOWED_IN;
+        turns.note(later);
+        assert_eq!(
+            turns.requests.as_ref().map(Requests::followed),
+            Some(later + FOLLOWED_IN)
+        );
     }
 }

@@ -91,7 +91,10 @@ async fn pass(guard: &Root<PluginInstallation>, ctx: &Context) -> Result<Passed,
         Err(invalid) => return undecodable(invalid, ctx).await,
     };
     let meta = installation.meta();
-    let _turn = match ctx.in_hand.pass(meta.uid.as_deref().unwrap_or_default()) {
+    let _turn = match ctx.in_hand.pass(
+        meta.uid.as_deref().unwrap_or_default(),
+        apply::is_asked_to_switch(installation),
+    ) {
         Ok(turn) => turn,
         Err(wait) => return Ok((Some(wait), "put off")),
     };
