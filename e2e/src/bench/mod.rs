@@ -68,7 +68,7 @@ const BENCHMARKS: [Benchmark; 12] = [
     },
     Benchmark {
         name: "switch-100",
-        about: "the same, 100 promotions and 100 rollbacks (about 50 min)",
+        about: "the same, 100 promotions and 100 rollbacks (about 10 min)",
         run: Run::OnStack(|env, name| Box::pin(switch::run(env, name, 100))),
     },
     Benchmark {
@@ -83,12 +83,12 @@ const BENCHMARKS: [Benchmark; 12] = [
     },
     Benchmark {
         name: "scale",
-        about: "1,000 installations on fake nodes: memory, writes at rest, 100 promotions at once, a start (about 12 min)",
+        about: "1,000 installations on fake nodes: memory, writes at rest, 100 promotions at once, a start (about 8 min)",
         run: Run::OnStack(|env, name| Box::pin(scale::run(env, name, 1_000))),
     },
     Benchmark {
         name: "scale-2000",
-        about: "the same with 2,000 (about 25 min)",
+        about: "the same with 2,000 (about 20 min)",
         run: Run::OnStack(|env, name| Box::pin(scale::run(env, name, 2_000))),
     },
     Benchmark {
