@@ -2,7 +2,7 @@
 //!
 //! For each change it lists all of its rules (`nft list table`), every second: with a thousand Services that takes a third
 //! of this machine. Fake nodes have no kube-proxy, and on real ones it takes no time of the API server. So it rests while
-//! installations are made and removed; whatever is measured, is measured while it works.
+//! installations are made and removed, as the report says; whatever has a goal is measured while it works.
 
 use anyhow::{Context as _, Result};
 use nix::{

@@ -138,7 +138,7 @@ fn sum_up(name: &str, measured: &Measured) {
     let goal = goal.map(|(_, goal)| format!(" (goal {goal})")).unwrap_or_default();
     let mib = |kib: u64| kib / 1024;
     ui::print(&format!(
-        "{name}: {installations} installations of {tenants} tenants made in {} ({} a second), operator {} MiB at rest{goal}: anonymous {}, file {}; {} MiB after making them; at rest {} writes in {:.0} s (goal 0); {} promoted at once: EndpointSlices {} (goal {PROMOTED}; bare Services {}), told {}; from start to steady {:.1} s with {} writes (goal 0); failed {}",
+        "{name}: {installations} installations of {tenants} tenants made in {} ({} a second, kube-proxy at rest), operator {} MiB at rest{goal}: anonymous {}, file {}; {} MiB after making them; at rest {} writes in {:.0} s (goal 0); {} promoted at once: EndpointSlices {} (goal {PROMOTED}; bare Services {}), told {}; from start to steady {:.1} s with {} writes (goal 0); failed {}",
         text(*made_in),
         per_second(*installations, *made_in),
         mib(restarted.resident),
