@@ -8,6 +8,9 @@ use strum::AsRefStr;
 
 /// What the operator observed of the release.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+// Written whole, by one writer: `managedFields` names it once, and not each field of each condition, all of which the API server
+// would read and write with every change of the object.
+#[schemars(extend("x-kubernetes-map-type" = "atomic"))]
 #[serde(rename_all = "camelCase")]
 pub struct PluginStatus {
     /// Generation of the spec that this status speaks of.

@@ -8,13 +8,14 @@ use kube::{
     api::{ApiResource, DynamicObject, GroupVersionKind},
 };
 use plexica_crds::names::TenantSlug;
+use plexica_operator::gateway_api::HTTPRoute;
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::Value;
 
 use crate::{host::network::GATEWAY_SERVICE, load::Target, suite::env::Env};
 
 /// Domain of all tenants' hosts (e2e/stack-values.yaml).
-const BASE_DOMAIN: &str = "plexica.test";
+pub const BASE_DOMAIN: &str = "plexica.test";
 
 /// A tenant's host at the Gateway.
 pub struct Entrance {
@@ -72,4 +73,13 @@ pub async fn answer(request: RequestBuilder, status: StatusCode) -> Result<Value
     let body = answer.text().await?;
     ensure!(given == status, "{url} answers {given}, not {status}: {body}");
     Ok(serde_json::from_str(&body).unwrap_or_default())
+}
+
+/// The Gateway has taken the route as it is.
+pub fn is_taken(route: &HTTPRoute) -> bool {
+    let said = route.status.iter().flat_map(|status| &status.parents);
+    let mut accepted = said
+        .flat_map(|parent| &parent.conditions)
+        .filter(|said| said.type_ == "Accepted");
+    accepted.any(|said| said.status == "True" && said.observed_generation == route.metadata.generation)
 }

@@ -16,7 +16,7 @@ use crate::{
     load::{Load, Mix},
     suite::{
         Case,
-        clients::gateway::Entrance,
+        clients::gateway::{Entrance, is_taken},
         env::{Env, eventually},
         observe::operator,
         tenant_plugins::PATIENCE,
@@ -137,15 +137,6 @@ fn is_led<const N: usize>(route: &HTTPRoute, weights: [(&str, i32); N]) -> bool 
     found.sort_unstable();
     wanted.sort_unstable();
     found == wanted
-}
-
-/// The Gateway has taken the route as it is.
-fn is_taken(route: &HTTPRoute) -> bool {
-    let said = route.status.iter().flat_map(|status| &status.parents);
-    let mut accepted = said
-        .flat_map(|parent| &parent.conditions)
-        .filter(|said| said.type_ == "Accepted");
-    accepted.any(|said| said.status == "True" && said.observed_generation == route.metadata.generation)
 }
 
 /// The Services of slots, as they are.
