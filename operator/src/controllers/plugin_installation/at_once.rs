@@ -1,7 +1,7 @@
 //! What a person asks for is done at once: a switch does not wait for its turn among the passes of all installations.
 //!
 //! It is one write, by what the watches told, and only if nobody wrote to the Service since. All else is the pass's, which finds
-//! the Service turned as after a kill, and is put off until then.
+//! the Service turned as after a kill, and is put off until then. What is asked for during a pass is done when that is over.
 
 use std::{
     collections::HashMap,
@@ -47,6 +47,10 @@ enum Turn {
     Request(Instant),
     /// A pass.
     Pass,
+    /// A pass, and a request that came during it.
+    PassAndRequest,
+    /// A request that came during a pass, which is over.
+    Missed,
 }
 
 /// The turn of a pass; it ends with this.
@@ -57,7 +61,10 @@ pub struct PassTurn<'a> {
 
 impl Drop for PassTurn<'_> {
     fn drop(&mut self) {
-        self.all.lock().of.remove(&self.uid);
+        let mut all = self.all.lock();
+        if let Some(Turn::PassAndRequest) = all.of.remove(&self.uid) {
+            all.of.insert(self.uid.clone(), Turn::Missed);
+        }
     }
 }
 
@@ -71,7 +78,7 @@ impl InHand {
         let mut all = self.lock();
         let here = match all.of.get(uid) {
             Some(Turn::Request(until)) => Some(*until),
-            Some(Turn::Pass) | None => None,
+            Some(Turn::Pass | Turn::PassAndRequest | Turn::Missed) | None => None,
         };
         let elsewhere = all.requests.as_ref().filter(|_| here.is_some() || !is_asked);
         let elsewhere = elsewhere.map(Requests::followed);
@@ -86,16 +93,29 @@ impl InHand {
         })
     }
 
-    /// Whether a request may be carried out: no pass is under way.
+    /// Whether a request may be carried out: no pass is under way. If one is, that is remembered.
     fn request(&self, uid: &str) -> bool {
         let mut all = self.lock();
-        let is_free = !matches!(all.of.get(uid), Some(Turn::Pass));
-        if is_free {
-            let now = Instant::now();
-            all.of.insert(uid.to_owned(), Turn::Request(now + FOLLOWED_IN));
+        let is_free = !matches!(all.of.get(uid), Some(Turn::Pass | Turn::PassAndRequest));
+        let now = Instant::now();
+        let turn = if is_free {
             all.note(now);
-        }
+            Turn::Request(now + FOLLOWED_IN)
+        } else {
+            Turn::PassAndRequest
+        };
+        all.of.insert(uid.to_owned(), turn);
         is_free
+    }
+
+    /// Whether a request came during the last pass; it is told once.
+    fn missed(&self, uid: &str) -> bool {
+        let mut all = self.lock();
+        let missed = matches!(all.of.get(uid), Some(Turn::Missed));
+        if missed {
+            all.of.remove(uid);
+        }
+        missed
     }
 
     /// A request was carried out.
@@ -126,13 +146,7 @@ impl Requests {
 
 /// An installation has changed: if a person asks for a switch, that begins.
 pub fn told(ctx: &Arc<Context>, installation: &PluginInstallation) {
-    if installation.meta().deletion_timestamp.is_some()
-        || !holds(installation.meta())
-        || !apply::is_asked_to_switch(installation)
-    {
-        return;
-    }
-    if !ctx.in_hand.request(&installation.uid().unwrap_or_default()) {
+    if !asks(installation) || !ctx.in_hand.request(&installation.uid().unwrap_or_default()) {
         return;
     }
     let (ctx, installation) = (Arc::clone(ctx), installation.clone());
@@ -142,6 +156,20 @@ pub fn told(ctx: &Arc<Context>, installation: &PluginInstallation) {
         object = installation.name_any(),
     );
     tokio::spawn(async move { carry_out(&installation, &ctx).await }.instrument(span));
+}
+
+/// A pass is to begin: what a person asked for during the last one comes first, by what is known of the installation now.
+pub async fn catch_up(installation: &PluginInstallation, ctx: &Context) {
+    let uid = installation.uid().unwrap_or_default();
+    if ctx.in_hand.missed(&uid) && asks(installation) && ctx.in_hand.request(&uid) {
+        carry_out(installation, ctx).await;
+    }
+}
+
+/// Whether a person asks for a switch of what is there to stay.
+fn asks(installation: &PluginInstallation) -> bool {
+    let meta = installation.meta();
+    meta.deletion_timestamp.is_none() && holds(meta) && apply::is_asked_to_switch(installation)
 }
 
 /// Whatever stands in the way is found, and told, by the pass.
@@ -171,8 +199,12 @@ mod tests {
         assert!(!all.request("one"));
         assert!(all.request("other"));
         assert!(all.pass("other", false).is_err_and(|wait| wait <= FOLLOWED_IN));
+        assert!(!all.missed("one"));
         drop(pass);
+        assert!(all.missed("one"));
+        assert!(!all.missed("one"));
         assert!(all.request("one"));
+        assert!(!all.missed("one"));
         // Its time is over.
         let mut turns = all.lock();
         turns.of.insert("one".to_owned(), Turn::Request(Instant::now()));

@@ -91,6 +91,7 @@ async fn pass(guard: &Root<PluginInstallation>, ctx: &Context) -> Result<Passed,
         Err(invalid) => return undecodable(invalid, ctx).await,
     };
     let meta = installation.meta();
+    at_once::catch_up(installation, ctx).await;
     let _turn = match ctx.in_hand.pass(
         meta.uid.as_deref().unwrap_or_default(),
         apply::is_asked_to_switch(installation),
