@@ -185,11 +185,8 @@ pub async fn deletion(tenant: &Tenant, outcome: &Outcome, due: Timestamp, ctx: &
 
 /// Says on an object that does not decode what is wrong with it.
 pub async fn undecodable(meta: &ObjectMeta, error: &str, ctx: &Context) -> Result<(), Error> {
-    let error = ctx
-        .objects
-        .locate_undecodable(meta)
-        .await
-        .unwrap_or_else(|| error.to_owned());
+    let located = ctx.objects.locate_undecodable(meta).await?;
+    let error = located.unwrap_or_else(|| error.to_owned());
     let message =
         format!("the object does not decode: {error}; correct it, or install the CRDs of this operator's version");
     explain(meta, &Outcome::Blocked(Reason::Undecodable, message), None, ctx).await

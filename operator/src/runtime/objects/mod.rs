@@ -40,6 +40,9 @@ pub enum Error {
     /// The status could not be written.
     #[error("failed to write the status: {0}")]
     Status(#[source] ApiError),
+    /// An object that does not decode could not be read again.
+    #[error("failed to read the object again: {0}")]
+    Read(#[source] ApiError),
     /// It could not be read who uses the object, which is to go.
     #[error("failed to read who uses it: {0}")]
     Users(#[source] ApiError),
@@ -54,6 +57,7 @@ impl Error {
         match self {
             Self::Finalizer(_) => "finalizer",
             Self::Status(_) => "status",
+            Self::Read(_) => "read",
             Self::Users(_) => "users",
             Self::Panicked => "panicked",
         }

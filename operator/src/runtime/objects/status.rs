@@ -71,18 +71,24 @@ impl<K: Kind> Objects<K> {
     }
 
     /// Where in the object decoding fails: the error that came with it names no field. It is rare, so the object is
-    /// read again; `None` if it is gone, cannot be read, or decodes by now.
-    pub async fn locate_undecodable(&self, meta: &ObjectMeta) -> Option<String> {
+    /// read again; `None` if it is gone, or decodes by now.
+    ///
+    /// # Errors
+    /// The API server does not answer, as for a second after a definition has changed: nothing would cause another pass that told
+    /// the field.
+    pub async fn locate_undecodable(&self, meta: &ObjectMeta) -> Result<Option<String>, Error> {
         let resource = ApiResource::erase::<K>(&());
         let api: Api<DynamicObject> = match &meta.namespace {
             Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
             None => Api::all_with(self.client.clone(), &resource),
         };
         // By list, which the operator may do anyway.
-        let named = ListParams::default().fields(&format!("metadata.name={}", meta.name.as_deref()?));
-        let object = within(api.list(&named)).await.ok()?.items.pop()?;
-        let error = serde_path_to_error::deserialize::<_, K>(serde_json::to_value(object).ok()?).err()?;
-        Some(format!("{}: {}", error.path(), error.inner()))
+        let name = meta.name.as_deref().unwrap_or_default();
+        let named = ListParams::default().fields(&format!("metadata.name={name}"));
+        let object = within(api.list(&named)).await.map_err(Error::Read)?.items.pop();
+        let decoded = object.map(|object| serde_path_to_error::deserialize::<_, K>(json!(object)));
+        let error = decoded.and_then(Result::err);
+        Ok(error.map(|error| format!("{}: {}", error.path(), error.inner())))
     }
 }
 
@@ -109,7 +115,32 @@ fn merge_patch(before: &Value, after: &Value) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use kube::{Client, client::Body};
+    use plexica_crds::Tenant;
+
     use super::*;
+    use crate::runtime::{metrics::Metrics, recorder::BoundedRecorder};
+
+    /// As the API server answers for a second after a definition has changed.
+    #[tokio::test]
+    async fn the_field_that_does_not_decode_is_looked_for_again_when_it_could_not_be_read() {
+        let answers = tower::service_fn(|_: http::Request<Body>| {
+            let said = json!({
+                "status": "Failure", "reason": "TooManyRequests", "code": 429, "message": "storage is (re)initializing",
+            });
+            let answer = http::Response::builder().status(429);
+            let answer = answer.body(Body::from(said.to_string().into_bytes())).unwrap();
+            std::future::ready(Ok::<_, tower::BoxError>(answer))
+        });
+        let client = Client::new(answers, "default");
+        let recorder = BoundedRecorder::new(client.clone(), "test".into());
+        let objects = Objects::<Tenant>::new(client, recorder, Metrics::new().0);
+        let meta = ObjectMeta {
+            name: Some("odd".to_owned()),
+            ..ObjectMeta::default()
+        };
+        assert!(matches!(objects.locate_undecodable(&meta).await, Err(Error::Read(_))));
+    }
 
     #[test]
     fn a_merge_patch_holds_only_what_changed() {
