@@ -15,6 +15,8 @@ use crate::{platform, wait};
 pub const NAME: &str = "plexica";
 /// GatewayClass and Gateway.
 const MANIFEST: &str = include_str!("../manifests/gateway.yaml");
+/// Names of the kinds that are defined, without the policy that is beside them.
+const DEFINED: &str = r#"--output=jsonpath={.items[?(@.kind=="CustomResourceDefinition")].metadata.name}"#;
 /// Longest time for the API server to serve what was defined a moment ago.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -36,7 +38,14 @@ pub async fn prepare(context: &Context) -> Result<()> {
                 .args(["apply", "--server-side", "--force-conflicts", "--filename"])
                 .arg(&definitions);
             command::pipe(apply, &[]).await?;
-            wait::until("the kinds of the Gateway API", PATIENCE, async || {
+            let mut names = platform::kubectl(&context.tools).await?;
+            names.args(["get", DEFINED, "--filename"]).arg(&definitions);
+            let kinds = command::pipe(names, &[]).await?.replace(' ', ",");
+            wait::until("the kinds of the Gateway API and of Contour", PATIENCE, async || {
+                // Contour ends if one of them cannot be listed yet.
+                let mut list = platform::kubectl(&context.tools).await?;
+                list.args(["get", "--all-namespaces", "--output=name", &kinds]);
+                command::pipe(list, &[]).await?;
                 let mut apply = platform::kubectl(&context.tools).await?;
                 apply.args(["apply", "--server-side", "--force-conflicts", "--filename=-"]);
                 command::pipe(apply, MANIFEST.as_bytes()).await.map(drop)

@@ -8,7 +8,7 @@ use kube::runtime::{events::Reporter, reflector};
 use plexica_operator::{
     controllers::{
         plugin,
-        plugin_installation::{self, Caches, Image, InHand, Meters, Probes, Watched},
+        plugin_installation::{self, Caches, Image, InHand, Meters, Migrating, Probes, Watched},
         tenant::{self, ServiceAccount},
     },
     meter::{self, Addresses},
@@ -197,6 +197,7 @@ async fn run(platform: PathBuf, listen: SocketAddr, image: Image) -> Result<(), 
         probes: Probes::new()?,
         meters: Meters::new(image)?,
         in_hand: InHand::default(),
+        migrating: Migrating::default(),
         shared_releases: Mutex::default(),
         platform: Arc::clone(&platform),
         backends: Arc::clone(&backends),

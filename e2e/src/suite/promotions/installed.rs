@@ -34,8 +34,19 @@ impl<'a> Installed<'a> {
 
     /// The same, with a release that declares more.
     pub async fn with(env: &'a Env, release: Value, promotion: Value, replicas: i32) -> Result<Self> {
-        let id = unique("tl");
         let plugins = TenantPlugins::of_new_tenant(env).await?;
+        Self::of(env, plugins, release, promotion, replicas).await
+    }
+
+    /// The same, for a tenant that is there.
+    pub async fn of(
+        env: &'a Env,
+        plugins: TenantPlugins<'a>,
+        release: Value,
+        promotion: Value,
+        replicas: i32,
+    ) -> Result<Self> {
+        let id = unique("tl");
         let installed = Self { env, plugins, id };
         installed.publish_with("1.0.0", release).await?;
         let spec = json!({ "promotion": promotion, "replicas": replicas });

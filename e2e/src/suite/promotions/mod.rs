@@ -8,6 +8,7 @@ mod killed_writes;
 mod red;
 mod renamed_column;
 mod scaled;
+mod slow_steps;
 mod tampering;
 mod under_load;
 
@@ -49,6 +50,7 @@ pub fn cases() -> Vec<Case> {
     all.extend(failing_steps::cases());
     all.extend(renamed_column::cases());
     all.extend(scaled::cases());
+    all.extend(slow_steps::cases());
     all.extend(tampering::cases());
     all.extend(under_load::cases());
     all.extend(killed_writes::cases());

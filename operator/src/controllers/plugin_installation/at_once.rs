@@ -1,16 +1,19 @@
 //! What a person asks for is done at once: a switch does not wait for its turn among the passes of all installations.
 //!
 //! It is one write, by what the watches told, and only if nobody wrote to the Service since. All else is the pass's, which finds
-//! the Service turned as after a kill, and is put off until then. What is asked for during a pass is done when that is over.
+//! the Service turned as after a kill, and is put off until then. What is asked for during a pass is done when that is over; one that
+//! waits for a backend is given up.
 
 use std::{
     collections::HashMap,
+    pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use kube::{Resource, ResourceExt};
 use plexica_crds::PluginInstallation;
+use tokio::sync::Notify;
 use tracing::{Instrument, debug, info_span};
 
 use super::{
@@ -28,7 +31,11 @@ const PUT_OFF_FOR: Duration = Duration::from_secs(2);
 /// Whose turn it is at an installation, by uid: a request that is carried out, or a pass. A pass that began before the request came
 /// does not know of it, and would take the turned Service for somebody's doing; so no request is carried out beside it.
 #[derive(Default)]
-pub struct InHand(Mutex<Turns>);
+pub struct InHand {
+    turns: Mutex<Turns>,
+    /// A pass is to give way.
+    given_up: Notify,
+}
 
 #[derive(Default)]
 struct Turns {
@@ -46,11 +53,18 @@ enum Turn {
     /// A request: passes are put off until then.
     Request(Instant),
     /// A pass.
-    Pass,
-    /// A pass, and a request that came during it.
-    PassAndRequest,
+    Pass(UnderWay),
     /// A request that came during a pass, which is over.
     Missed,
+}
+
+/// A pass that is under way.
+#[derive(Default)]
+struct UnderWay {
+    /// A request came during it.
+    is_asked: bool,
+    /// It waits for a backend: for a request it is given up.
+    gives_way: bool,
 }
 
 /// The turn of a pass; it ends with this.
@@ -62,9 +76,36 @@ pub struct PassTurn<'a> {
 impl Drop for PassTurn<'_> {
     fn drop(&mut self) {
         let mut all = self.all.lock();
-        if let Some(Turn::PassAndRequest) = all.of.remove(&self.uid) {
+        if let Some(Turn::Pass(UnderWay { is_asked: true, .. })) = all.of.remove(&self.uid) {
             all.of.insert(self.uid.clone(), Turn::Missed);
         }
+    }
+}
+
+impl PassTurn<'_> {
+    /// Waits until the pass is to be given up: it waits for a backend, and a person asks for a switch.
+    pub async fn given_up(&self) {
+        let is_so = |under_way: &mut UnderWay| under_way.is_asked && under_way.gives_way;
+        loop {
+            let mut news = pin!(self.all.given_up.notified());
+            news.as_mut().enable();
+            if self.all.under_way(&self.uid, is_so) == Some(true) {
+                return;
+            }
+            news.await;
+        }
+    }
+}
+
+/// Ends when an answer is there, or is not waited for any more.
+struct GivesWay<'a> {
+    all: &'a InHand,
+    uid: &'a str,
+}
+
+impl Drop for GivesWay<'_> {
+    fn drop(&mut self) {
+        self.all.under_way(self.uid, |under_way| under_way.gives_way = false);
     }
 }
 
@@ -78,7 +119,7 @@ impl InHand {
         let mut all = self.lock();
         let here = match all.of.get(uid) {
             Some(Turn::Request(until)) => Some(*until),
-            Some(Turn::Pass | Turn::PassAndRequest | Turn::Missed) | None => None,
+            Some(Turn::Pass(_) | Turn::Missed) | None => None,
         };
         let elsewhere = all.requests.as_ref().filter(|_| here.is_some() || !is_asked);
         let elsewhere = elsewhere.map(Requests::followed);
@@ -86,26 +127,41 @@ impl InHand {
         if let Some(until) = here.max(elsewhere).filter(|until| *until > now) {
             return Err(until - now);
         }
-        all.of.insert(uid.to_owned(), Turn::Pass);
+        all.of.insert(uid.to_owned(), Turn::Pass(UnderWay::default()));
         Ok(PassTurn {
             all: self,
             uid: uid.to_owned(),
         })
     }
 
+    /// Waits, during a pass, for the answer of a backend, which may take long. Only reads and what is safe to be killed at is waited
+    /// for so: the pass is dropped here for a request.
+    pub async fn giving_way<T>(&self, uid: &str, answer: impl Future<Output = T>) -> T {
+        let _until_then = GivesWay { all: self, uid };
+        self.under_way(uid, |under_way| under_way.gives_way = true);
+        self.given_up.notify_waiters();
+        answer.await
+    }
+
     /// Whether a request may be carried out: no pass is under way. If one is, that is remembered.
     fn request(&self, uid: &str) -> bool {
+        if self.under_way(uid, |under_way| under_way.is_asked = true).is_some() {
+            self.given_up.notify_waiters();
+            return false;
+        }
         let mut all = self.lock();
-        let is_free = !matches!(all.of.get(uid), Some(Turn::Pass | Turn::PassAndRequest));
         let now = Instant::now();
-        let turn = if is_free {
-            all.note(now);
-            Turn::Request(now + FOLLOWED_IN)
-        } else {
-            Turn::PassAndRequest
-        };
-        all.of.insert(uid.to_owned(), turn);
-        is_free
+        all.note(now);
+        all.of.insert(uid.to_owned(), Turn::Request(now + FOLLOWED_IN));
+        true
+    }
+
+    /// Looks at, or changes, what is known of the pass that is under way, if one is.
+    fn under_way<T>(&self, uid: &str, look: impl FnOnce(&mut UnderWay) -> T) -> Option<T> {
+        match self.lock().of.get_mut(uid)? {
+            Turn::Pass(under_way) => Some(look(under_way)),
+            Turn::Request(_) | Turn::Missed => None,
+        }
     }
 
     /// Whether a request came during the last pass; it is told once.
@@ -124,7 +180,7 @@ impl InHand {
     }
 
     fn lock(&self) -> MutexGuard<'_, Turns> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -190,6 +246,7 @@ async fn carry_out(installation: &PluginInstallation, ctx: &Context) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures::{FutureExt, future};
 
     #[test]
     fn a_request_puts_passes_off_and_a_pass_keeps_requests_out() {
@@ -212,6 +269,35 @@ mod tests {
         drop(turns);
         drop(all.pass("one", false).ok());
         assert!(!all.lock().of.contains_key("one"));
+    }
+
+    #[test]
+    fn a_pass_is_given_up_for_a_request_while_it_waits_for_a_backend_and_only_then() {
+        let all = InHand::default();
+        let pass = all.pass("one", false).unwrap_or_else(|_| unreachable!("it is free"));
+        assert!(!all.request("one"));
+        assert!(pass.given_up().now_or_never().is_none());
+        let mut waits = Box::pin(all.giving_way("one", future::pending::<()>()));
+        assert!(waits.as_mut().now_or_never().is_none());
+        assert!(pass.given_up().now_or_never().is_some());
+        drop(waits);
+        assert!(pass.given_up().now_or_never().is_none());
+        drop(pass);
+        assert!(all.missed("one"));
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_it_is_told_that_a_pass_is_given_up() {
+        let all = InHand::default();
+        let pass = all.pass("one", false).unwrap_or_else(|_| unreachable!("it is free"));
+        let given_up = async {
+            tokio::select! {
+                () = all.giving_way("one", future::pending()) => false,
+                () = pass.given_up() => true,
+            }
+        };
+        let (given_up, is_free) = tokio::join!(given_up, async { all.request("one") });
+        assert!(given_up && !is_free);
     }
 
     #[test]

@@ -105,7 +105,8 @@ async fn end(meta: &ObjectMeta, policy: DataPolicy, ctx: &Context) -> Result<Pas
         && let Ok(id) = id_of(meta.name.as_deref().unwrap_or_default())
     {
         let key = PluginKey { slug, plugin: id };
-        if let Err(outcome) = close(&key, policy, ctx).await {
+        let uid = meta.uid.as_deref().unwrap_or_default();
+        if let Err(outcome) = close(uid, &key, policy, ctx).await {
             return Ok(Pass::Deleting(outcome));
         }
         info!(policy = ?policy, "the installation's end is reached");
@@ -114,7 +115,7 @@ async fn end(meta: &ObjectMeta, policy: DataPolicy, ctx: &Context) -> Result<Pas
     Ok(Pass::Gone)
 }
 
-async fn close(key: &PluginKey, policy: DataPolicy, ctx: &Context) -> Result<(), Outcome> {
+async fn close(uid: &str, key: &PluginKey, policy: DataPolicy, ctx: &Context) -> Result<(), Outcome> {
     let namespace = key.slug.namespace();
     let namespace = namespace.as_str();
     let selector = format!("{}={}", build::LABEL_PLUGIN, key.plugin);
@@ -130,6 +131,9 @@ async fn close(key: &PluginKey, policy: DataPolicy, ctx: &Context) -> Result<(),
     remove::<Service>(namespace, &selector, given_up, ctx).await?;
     remove::<Deployment>(namespace, &selector, given_up, ctx).await?;
     shared::leave(&key.slug, &key.plugin, None, ctx).await?;
+    if let Some(batch) = ctx.migrating.under_way(uid) {
+        return Err(batch.outcome());
+    }
     close_database(key, policy, ctx).await?;
     remove::<NetworkPolicy>(namespace, &selector, given_up, ctx).await?;
     remove::<PodDisruptionBudget>(namespace, &selector, given_up, ctx).await?;

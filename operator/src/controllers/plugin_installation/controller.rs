@@ -74,6 +74,7 @@ impl Reconciler for Context {
             self.tenants(),
             self.releases(),
             self.siblings(),
+            self.migrating.ended(),
         ];
         if self.platform.gateway.is_some() {
             // Without a Gateway the cluster need not know the kind.

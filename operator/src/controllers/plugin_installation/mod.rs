@@ -12,6 +12,7 @@ mod cleanup;
 mod configuration;
 mod controller;
 mod dereference;
+mod migrating;
 mod neighbours;
 mod objects;
 mod record;
@@ -20,8 +21,9 @@ mod status;
 mod validate;
 mod watched;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Resource, ResourceExt, core::error_boundary::InvalidObject};
 use plexica_crds::{
     PluginInstallation,
@@ -43,6 +45,7 @@ pub use apply::{Meters, Probes};
 pub use at_once::InHand;
 pub use build::meter::Image;
 pub use dereference::{Caches, World, running_version};
+pub use migrating::Migrating;
 pub use watched::Watched;
 
 /// Kind, as a metric label.
@@ -68,6 +71,8 @@ pub struct Context {
     pub meters: Meters,
     /// Whose turn it is at each: a pass, or a request that is carried out beside passes.
     pub in_hand: InHand,
+    /// Migrations that run beside passes.
+    pub migrating: Migrating,
     /// Held by whoever changes which tenants a shared release has.
     pub shared_releases: Mutex<()>,
     /// Where ConfigMaps with migrations are: the operator's own namespace.
@@ -92,22 +97,28 @@ async fn pass(guard: &Root<PluginInstallation>, ctx: &Context) -> Result<Passed,
     };
     let meta = installation.meta();
     at_once::catch_up(installation, ctx).await;
-    let _turn = match ctx.in_hand.pass(
+    let turn = match ctx.in_hand.pass(
         meta.uid.as_deref().unwrap_or_default(),
         apply::is_asked_to_switch(installation),
     ) {
         Ok(turn) => turn,
         Err(wait) => return Ok((Some(wait), "put off")),
     };
-    let pass = if meta.deletion_timestamp.is_some() {
-        cleanup::finalize(installation, ctx).await?
-    } else {
-        Pass::Reconciled(Box::new(live(installation, ctx).await?))
+    let pass = async {
+        if meta.deletion_timestamp.is_some() {
+            return cleanup::finalize(installation, ctx).await;
+        }
+        Ok(Pass::Reconciled(Box::new(live(installation, ctx).await?)))
+    };
+    let pass = tokio::select! {
+        biased;
+        pass = pass => pass?,
+        // As if the operator was killed here: the next pass begins with what is asked for.
+        () = turn.given_up() => return Ok((Some(Duration::ZERO), "put off")),
     };
     match pass {
         Pass::Gone => {
-            objects.forget(meta);
-            ctx.meters.forget(meta.uid.as_deref().unwrap_or_default());
+            forget(meta, ctx);
             Ok((None, "gone"))
         }
         Pass::Deleting(outcome) => {
@@ -117,18 +128,34 @@ async fn pass(guard: &Root<PluginInstallation>, ctx: &Context) -> Result<Passed,
         }
         Pass::Reconciled(findings) => {
             let worst = findings.worst();
-            let (due, again) = if worst.is_some() {
-                let (due, again) = objects.retry(meta);
-                (Some(due), again)
-            } else {
-                objects.succeeded(meta);
+            let at_rest = || {
                 let resync = spread(ctx.platform.resync_interval, rand::random());
                 (None, Some(findings.wait().map_or(resync, |wait| wait.min(resync))))
+            };
+            let (due, again) = match worst {
+                None => {
+                    objects.succeeded(meta);
+                    at_rest()
+                }
+                // Their end is told; nothing is tried again.
+                Some(Outcome::Waiting(Reason::Migrating, _)) => at_rest(),
+                Some(_) => {
+                    let (due, again) = objects.retry(meta);
+                    (Some(due), again)
+                }
             };
             report::findings(installation, &findings, due, ctx).await?;
             Ok((again, worst.map_or("ok", report::label)))
         }
     }
+}
+
+/// Nothing needs to be known any more of an object that is gone.
+fn forget(meta: &ObjectMeta, ctx: &Context) {
+    let uid = meta.uid.as_deref().unwrap_or_default();
+    ctx.objects.forget(meta);
+    ctx.meters.forget(uid);
+    ctx.migrating.forget(uid);
 }
 
 /// An installation that is to exist.
@@ -186,8 +213,7 @@ async fn undecodable(invalid: &InvalidObject, ctx: &Context) -> Result<Passed, E
             Ok((again, report::label(&outcome)))
         }
         Pass::Gone | Pass::Reconciled(_) => {
-            ctx.objects.forget(meta);
-            ctx.meters.forget(meta.uid.as_deref().unwrap_or_default());
+            forget(meta, ctx);
             Ok((None, "gone"))
         }
     }

@@ -6,7 +6,7 @@ use kube::{Resource, runtime::events::Event};
 use plexica_crds::{
     PluginInstallation, condition, outcome,
     plugin_installation::{
-        Phase, PluginInstallationStatus,
+        Phase,
         conditions::{Outcome, Reason, Type},
     },
 };
@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::{
     Context,
-    status::{self, Findings, Moment, Steps},
+    status::{self, Findings, Moment},
 };
 use crate::{
     backends::BackendError,
@@ -125,21 +125,6 @@ pub async fn findings(
     }
     tell(installation, &before.conditions, &after.conditions, ctx);
     Ok(())
-}
-
-/// Says how far a pass is before a step that may take long. Returns the status that the object has then; that it could
-/// not be written is told by the write at the end of the pass.
-pub async fn progress(
-    installation: &PluginInstallation,
-    steps: &Steps,
-    ctx: &Context,
-) -> Option<PluginInstallationStatus> {
-    let before = installation.status.clone().unwrap_or_default();
-    let so_far = status::so_far(&before, steps, moment(installation.meta(), None));
-    let written = ctx.objects.write_status(installation.meta(), &before, &so_far).await;
-    written.ok()?;
-    tell(installation, &before.conditions, &so_far.conditions, ctx);
-    Some(so_far)
 }
 
 /// Says on an object in deletion why it is still there.

@@ -206,11 +206,6 @@ pub struct Moment {
     pub due: Option<Timestamp>,
 }
 
-/// The status amid a pass, when a step may take long.
-pub fn so_far(before: &PluginInstallationStatus, steps: &Steps, moment: Moment) -> PluginInstallationStatus {
-    written(before, moment, |status| applied(status, steps, moment))
-}
-
 /// The status after a pass.
 pub fn after(before: &PluginInstallationStatus, findings: &Findings, moment: Moment) -> PluginInstallationStatus {
     written(before, moment, |status| match findings {

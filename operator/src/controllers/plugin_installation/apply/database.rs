@@ -1,9 +1,11 @@
 //! The plugin's part of the tenant's database: schema and roles, migrations, permissions.
 
+use std::sync::Arc;
+
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use plexica_crds::{
-    Plugin,
+    Plugin, PluginInstallation,
     plugin::{Migration, MigrationPhase},
     plugin_installation::{
         FailedMigration, MigrationsStatus,
@@ -11,7 +13,7 @@ use plexica_crds::{
     },
 };
 
-use super::super::{Context, report, validate::Wanted};
+use super::super::{Context, migrating::Batch, report, validate::Wanted};
 use super::credential;
 use crate::{
     backends::{
@@ -22,13 +24,9 @@ use crate::{
     runtime::client::within,
 };
 
-fn pool<'a>(wanted: &Wanted, ctx: &'a Context) -> Result<&'a Pool<dyn PluginDatabase>, Outcome> {
+fn pool<'a>(wanted: &Wanted, ctx: &'a Context) -> Result<&'a Arc<Pool<dyn PluginDatabase>>, Outcome> {
     let name = &wanted.postgres_pool;
-    ctx.backends
-        .plugins
-        .get(name)
-        .map(AsRef::as_ref)
-        .ok_or_else(|| report::no_pool(name))
+    ctx.backends.plugins.get(name).ok_or_else(|| report::no_pool(name))
 }
 
 /// What a plugin has of its database.
@@ -150,13 +148,15 @@ pub fn progress(wanted: &Wanted, access: &Access) -> MigrationsStatus {
     }
 }
 
-/// Applies what is not applied of a phase, and compares what is applied with the version's texts.
+/// Applies what is not applied of a phase, and compares what is applied with the version's texts. What takes longer than a moment
+/// goes on beside the passes.
 pub async fn migrate(
+    installation: &PluginInstallation,
     wanted: &Wanted,
     access: &mut Access,
     phase: MigrationPhase,
     ctx: &Context,
-) -> Result<MigrationsStatus, Unmigrated> {
+) -> Result<Migrated, Unmigrated> {
     let mut migrations = vec![];
     for migration in &wanted.plugin.spec.migrations {
         migrations.push(PluginMigration {
@@ -166,14 +166,30 @@ pub async fn migrate(
             transactional: migration.transactional,
         });
     }
-    let pool = pool(wanted, ctx)?;
-    let (spec, limits) = (&wanted.database, MigrationLimits::default());
-    let (all, limits) = (migrations.as_slice(), &limits);
-    let migrated = pool
-        .call(Verb::Migrate, |backend| async move {
-            backend.migrate(spec, all, phase, limits).await
+    let pool = Arc::clone(pool(wanted, ctx)?);
+    let batch = Batch {
+        version: wanted.plugin.spec.version.clone(),
+        phase,
+        names: pending(&wanted.plugin, access, phase)
+            .into_iter()
+            .map(str::to_owned)
+            .collect(),
+    };
+    let under_way = batch.outcome();
+    let (by, spec) = (Arc::clone(&pool), wanted.database.clone());
+    let run = async move {
+        let (spec, migrations, limits) = (&spec, migrations.as_slice(), &MigrationLimits::default());
+        by.call(Verb::Migrate, |backend| async move {
+            backend.migrate(spec, migrations, phase, limits).await
         })
-        .await;
+        .await
+    };
+    let Some(migrated) = ctx.migrating.run(installation, batch, run).await else {
+        return Err(Unmigrated {
+            outcome: under_way,
+            status: Some(progress(wanted, access)),
+        });
+    };
     let applied = match &migrated {
         Ok(applied) => applied.as_slice(),
         Err(MigrationError::Failed(failure)) => failure.applied.as_slice(),
@@ -182,17 +198,26 @@ pub async fn migrate(
     access
         .applied
         .extend(applied.iter().map(|applied| applied.name.clone()));
+    let is_any_new = !applied.is_empty();
     let status = progress(wanted, access);
     match migrated {
-        Ok(_) => Ok(status),
+        Ok(_) => Ok(Migrated { status, is_any_new }),
         Err(error) => Err(Unmigrated {
             status: Some(MigrationsStatus {
                 failed: failed(&error),
                 ..status
             }),
-            outcome: failure(error, pool),
+            outcome: failure(error, &pool),
         }),
     }
+}
+
+/// The migrations of a phase are applied.
+pub struct Migrated {
+    /// How far all are.
+    pub status: MigrationsStatus,
+    /// Whether any was applied since it was looked last.
+    pub is_any_new: bool,
 }
 
 /// Why the migrations are not applied, and how far they are, if that is known.

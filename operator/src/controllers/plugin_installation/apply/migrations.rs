@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::ResourceExt;
 use plexica_crds::{
     Plugin, PluginInstallation, condition,
     plugin::{MigrationPhase, Sharing},
@@ -14,9 +15,9 @@ use plexica_crds::{
 };
 
 use super::{
-    super::{Context, report, status::Steps, validate::Wanted},
+    super::{Context, status::Steps, validate::Wanted},
     Failed, Traffic,
-    database::{self, Access, Unmigrated},
+    database::{self, Access, Migrated, Unmigrated},
 };
 use crate::runtime::controller::Root;
 
@@ -32,40 +33,32 @@ pub async fn expand(
     if let Some(outcome) = outgrown(&wanted.plugin, &wanted.releases, access) {
         return steps.end(Type::MigrationsApplied, outcome);
     }
-    let pending = database::pending(&wanted.plugin, access, MigrationPhase::Expand);
-    let expands = !pending.is_empty();
     let status = installation.status.as_ref();
     let before = status.and_then(|status| said_of_migrations(status, &wanted.plugin.spec.version));
-    let migrated = if expands {
-        let outcome = Outcome::Waiting(Reason::Migrating, format!("applying {}", pending.join(", ")));
-        steps.say(Type::MigrationsApplied, outcome);
-        // It may take long. That one which failed is tried again is no news.
-        let told = async {
-            match before {
-                Some(said) if said.status == "False" && said.reason != Reason::Migrating.as_ref() => None,
-                _ => report::progress(installation, steps, ctx).await,
-            }
-        };
-        let migrate = database::migrate(wanted, access, MigrationPhase::Expand, ctx);
-        let (migrated, written) = tokio::join!(migrate, told);
-        steps.written = written;
-        migrated
-    } else if before.is_some_and(|said| said.status == "True") {
-        Ok(database::progress(wanted, access))
-    } else {
-        // Their texts are compared with those of the version.
-        database::migrate(wanted, access, MigrationPhase::Expand, ctx).await
-    };
-    match migrated {
-        Ok(status) => {
+    let is_known = before.is_some_and(|said| said.status == "True");
+    if is_known && database::pending(&wanted.plugin, access, MigrationPhase::Expand).is_empty() {
+        applied(wanted, database::progress(wanted, access), steps);
+        return Ok(());
+    }
+    // If none is pending, the texts of those that are applied are compared with those of the version.
+    match database::migrate(installation, wanted, access, MigrationPhase::Expand, ctx).await {
+        Ok(Migrated { status, is_any_new }) => {
             applied(wanted, status, steps);
-            steps.has_expanded = expands;
+            steps.has_expanded = is_any_new;
             Ok(())
         }
         Err(Unmigrated { outcome, status }) => {
             steps.migrations = status;
             steps.end(Type::MigrationsApplied, outcome)
         }
+    }
+}
+
+/// While migrations run, nothing of the database is looked at or changed, and nothing that depends on it.
+pub fn none_is_under_way(installation: &PluginInstallation, steps: &mut Steps, ctx: &Context) -> Result<(), Failed> {
+    match ctx.migrating.under_way(&installation.uid().unwrap_or_default()) {
+        Some(batch) => steps.end(Type::MigrationsApplied, batch.outcome()),
+        None => Ok(()),
     }
 }
 
@@ -108,8 +101,8 @@ pub async fn contract(
     if !is_due(steps) {
         return;
     }
-    match database::migrate(wanted, access, MigrationPhase::Contract, ctx).await {
-        Ok(status) => applied(wanted, status, steps),
+    match database::migrate(installation, wanted, access, MigrationPhase::Contract, ctx).await {
+        Ok(Migrated { status, is_any_new: _ }) => applied(wanted, status, steps),
         Err(Unmigrated { outcome, status }) => {
             steps.migrations = status.or(steps.migrations.take());
             steps.not_contracted = Some(outcome);

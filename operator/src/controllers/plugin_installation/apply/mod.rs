@@ -12,6 +12,7 @@ pub mod shared;
 mod traffic;
 mod workload;
 
+use kube::ResourceExt;
 use plexica_crds::{
     PluginInstallation,
     names::{PluginId, Slot, TenantSlug},
@@ -48,7 +49,9 @@ pub async fn apply(installation: &PluginInstallation, wanted: &Wanted, ctx: &Con
         }
         Running::Disabled | Running::Suspended => stop(wanted, &mut steps, ctx).await,
     }
-    if let Err(outcome) = record::write(installation, wanted, &steps, ctx).await {
+    let uid = installation.uid().unwrap_or_default();
+    let recorded = record::write(installation, wanted, &steps, ctx);
+    if let Err(outcome) = ctx.in_hand.giving_way(&uid, recorded).await {
         steps.registry = Some(outcome);
     }
     if wanted.runs == Running::Yes {
@@ -117,11 +120,13 @@ async fn run(
         "the plugin's schema admits it",
     );
     steps.configuration = Some(configuration.without_secrets());
-    let access = database::provision(wanted, ctx).await;
+    migrations::none_is_under_way(installation, steps, ctx)?;
+    let uid = installation.uid().unwrap_or_default();
+    let access = ctx.in_hand.giving_way(&uid, database::provision(wanted, ctx)).await;
     let access = reached.insert(steps.take(Type::DatabaseReady, access)?);
     migrations::expand(installation, wanted, access, steps, ctx).await?;
     migrations::contract(installation, wanted, access, steps, ctx).await;
-    let seeded = database::seed(wanted, ctx).await;
+    let seeded = ctx.in_hand.giving_way(&uid, database::seed(wanted, ctx)).await;
     steps.take(Type::DatabaseReady, seeded)?;
     let schema = wanted.slug.plugin_schema(&wanted.id);
     let place = format!(
