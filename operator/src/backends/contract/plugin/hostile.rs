@@ -220,8 +220,18 @@ const LIMITS: MigrationLimits = MigrationLimits {
     statement_timeout: Duration::from_secs(2),
     deadline: Duration::from_secs(2),
 };
-/// How long any of them may keep the operator busy.
+/// How long one that would run for ever may keep the operator busy.
 const AT_MOST: Duration = Duration::from_secs(8);
+
+impl End {
+    /// A script that ends by itself is not hurried: how long that takes is the machine's affair.
+    fn limits(self) -> MigrationLimits {
+        match self {
+            Self::Ended => LIMITS,
+            Self::Refused(_) | Self::Found(_) | Self::Vain => MigrationLimits::default(),
+        }
+    }
+}
 
 impl HostileScript {
     /// Runs it as the plugin of a fresh tenant beside another, and looks at what came of it. Both are deleted afterwards.
@@ -268,10 +278,11 @@ impl HostileScript {
         let began = Instant::now();
         let end = subject
             .plugins
-            .migrate(&spec, &[script], MigrationPhase::Expand, &LIMITS)
+            .migrate(&spec, &[script], MigrationPhase::Expand, &self.end.limits())
             .await;
         let took = began.elapsed();
-        expect(took < AT_MOST, format!("it took {took:?}"))?;
+        let is_in_time = took < AT_MOST || !matches!(self.end, End::Ended);
+        expect(is_in_time, format!("it took {took:?}"))?;
         self.as_expected(&end)?;
         let applied: &[&str] = if end.is_ok() { &["hostile"] } else { &[] };
         match subject.plugins.observe(&spec).await? {
