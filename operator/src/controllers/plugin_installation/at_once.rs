@@ -27,6 +27,8 @@ use crate::runtime::objects::holds;
 const FOLLOWED_IN: Duration = Duration::from_millis(100);
 /// How long passes are put off at most, while one request comes after the other.
 const PUT_OFF_FOR: Duration = Duration::from_secs(2);
+/// The same, of a pass that has nothing to do but to follow a request that was carried out.
+const FOLLOWS_FOR: Duration = Duration::from_secs(10);
 
 /// Whose turn it is at an installation, by uid: a request that is carried out, or a pass. A pass that began before the request came
 /// does not know of it, and would take the turned Service for somebody's doing; so no request is carried out beside it.
@@ -47,11 +49,15 @@ struct Turns {
 struct Requests {
     began: Instant,
     last: Instant,
+    /// How many are being carried out.
+    in_hand: usize,
 }
 
 enum Turn {
-    /// A request: passes are put off until then.
-    Request(Instant),
+    /// A request that is being carried out.
+    Request,
+    /// A request that was: passes are put off until then.
+    Followed(Instant),
     /// A pass.
     Pass(UnderWay),
     /// A request that came during a pass, which is over.
@@ -78,6 +84,23 @@ impl Drop for PassTurn<'_> {
         let mut all = self.all.lock();
         if let Some(Turn::Pass(UnderWay { is_asked: true, .. })) = all.of.remove(&self.uid) {
             all.of.insert(self.uid.clone(), Turn::Missed);
+        }
+    }
+}
+
+/// The turn of a request; with this it was carried out.
+struct RequestTurn<'a> {
+    all: &'a InHand,
+    uid: String,
+}
+
+impl Drop for RequestTurn<'_> {
+    fn drop(&mut self) {
+        let mut all = self.all.lock();
+        let now = Instant::now();
+        all.of.insert(self.uid.clone(), Turn::Followed(now + FOLLOWED_IN));
+        if let Some(requests) = &mut all.requests {
+            (requests.last, requests.in_hand) = (now, requests.in_hand.saturating_sub(1));
         }
     }
 }
@@ -117,13 +140,17 @@ impl InHand {
     /// A request is being carried out, here or elsewhere: how long the pass is put off.
     pub fn pass(&self, uid: &str, is_asked: bool) -> Result<PassTurn<'_>, Duration> {
         let mut all = self.lock();
+        let now = Instant::now();
         let here = match all.of.get(uid) {
-            Some(Turn::Request(until)) => Some(*until),
+            Some(Turn::Request) => return Err(FOLLOWED_IN),
+            Some(Turn::Followed(until)) => Some(*until),
             Some(Turn::Pass(_) | Turn::Missed) | None => None,
         };
-        let elsewhere = all.requests.as_ref().filter(|_| here.is_some() || !is_asked);
-        let elsewhere = elsewhere.map(Requests::followed);
-        let now = Instant::now();
+        let elsewhere = match (&all.requests, here, is_asked) {
+            (Some(requests), Some(_), _) => Some(requests.followed(now, FOLLOWS_FOR)),
+            (Some(requests), None, false) => Some(requests.followed(now, PUT_OFF_FOR)),
+            (Some(_), None, true) | (None, ..) => None,
+        };
         if let Some(until) = here.max(elsewhere).filter(|until| *until > now) {
             return Err(until - now);
         }
@@ -150,17 +177,21 @@ impl InHand {
             return false;
         }
         let mut all = self.lock();
-        let now = Instant::now();
-        all.note(now);
-        all.of.insert(uid.to_owned(), Turn::Request(now + FOLLOWED_IN));
+        all.note(Instant::now());
+        all.of.insert(uid.to_owned(), Turn::Request);
         true
+    }
+
+    /// The turn of a request that may be carried out.
+    fn carrying_out(&self, uid: String) -> RequestTurn<'_> {
+        RequestTurn { all: self, uid }
     }
 
     /// Looks at, or changes, what is known of the pass that is under way, if one is.
     fn under_way<T>(&self, uid: &str, look: impl FnOnce(&mut UnderWay) -> T) -> Option<T> {
         match self.lock().of.get_mut(uid)? {
             Turn::Pass(under_way) => Some(look(under_way)),
-            Turn::Request(_) | Turn::Missed => None,
+            Turn::Request | Turn::Followed(_) | Turn::Missed => None,
         }
     }
 
@@ -174,29 +205,34 @@ impl InHand {
         missed
     }
 
-    /// A request was carried out.
-    fn done(&self) {
-        self.lock().note(Instant::now());
-    }
-
     fn lock(&self) -> MutexGuard<'_, Turns> {
         self.turns.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Turns {
+    /// A request begins.
     fn note(&mut self, now: Instant) {
         match &mut self.requests {
-            Some(requests) if now <= requests.last + FOLLOWED_IN => requests.last = now,
-            other => *other = Some(Requests { began: now, last: now }),
+            Some(requests) if requests.in_hand > 0 || now <= requests.last + FOLLOWED_IN => {
+                (requests.last, requests.in_hand) = (now, requests.in_hand + 1);
+            }
+            other => {
+                *other = Some(Requests {
+                    began: now,
+                    last: now,
+                    in_hand: 1,
+                });
+            }
         }
     }
 }
 
 impl Requests {
-    /// Until when passes are put off.
-    fn followed(&self) -> Instant {
-        (self.last + FOLLOWED_IN).min(self.began + PUT_OFF_FOR)
+    /// Until when passes are put off, at most `limit` from the first on. While others are being carried out, it is looked again later.
+    fn followed(&self, now: Instant, limit: Duration) -> Instant {
+        let last = if self.in_hand > 0 { now + FOLLOWED_IN } else { self.last };
+        (last + FOLLOWED_IN).min(self.began + limit)
     }
 }
 
@@ -230,6 +266,7 @@ fn asks(installation: &PluginInstallation) -> bool {
 
 /// Whatever stands in the way is found, and told, by the pass.
 async fn carry_out(installation: &PluginInstallation, ctx: &Context) {
+    let _turn = ctx.in_hand.carrying_out(installation.uid().unwrap_or_default());
     let world = dereference::world(installation, &ctx.caches);
     let wanted = world.and_then(|world| validate::validate(installation, &world, &ctx.platform));
     let done = match wanted {
@@ -240,7 +277,6 @@ async fn carry_out(installation: &PluginInstallation, ctx: &Context) {
     if let Err(outcome) = done {
         debug!(?outcome, "the request waits for the pass");
     }
-    ctx.in_hand.done();
 }
 
 #[cfg(test)]
@@ -255,6 +291,7 @@ mod tests {
         assert!(pass.is_some());
         assert!(!all.request("one"));
         assert!(all.request("other"));
+        drop(all.carrying_out("other".to_owned()));
         assert!(all.pass("other", false).is_err_and(|wait| wait <= FOLLOWED_IN));
         assert!(!all.missed("one"));
         drop(pass);
@@ -262,13 +299,27 @@ mod tests {
         assert!(!all.missed("one"));
         assert!(all.request("one"));
         assert!(!all.missed("one"));
+        drop(all.carrying_out("one".to_owned()));
         // Its time is over.
         let mut turns = all.lock();
-        turns.of.insert("one".to_owned(), Turn::Request(Instant::now()));
+        turns.of.insert("one".to_owned(), Turn::Followed(Instant::now()));
         turns.requests = None;
         drop(turns);
         drop(all.pass("one", false).ok());
         assert!(!all.lock().of.contains_key("one"));
+    }
+
+    #[test]
+    fn no_pass_begins_while_a_request_is_carried_out_there_however_long_that_takes() {
+        let all = InHand::default();
+        assert!(all.request("one"));
+        let turn = all.carrying_out("one".to_owned());
+        let mut turns = all.lock();
+        turns.requests = None;
+        drop(turns);
+        assert!(all.pass("one", true).is_err());
+        drop(turn);
+        assert!(matches!(all.lock().of.get("one"), Some(Turn::Followed(_))));
     }
 
     #[test]
@@ -304,23 +355,26 @@ mod tests {
     fn requests_put_off_all_passes_but_not_for_ever() {
         let all = InHand::default();
         assert!(all.request("one"));
+        assert!(all.pass("other", false).is_err());
+        assert!(all.pass("asked while a pass was under way", true).is_ok());
+        drop(all.carrying_out("one".to_owned()));
         assert!(all.pass("other", false).is_err_and(|wait| wait <= FOLLOWED_IN));
         assert!(all.pass("one", true).is_err());
-        assert!(all.pass("asked while a pass was under way", true).is_ok());
         let began = Instant::now();
         let mut turns = Turns::default();
-        for after in (0..50).map(|moment| moment * FOLLOWED_IN) {
+        let followed = |turns: &Turns, now, limit| turns.requests.as_ref().map(|found| found.followed(now, limit));
+        turns.note(began);
+        let now = began + 5 * FOLLOWED_IN;
+        assert_eq!(followed(&turns, now, PUT_OFF_FOR), Some(now + 2 * FOLLOWED_IN));
+        for after in (1..50).map(|moment| moment * FOLLOWED_IN) {
             turns.note(began + after);
         }
-        assert_eq!(
-            turns.requests.as_ref().map(Requests::followed),
-            Some(began + PUT_OFF_FOR)
-        );
+        let now = began + 50 * FOLLOWED_IN;
+        assert_eq!(followed(&turns, now, PUT_OFF_FOR), Some(began + PUT_OFF_FOR));
+        assert_eq!(followed(&turns, now, FOLLOWS_FOR), Some(now + 2 * FOLLOWED_IN));
+        turns.requests.as_mut().unwrap().in_hand = 0;
         let later = began + 60 * FOLLOWED_IN;
         turns.note(later);
-        assert_eq!(
-            turns.requests.as_ref().map(Requests::followed),
-            Some(later + FOLLOWED_IN)
-        );
+        assert_eq!(followed(&turns, later, PUT_OFF_FOR), Some(later + 2 * FOLLOWED_IN));
     }
 }
