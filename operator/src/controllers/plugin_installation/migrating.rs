@@ -273,18 +273,18 @@ mod tests {
         ));
     }
 
-    #[tokio::test]
-    async fn what_ends_after_its_installation_is_forgotten() {
+    #[test]
+    fn what_ends_after_its_installation_is_forgotten() {
         let all = Migrating::default();
-        let (end, awaited) = oneshot::channel();
-        let run = async {
-            awaited.await.unwrap();
-            Ok(applied())
+        let mut ended = all.ended();
+        let run = Run::UnderWay {
+            batch: batch(EXPAND),
+            is_awaited: false,
         };
-        assert!(all.run(&installation(), batch(EXPAND), run).await.is_none());
+        all.lock().of.insert("one".to_owned(), run);
         all.forget("one");
-        end.send(()).unwrap();
-        tokio::task::yield_now().await;
+        all.end("one", ObjectRef::new("crm"), Ok(applied()));
         assert!(all.lock().of.is_empty());
+        assert!(ended.next().now_or_never().is_none());
     }
 }
