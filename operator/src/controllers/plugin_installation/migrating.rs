@@ -71,10 +71,16 @@ enum Run {
     Ended(Batch, Migrated),
 }
 
+/// The installation's uid, and the phase.
+type Key = (String, MigrationPhase);
+
+/// Both phases.
+const PHASES: [MigrationPhase; 2] = [MigrationPhase::Expand, MigrationPhase::Contract];
+
 #[derive(Default)]
 struct Runs {
-    /// By the installation's uid.
-    of: HashMap<String, Run>,
+    /// What became of one phase is kept while the other is looked at.
+    of: HashMap<Key, Run>,
     ended: Option<mpsc::UnboundedSender<ObjectRef<Root<PluginInstallation>>>>,
 }
 
@@ -92,10 +98,12 @@ impl Migrating {
 
     /// The migrations of an installation that run.
     pub fn under_way(&self, uid: &str) -> Option<Batch> {
-        match self.lock().of.get(uid)? {
+        let all = self.lock();
+        let mut runs = PHASES.iter().filter_map(|phase| all.of.get(&(uid.to_owned(), *phase)));
+        runs.find_map(|run| match run {
             Run::UnderWay { batch, .. } => Some(batch.clone()),
             Run::Ended(..) => None,
-        }
+        })
     }
 
     /// Runs migrations, unless such have ended since an earlier pass: what became of them. `None` if they need longer than a moment.
@@ -106,7 +114,8 @@ impl Migrating {
         migrations: impl Future<Output = Migrated> + Send + 'static,
     ) -> Option<Migrated> {
         let uid = of.uid().unwrap_or_default();
-        let ended = self.take(&uid, &batch);
+        let key = (uid.clone(), batch.phase);
+        let ended = self.take(&key, &batch);
         if ended.is_some() || self.under_way(&uid).is_some() {
             return ended;
         }
@@ -114,43 +123,46 @@ impl Migrating {
             batch: batch.clone(),
             is_awaited: true,
         };
-        self.lock().of.insert(uid.clone(), run);
-        let (all, uid_of_run) = (self.clone(), uid.clone());
+        self.lock().of.insert(key.clone(), run);
+        let (all, key_of_run) = (self.clone(), key.clone());
         let of = ObjectRef::new(&of.name_any()).within(&of.namespace().unwrap_or_default());
         let run = async move {
             let migrated = tokio::spawn(migrations.in_current_span()).await;
-            all.end(&uid_of_run, of, migrated.unwrap_or_else(|_| Err(panicked())));
+            all.end(&key_of_run, of, migrated.unwrap_or_else(|_| Err(panicked())));
         };
         // Either it has ended, or the pass ends.
         let _ = timeout(MOMENT, tokio::spawn(run.in_current_span())).await;
-        self.take(&uid, &batch)
+        self.take(&key, &batch)
     }
 
     /// The installation is gone.
     pub fn forget(&self, uid: &str) {
-        self.lock().of.remove(uid);
+        let mut all = self.lock();
+        for phase in PHASES {
+            all.of.remove(&(uid.to_owned(), phase));
+        }
     }
 
     /// What became of these migrations, once; if they are under way, their end will be told.
-    fn take(&self, uid: &str, batch: &Batch) -> Option<Migrated> {
+    fn take(&self, key: &Key, batch: &Batch) -> Option<Migrated> {
         let mut all = self.lock();
-        if let Some(Run::UnderWay { is_awaited, .. }) = all.of.get_mut(uid) {
+        if let Some(Run::UnderWay { is_awaited, .. }) = all.of.get_mut(key) {
             *is_awaited = false;
             return None;
         }
-        match all.of.remove(uid)? {
+        match all.of.remove(key)? {
             Run::Ended(ended, migrated) if ended.is_of(batch) => Some(migrated),
             Run::Ended(..) | Run::UnderWay { .. } => None,
         }
     }
 
-    fn end(&self, uid: &str, of: ObjectRef<Root<PluginInstallation>>, migrated: Migrated) {
+    fn end(&self, key: &Key, of: ObjectRef<Root<PluginInstallation>>, migrated: Migrated) {
         let mut all = self.lock();
-        let Some(Run::UnderWay { batch, is_awaited }) = all.of.remove(uid) else {
+        let Some(Run::UnderWay { batch, is_awaited }) = all.of.remove(key) else {
             // The installation is gone.
             return;
         };
-        all.of.insert(uid.to_owned(), Run::Ended(batch, migrated));
+        all.of.insert(key.clone(), Run::Ended(batch, migrated));
         if let Some(ended) = all.ended.as_ref().filter(|_| !is_awaited) {
             // Nobody listens when the operator ends.
             let _ = ended.unbounded_send(of);
@@ -261,6 +273,10 @@ mod tests {
         ended.next().await.unwrap().unwrap();
         let none = all.run(&installation(), batch(EXPAND), async { Ok(vec![]) }).await;
         assert!(matches!(none, Some(Ok(applied)) if applied.is_empty()));
+        // And it is not lost: a Contract migration that failed is told, not begun again.
+        let contract = batch(MigrationPhase::Contract);
+        let kept = all.run(&installation(), contract, async { never() }).await;
+        assert!(matches!(kept, Some(Ok(applied)) if applied.len() == 1));
     }
 
     #[tokio::test]
@@ -281,9 +297,10 @@ mod tests {
             batch: batch(EXPAND),
             is_awaited: false,
         };
-        all.lock().of.insert("one".to_owned(), run);
+        let key = ("one".to_owned(), EXPAND);
+        all.lock().of.insert(key.clone(), run);
         all.forget("one");
-        all.end("one", ObjectRef::new("crm"), Ok(applied()));
+        all.end(&key, ObjectRef::new("crm"), Ok(applied()));
         assert!(all.lock().of.is_empty());
         assert!(ended.next().now_or_never().is_none());
     }
