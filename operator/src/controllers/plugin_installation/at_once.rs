@@ -25,6 +25,9 @@ use crate::runtime::objects::holds;
 /// How long passes are put off, over whatever installation: so long the API server's time belongs to those who follow a
 /// switch, EndpointSlices and other switches.
 const FOLLOWED_IN: Duration = Duration::from_millis(100);
+/// How much longer they are for each request that came with others: that takes the API server, and the controller of
+/// EndpointSlices, about so long, and a pass beside it several times that.
+const EACH_FOLLOWED_IN: Duration = Duration::from_millis(20);
 /// How long passes are put off at most, while one request comes after the other.
 const PUT_OFF_FOR: Duration = Duration::from_secs(2);
 /// The same, of a pass that has nothing to do but to follow a request that was carried out.
@@ -49,6 +52,8 @@ struct Turns {
 struct Requests {
     began: Instant,
     last: Instant,
+    /// How many they are.
+    count: u32,
     /// How many are being carried out.
     in_hand: usize,
 }
@@ -214,13 +219,16 @@ impl Turns {
     /// A request begins.
     fn note(&mut self, now: Instant) {
         match &mut self.requests {
-            Some(requests) if requests.in_hand > 0 || now <= requests.last + FOLLOWED_IN => {
-                (requests.last, requests.in_hand) = (now, requests.in_hand + 1);
+            Some(requests) if requests.in_hand > 0 || now <= requests.last + requests.followed_in() => {
+                requests.last = now;
+                requests.count += 1;
+                requests.in_hand += 1;
             }
             other => {
                 *other = Some(Requests {
                     began: now,
                     last: now,
+                    count: 1,
                     in_hand: 1,
                 });
             }
@@ -231,8 +239,13 @@ impl Turns {
 impl Requests {
     /// Until when passes are put off, at most `limit` from the first on. While others are being carried out, it is looked again later.
     fn followed(&self, now: Instant, limit: Duration) -> Instant {
-        let last = if self.in_hand > 0 { now + FOLLOWED_IN } else { self.last };
-        (last + FOLLOWED_IN).min(self.began + limit)
+        let last = if self.in_hand > 0 { now } else { self.last };
+        (last + self.followed_in()).min(self.began + limit)
+    }
+
+    /// How long after the last one EndpointSlices have followed them all.
+    fn followed_in(&self) -> Duration {
+        (FOLLOWED_IN + EACH_FOLLOWED_IN * (self.count - 1)).min(PUT_OFF_FOR)
     }
 }
 
@@ -365,16 +378,22 @@ mod tests {
         let followed = |turns: &Turns, now, limit| turns.requests.as_ref().map(|found| found.followed(now, limit));
         turns.note(began);
         let now = began + 5 * FOLLOWED_IN;
-        assert_eq!(followed(&turns, now, PUT_OFF_FOR), Some(now + 2 * FOLLOWED_IN));
+        assert_eq!(followed(&turns, now, PUT_OFF_FOR), Some(now + FOLLOWED_IN));
         for after in (1..50).map(|moment| moment * FOLLOWED_IN) {
             turns.note(began + after);
         }
         let now = began + 50 * FOLLOWED_IN;
         assert_eq!(followed(&turns, now, PUT_OFF_FOR), Some(began + PUT_OFF_FOR));
-        assert_eq!(followed(&turns, now, FOLLOWS_FOR), Some(now + 2 * FOLLOWED_IN));
-        turns.requests.as_mut().unwrap().in_hand = 0;
-        let later = began + 60 * FOLLOWED_IN;
+        let all_followed = FOLLOWED_IN + 49 * EACH_FOLLOWED_IN;
+        assert_eq!(followed(&turns, now, FOLLOWS_FOR), Some(now + all_followed));
+        // The last of them was carried out.
+        let requests = turns.requests.as_mut().unwrap();
+        (requests.in_hand, requests.last) = (0, now);
+        let later = now + FOLLOWED_IN;
+        assert_eq!(followed(&turns, later, FOLLOWS_FOR), Some(now + all_followed));
+        // Another one, when all of that is over, is the first of its own.
+        let later = now + all_followed + FOLLOWED_IN;
         turns.note(later);
-        assert_eq!(followed(&turns, later, PUT_OFF_FOR), Some(later + 2 * FOLLOWED_IN));
+        assert_eq!(followed(&turns, later, PUT_OFF_FOR), Some(later + FOLLOWED_IN));
     }
 }
