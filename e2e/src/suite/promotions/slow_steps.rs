@@ -27,6 +27,7 @@ pub fn cases() -> Vec<Case> {
         a_rollback_and_a_repair_do_not_wait_for_the_next_releases_migration,
         a_rollback_does_not_wait_for_a_database_that_does_not_answer,
         an_installation_that_is_removed_amid_a_migration_leaves_nothing,
+        a_contract_migration_that_fails_after_its_pass_is_told_and_a_corrected_one_is_applied,
     ]
 }
 
@@ -147,4 +148,43 @@ async fn an_installation_that_is_removed_amid_a_migration_leaves_nothing(env: &E
         "something of {schema} is left"
     );
     Ok(())
+}
+
+async fn a_contract_migration_that_fails_after_its_pass_is_told_and_a_corrected_one_is_applied(
+    env: &Env,
+) -> Result<()> {
+    let promotion = json!({ "promotionDelay": "1s", "connectionDrain": "1s", "rollbackWindow": "1s" });
+    let installed = Installed::with(env, json!({ "migrations": [table()] }), promotion, 1).await?;
+    let (plugins, id) = (&installed.plugins, installed.id.as_str());
+    // No pass waits as long.
+    let dropping = |table: &str| json!({ "name": "0002_less", "phase": "Contract", "sql": format!("SELECT pg_sleep(3); DROP TABLE {table}") });
+    installed
+        .publish_with("2.0.0", json!({ "migrations": [table(), dropping("thinsg")] }))
+        .await?;
+    installed
+        .until("migrating", |status| {
+            let mut said = status.conditions.iter();
+            said.any(|said| said.reason == "Migrating" && said.message.contains("0002_less"))
+        })
+        .await?;
+    let said = plugins
+        .says(id, Type::MigrationsApplied, "False", "MigrationFailed")
+        .await?;
+    ensure!(said.message.contains("thinsg"), "{}", said.message);
+    plugins.says(id, Type::Promoted, "True", "Live").await?;
+    plugins.says(id, Type::Ready, "True", "Installed").await?;
+
+    installed
+        .publish_with("2.0.1", json!({ "migrations": [table(), dropping("things")] }))
+        .await?;
+    installed
+        .until("contracted", |status| {
+            let migrations = status.migrations.as_ref();
+            migrations.is_some_and(|found| found.contracted.as_deref() == Some("0002_less"))
+        })
+        .await?;
+    plugins
+        .says(id, Type::MigrationsApplied, "True", "Applied")
+        .await
+        .map(drop)
 }
