@@ -39,7 +39,7 @@ impl Plan {
     }
 }
 
-/// A plugin and its version. Displays as `upgrade crm from 1.0.0 to 2.0.0: newest of 3 that fit *`.
+/// A plugin and its version. Displays as `upgrade crm from 1.0.0 to 2.0.0: the newest that fits *`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
     /// The plugin.
@@ -72,8 +72,6 @@ pub enum Action {
 pub enum Reason {
     /// It is the best of those that fit.
     Newest {
-        /// How many fit.
-        of: usize,
         /// The range.
         range: VersionRange,
         /// A newer one that fits too, but is deprecated.
@@ -81,8 +79,6 @@ pub enum Reason {
     },
     /// A better one that fits does not go with the other plugins.
     HeldBack {
-        /// How many fit.
-        of: usize,
         /// The range.
         range: VersionRange,
         /// The best of them.
@@ -92,8 +88,6 @@ pub enum Reason {
     },
     /// It goes with the other plugins; whether a better one does as well was not found out.
     Found {
-        /// How many fit.
-        of: usize,
         /// The range.
         range: VersionRange,
         /// The best of them.
@@ -220,17 +214,16 @@ impl<'p, 'a> Assignment<'p, 'a> {
         if installation.range.exact().is_some() {
             return Some(Reason::Named);
         }
-        let of = variable.wish.below(variable.states.len()).count();
         if let Some(best) = variable.wish.first().filter(|best| *best != value) {
             let by = self.obstacle(place, best);
             let best = variable.version(best)?.clone();
             return Some(match by {
-                Some(by) => Reason::HeldBack { of, range, best, by },
-                None => Reason::Found { of, range, best },
+                Some(by) => Reason::HeldBack { range, best, by },
+                None => Reason::Found { range, best },
             });
         }
         let deprecated = newer_deprecated(variable, value);
-        Some(Reason::Newest { of, range, deprecated })
+        Some(Reason::Newest { range, deprecated })
     }
 
     /// Who needs what was added.
@@ -301,35 +294,22 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Newest {
-                of: 1,
-                range,
-                deprecated: _,
-            } => write!(f, "the only one that fits {range}"),
-            Self::Newest {
-                of,
                 range,
                 deprecated: None,
-            } => write!(f, "newest of {of} that fit {range}"),
+            } => write!(f, "the newest that fits {range}"),
             Self::Newest {
-                of,
                 range,
                 deprecated: Some(newer),
-            } => {
+            } => write!(f, "the newest that fits {range} but for {newer}, which is deprecated"),
+            Self::HeldBack { range, best, by } => {
                 write!(
                     f,
-                    "newest of {of} that fit {range} but for {newer}, which is deprecated"
+                    "the newest that fits {range} and goes with the others, not {best}: {by}"
                 )
             }
-            Self::HeldBack { of, range, best, by } => {
-                write!(
-                    f,
-                    "of {of} that fit {range} the newest that goes with the others, not {best}: {by}"
-                )
-            }
-            Self::Found { of, range, best } => write!(
+            Self::Found { range, best } => write!(
                 f,
-                "of {of} that fit {range} one that goes with the others; whether {best} does too would take too long to \
-                 find out"
+                "it fits {range} and goes with the others; whether {best} does too would take too long to find out"
             ),
             Self::Named => f.write_str("the installation names it"),
             Self::Manual { range } => write!(f, "updatePolicy is Manual and it fits {range}"),

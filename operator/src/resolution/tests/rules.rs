@@ -10,8 +10,8 @@ fn world() -> World {
 fn the_newest_stable_version_that_fits_is_chosen() {
     let world = world().releases("crm", "1.0.0 1.2.0 1.3.0 2.0.0 2.1.0-rc.1");
     let steps = |range: &str| world.clone().installed(range).steps().join(", ");
-    assert_eq!(steps("crm ^1.2"), "install crm 1.3.0: newest of 2 that fit ^1.2");
-    assert_eq!(steps("crm *"), "install crm 2.0.0: newest of 4 that fit *");
+    assert_eq!(steps("crm ^1.2"), "install crm 1.3.0: the newest that fits ^1.2");
+    assert_eq!(steps("crm *"), "install crm 2.0.0: the newest that fits *");
     assert_eq!(steps("crm =1.2.0"), "install crm 1.2.0: the installation names it");
 }
 
@@ -48,7 +48,7 @@ fn a_deprecated_version_is_chosen_only_if_no_other_fits() {
     let world = world().releases("crm", "1.0.0 1.1.0").release("crm 2.0.0: deprecated");
     assert_eq!(
         world.clone().installed("crm *").steps(),
-        ["install crm 1.1.0: newest of 3 that fit * but for 2.0.0, which is deprecated"]
+        ["install crm 1.1.0: the newest that fits * but for 2.0.0, which is deprecated"]
     );
     assert_eq!(world.clone().installed("crm ^2").versions(), "crm 2.0.0");
     assert_eq!(world.clone().installed("crm * at 2.0.0").versions(), "crm 2.0.0");
@@ -91,9 +91,9 @@ fn every_dependants_range_is_kept() {
     assert_eq!(
         world.steps(),
         [
-            "upgrade contacts from 1.0.0 to 1.4.0: of 3 that fit * the newest that goes with the others, not 2.0.0: \
+            "upgrade contacts from 1.0.0 to 1.4.0: the newest that fits * and goes with the others, not 2.0.0: \
              billing 1.0.0 needs contacts ^1",
-            "keep billing 1.0.0: the only one that fits *",
+            "keep billing 1.0.0: the newest that fits *",
         ]
     );
 }
@@ -202,7 +202,7 @@ fn a_missing_dependency_is_refused_with_what_to_install_or_installed() {
         world.clone().installed("crm * auto").steps(),
         [
             "install contacts 1.4.0: crm 1.0.0 needs contacts ^1",
-            "install crm 1.0.0: the only one that fits *"
+            "install crm 1.0.0: the newest that fits *"
         ]
     );
 }
