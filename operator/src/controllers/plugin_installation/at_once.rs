@@ -28,9 +28,11 @@ const FOLLOWED_IN: Duration = Duration::from_millis(100);
 /// How much longer they are for each request that came with others: that takes the API server, and the controller of
 /// EndpointSlices, about so long, and a pass beside it several times that.
 const EACH_FOLLOWED_IN: Duration = Duration::from_millis(20);
-/// How long passes are put off at most, while one request comes after the other.
+/// How long passes are put off at most, while one request comes after the other. Then a few begin.
 const PUT_OFF_FOR: Duration = Duration::from_secs(2);
-/// The same, of a pass that has nothing to do but to follow a request that was carried out.
+/// How many passes are under way at most beside such requests.
+const BESIDE: usize = 2;
+/// How long the others are put off at most, and those that have nothing to do but to follow a request that was carried out.
 const FOLLOWS_FOR: Duration = Duration::from_secs(10);
 
 /// Whose turn it is at an installation, by uid: a request that is carried out, or a pass. A pass that began before the request came
@@ -138,12 +140,12 @@ impl Drop for GivesWay<'_> {
 }
 
 impl InHand {
-    /// The turn of a pass over an installation. `is_asked`: a person asks for a switch there; if it could not be done at once,
-    /// the pass that does it waits for no other.
+    /// The turn of a pass over an installation. `is_urgent`: a person asks for a switch there, which could not be done at once, or
+    /// its Service leads elsewhere than it should; such a pass waits for no other.
     ///
     /// # Errors
     /// A request is being carried out, here or elsewhere: how long the pass is put off.
-    pub fn pass(&self, uid: &str, is_asked: bool) -> Result<PassTurn<'_>, Duration> {
+    pub fn pass(&self, uid: &str, is_urgent: bool) -> Result<PassTurn<'_>, Duration> {
         let mut all = self.lock();
         let now = Instant::now();
         let here = match all.of.get(uid) {
@@ -151,9 +153,9 @@ impl InHand {
             Some(Turn::Followed(until)) => Some(*until),
             Some(Turn::Pass(_) | Turn::Missed) | None => None,
         };
-        let elsewhere = match (&all.requests, here, is_asked) {
-            (Some(requests), Some(_), _) => Some(requests.followed(now, FOLLOWS_FOR)),
-            (Some(requests), None, false) => Some(requests.followed(now, PUT_OFF_FOR)),
+        let elsewhere = match (&all.requests, here, is_urgent) {
+            (Some(requests), None, false) if all.passes() < BESIDE => Some(requests.followed(now, PUT_OFF_FOR)),
+            (Some(requests), None, false) | (Some(requests), Some(_), _) => Some(requests.followed(now, FOLLOWS_FOR)),
             (Some(_), None, true) | (None, ..) => None,
         };
         if let Some(until) = here.max(elsewhere).filter(|until| *until > now) {
@@ -216,6 +218,12 @@ impl InHand {
 }
 
 impl Turns {
+    /// How many passes are under way.
+    fn passes(&self) -> usize {
+        let turns = self.of.values();
+        turns.filter(|turn| matches!(turn, Turn::Pass(_))).count()
+    }
+
     /// A request begins.
     fn note(&mut self, now: Instant) {
         match &mut self.requests {
@@ -362,6 +370,21 @@ mod tests {
         };
         let (given_up, is_free) = tokio::join!(given_up, async { all.request("one") });
         assert!(given_up && !is_free);
+    }
+
+    #[test]
+    fn beside_requests_that_do_not_end_a_few_passes_begin_and_later_all() {
+        let all = InHand::default();
+        let came = |ago: Duration| {
+            assert!(all.request("one"));
+            let began = Instant::now().checked_sub(ago);
+            all.lock().requests.as_mut().unwrap().began = began.unwrap();
+        };
+        came(PUT_OFF_FOR);
+        let passes = ["two", "three", "four"].map(|uid| all.pass(uid, false).ok());
+        assert_eq!(passes.iter().flatten().count(), BESIDE);
+        came(FOLLOWS_FOR);
+        assert!(all.pass("four", false).is_ok());
     }
 
     #[test]

@@ -36,7 +36,7 @@ use database::Access;
 use workload::Deployed;
 
 pub use red::{Led, Meters};
-pub use traffic::{Probes, Traffic, is_asked_to_switch};
+pub use traffic::{Probes, Traffic, is_asked_to_switch, is_misled};
 
 /// Makes or stops everything, and says how each step fares.
 pub async fn apply(installation: &PluginInstallation, wanted: &Wanted, ctx: &Context) -> Findings {

@@ -3,11 +3,12 @@
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
+use kube::ResourceExt;
 use plexica_crds::{PluginInstallation, names::Slot};
 
 use super::observe::{Seen, deployed, mark, selector};
 use crate::{
-    controllers::plugin_installation::{Context, objects::is_ours, validate::Wanted},
+    controllers::plugin_installation::{Context, id_of, objects::is_ours, validate::Wanted},
     promotion::{Deployed, Endpoints, Memory, Observed, PerSlot, Selector},
 };
 
@@ -34,7 +35,7 @@ pub fn glance(installation: &PluginInstallation, wanted: &Wanted, memory: &Memor
         a: Some(known(Slot::A)?),
         b: Some(known(Slot::B)?),
     };
-    let selector = selector(wanted, &service);
+    let selector = selector(&wanted.id, &service);
     let named = |slot: Slot| {
         let ready = slots.of(slot).as_ref().map_or(0, |deployed| deployed.ready);
         let ready = if selector == Selector::Slot(slot) { ready } else { 0 };
@@ -56,6 +57,20 @@ pub fn glance(installation: &PluginInstallation, wanted: &Wanted, memory: &Memor
         is_cached: true,
         deployments: PerSlot::default(),
     })
+}
+
+/// Whether the live Service leads elsewhere than to what is live, or is gone: somebody did that, or the status is not written yet.
+pub fn is_misled(installation: &PluginInstallation, ctx: &Context) -> bool {
+    let live = installation.status.as_ref().and_then(|status| status.live_slot);
+    let (Some(live), Ok(id)) = (live, id_of(&installation.name_any())) else {
+        return false;
+    };
+    let (namespace, name) = (installation.namespace().unwrap_or_default(), id.service());
+    let services = &ctx.watched.services;
+    match services.get(&namespace, name.as_str()) {
+        Some(service) => selector(&id, &service) != Selector::Slot(live),
+        None => services.lacks(&namespace, name.as_str()),
+    }
 }
 
 /// A Deployment counts the pods of all that it ran. They count for what it runs now only if that is what it was told to run

@@ -26,6 +26,7 @@ use crate::{
     promotion::{self, Explanation, Memory, Requests, Revision},
     runtime::{age::Age, objects::Words},
 };
+pub use glance::is_misled;
 use goal::goal;
 use leads::Leads;
 use observe::observe;

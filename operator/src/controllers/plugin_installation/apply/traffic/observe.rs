@@ -11,7 +11,7 @@ use k8s_openapi::api::{
 use kube::{Api, Resource, ResourceExt, core::NamespaceResourceScope};
 use plexica_crds::{
     PluginInstallation,
-    names::Slot,
+    names::{PluginId, Slot},
     plugin_installation::{Step, conditions::Outcome},
 };
 use serde::de::DeserializeOwned;
@@ -104,7 +104,7 @@ pub async fn observe(
     let observed = Observed {
         selector: service
             .as_ref()
-            .map_or(Selector::Absent, |service| selector(wanted, service)),
+            .map_or(Selector::Absent, |service| selector(id, service)),
         mark: service.as_ref().and_then(mark),
         slots,
         endpoints: with_route(endpoints(&slices, &pods), routed),
@@ -235,11 +235,11 @@ pub(super) fn mark(service: &Service) -> Option<Slot> {
 }
 
 /// What the Service selects: a slot only if it is exactly the selector that the operator writes.
-pub(super) fn selector(wanted: &Wanted, service: &Service) -> Selector {
+pub(super) fn selector(id: &PluginId, service: &Service) -> Selector {
     let selector = service.spec.as_ref().and_then(|spec| spec.selector.as_ref());
     let of = |slot: Slot| {
         BTreeMap::from([
-            (LABEL_PLUGIN.to_owned(), wanted.id.to_string()),
+            (LABEL_PLUGIN.to_owned(), id.to_string()),
             (LABEL_SLOT.to_owned(), slot.as_ref().to_owned()),
         ])
     };
