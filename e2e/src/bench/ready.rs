@@ -13,7 +13,7 @@ use kube::{
 };
 use serde::de::DeserializeOwned;
 use tokio::{
-    sync::watch,
+    sync::{oneshot, watch},
     task::JoinHandle,
     time::{Instant, sleep, timeout, timeout_at},
 };
@@ -42,13 +42,13 @@ pub struct Seen {
 type All = BTreeMap<String, (Instant, Option<Instant>)>;
 
 impl Watch {
-    /// Begins to watch.
+    /// Begins to watch; all objects that are there have been listed then, which is no more in the way of what is measured.
     pub async fn begin<K>(api: Api<K>, is_ready: fn(&K) -> bool) -> Result<Self>
     where
         K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
     {
         let (sender, mut seen) = watch::channel(All::new());
-        let (begun, has_begun) = tokio::sync::oneshot::channel();
+        let (begun, has_begun) = oneshot::channel();
         let mut begun = Some(begun);
         let events = kube::runtime::watcher(api, watcher::Config::default()).default_backoff();
         let task = tokio::spawn(async move {
@@ -56,12 +56,10 @@ impl Watch {
             // Errors of the watch are retried inside; what was missed comes with the next list.
             loop {
                 match events.try_next().await {
+                    Ok(Some(Event::InitDone)) => drop(begun.take().map(|begun| begun.send(()))),
                     Ok(Some(event)) => note(&sender, &event, is_ready),
                     Ok(None) => return,
-                    Err(_) => continue,
-                }
-                if let Some(begun) = begun.take() {
-                    let _ = begun.send(());
+                    Err(_) => {}
                 }
             }
         });

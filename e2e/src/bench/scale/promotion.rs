@@ -20,7 +20,7 @@ use plexica_crds::{
 };
 use serde_json::{Value, json};
 use tokio::{
-    sync::watch,
+    sync::{oneshot, watch},
     task::JoinHandle,
     time::{Instant, timeout},
 };
@@ -70,8 +70,9 @@ pub async fn measure(env: &Env, ui: &Ui, fleet: &Fleet) -> Result<Times> {
         Ok(())
     })
     .await?;
+    drop(waiting);
     let promoted = Watch::begin(all, was_promoted).await?;
-    let slices = Slices::watch(Api::all(env.client.clone()), Slot::B);
+    let slices = Slices::watch(Api::all(env.client.clone()), Slot::B).await?;
     let mut times = ui
         .step("promotions", async |step| {
             let used = operator::processor_time()?;
@@ -125,13 +126,14 @@ async fn patched_at_once(env: &Env, ui: &Ui, keys: &[String]) -> Result<Sample> 
             });
             join_all(patched)
         };
-        let first = Slices::watch(Api::all(env.client.clone()), Slot::A);
+        let first = Slices::watch(Api::all(env.client.clone()), Slot::A).await?;
         all(Slot::A).await.into_iter().collect::<Result<Vec<_>, _>>()?;
         let names: Vec<_> = keys.iter().map(|key| key.replace('/', &format!("/{RAW}"))).collect();
         for name in &names {
             first.until_led(name).await?;
         }
-        let second = Slices::watch(Api::all(env.client.clone()), Slot::B);
+        drop(first);
+        let second = Slices::watch(Api::all(env.client.clone()), Slot::B).await?;
         let begun = Instant::now();
         all(Slot::B).await.into_iter().collect::<Result<Vec<_>, _>>()?;
         let mut took = Sample::default();
@@ -181,22 +183,30 @@ struct Slices {
 }
 
 impl Slices {
-    fn watch(api: Api<EndpointSlice>, slot: Slot) -> Self {
+    /// Begins to watch; all that are there have been listed then.
+    async fn watch(api: Api<EndpointSlice>, slot: Slot) -> Result<Self> {
         let (sender, led) = watch::channel(BTreeMap::new());
+        let (begun, has_begun) = oneshot::channel();
+        let mut begun = Some(begun);
         let events = kube::runtime::watcher(api, watcher::Config::default()).default_backoff();
         let task = tokio::spawn(async move {
             let mut events = std::pin::pin!(events);
             while let Ok(Some(event)) = events.try_next().await {
-                if let Event::Apply(slice) | Event::InitApply(slice) = event
-                    && let Some(key) = led_to(slot, &slice)
-                {
-                    sender.send_modify(|led| {
-                        led.entry(key).or_insert_with(Instant::now);
-                    });
+                match event {
+                    Event::Apply(slice) | Event::InitApply(slice) => {
+                        if let Some(key) = led_to(slot, &slice) {
+                            sender.send_modify(|led| {
+                                led.entry(key).or_insert_with(Instant::now);
+                            });
+                        }
+                    }
+                    Event::InitDone => drop(begun.take().map(|begun| begun.send(()))),
+                    Event::Init | Event::Delete(_) => {}
                 }
             }
         });
-        Self { led, task }
+        has_begun.await.context("the watch of EndpointSlices ended")?;
+        Ok(Self { led, task })
     }
 
     async fn until_led(&self, key: &str) -> Result<Instant> {
