@@ -63,7 +63,8 @@ impl Watch {
                 }
             }
         });
-        has_begun.await.context("the watch ended")?;
+        let begun = timeout(PATIENCE, has_begun).await.context("the list takes too long")?;
+        begun.context("the watch ended")?;
         seen.mark_unchanged();
         Ok(Self { seen, task })
     }

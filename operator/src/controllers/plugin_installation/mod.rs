@@ -97,7 +97,7 @@ async fn pass(guard: &Root<PluginInstallation>, ctx: &Context) -> Result<Passed,
     };
     let meta = installation.meta();
     at_once::catch_up(installation, ctx).await;
-    let is_urgent = apply::is_asked_to_switch(installation) || apply::is_misled(installation, ctx);
+    let is_urgent = apply::is_asked_to_switch(installation) || apply::is_misled(installation, &ctx.watched.services);
     let turn = match ctx.in_hand.pass(meta.uid.as_deref().unwrap_or_default(), is_urgent) {
         Ok(turn) => turn,
         Err(wait) => return Ok((Some(wait), "put off")),

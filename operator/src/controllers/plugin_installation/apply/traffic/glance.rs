@@ -2,13 +2,13 @@
 //! for: the Service is written only if nobody wrote to it since, and pods are asked for by how their Deployments fare.
 
 use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::Service};
 use kube::ResourceExt;
 use plexica_crds::{PluginInstallation, names::Slot};
 
 use super::observe::{Seen, deployed, mark, selector};
 use crate::{
-    controllers::plugin_installation::{Context, id_of, objects::is_ours, validate::Wanted},
+    controllers::plugin_installation::{Context, id_of, objects::is_ours, validate::Wanted, watched::Kept},
     promotion::{Deployed, Endpoints, Memory, Observed, PerSlot, Selector},
 };
 
@@ -59,14 +59,14 @@ pub fn glance(installation: &PluginInstallation, wanted: &Wanted, memory: &Memor
     })
 }
 
-/// Whether the live Service leads elsewhere than to what is live, or is gone: somebody did that, or the status is not written yet.
-pub fn is_misled(installation: &PluginInstallation, ctx: &Context) -> bool {
+/// Whether the live Service leads elsewhere than to what is live, or is gone, by what the watch told: somebody did that, or the
+/// status is not written yet.
+pub fn is_misled(installation: &PluginInstallation, services: &Kept<Service>) -> bool {
     let live = installation.status.as_ref().and_then(|status| status.live_slot);
     let (Some(live), Ok(id)) = (live, id_of(&installation.name_any())) else {
         return false;
     };
     let (namespace, name) = (installation.namespace().unwrap_or_default(), id.service());
-    let services = &ctx.watched.services;
     match services.get(&namespace, name.as_str()) {
         Some(service) => selector(&id, &service) != Selector::Slot(live),
         None => services.lacks(&namespace, name.as_str()),
@@ -86,4 +86,44 @@ fn as_told(deployment: &Deployment, slot: Slot, memory: &Memory) -> Deployed {
     });
     told.ready_since = (is_all && told.ready > 0).then(Timestamp::now);
     told
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::{StreamExt, stream};
+    use kube::runtime::watcher::Event;
+    use serde_json::json;
+
+    use super::*;
+    use crate::controllers::plugin_installation::watched::trim_service;
+
+    async fn misled_if(told: impl IntoIterator<Item = Event<Service>>, status: serde_json::Value) -> bool {
+        let installation: PluginInstallation = serde_json::from_value(json!({
+            "apiVersion": "plexica.io/v1alpha1", "kind": "PluginInstallation",
+            "metadata": { "name": "crm", "namespace": "tenant-acme" }, "spec": {}, "status": status,
+        }))
+        .unwrap();
+        let services = Kept::default();
+        let events = stream::iter(told.into_iter().map(Ok).collect::<Vec<_>>());
+        services.keep(events, trim_service).for_each(async |_| ()).await;
+        is_misled(&installation, &services)
+    }
+
+    #[tokio::test]
+    async fn a_service_that_is_gone_or_leads_elsewhere_is_found_once_the_watch_has_told_of_all() {
+        let service = |selector: serde_json::Value| -> Service {
+            let metadata = json!({ "name": "crm", "namespace": "tenant-acme" });
+            serde_json::from_value(json!({ "metadata": metadata, "spec": { "selector": selector } })).unwrap()
+        };
+        let of = |slot: &str| service(json!({ "plexica.io/plugin": "crm", "plexica.io/slot": slot }));
+        let known = |service: Service| [Event::Init, Event::InitApply(service), Event::InitDone];
+        let live = || json!({ "liveSlot": "a" });
+        assert!(!misled_if(known(of("a")), live()).await);
+        assert!(misled_if(known(of("b")), live()).await);
+        assert!(misled_if(known(service(json!({ "plexica.io/plugin": "crm" }))), live()).await);
+        assert!(misled_if([Event::Init, Event::InitDone], live()).await);
+        // Nothing is known, or nothing is live.
+        assert!(!misled_if([Event::Init], live()).await);
+        assert!(!misled_if(known(of("b")), json!({})).await);
+    }
 }
