@@ -63,7 +63,7 @@ const BENCHMARKS: [Benchmark; 12] = [
     },
     Benchmark {
         name: "switch",
-        about: "from the annotation that asks for a promotion or a rollback to EndpointSlices of the new slot only, against a raw patch of a selector (about 5 min)",
+        about: "from the annotation that asks for a promotion or a rollback to EndpointSlices of the new slot only, against a raw patch of a selector (about 2 min)",
         run: Run::OnStack(|env, name| Box::pin(switch::run(env, name, 10))),
     },
     Benchmark {
@@ -83,12 +83,12 @@ const BENCHMARKS: [Benchmark; 12] = [
     },
     Benchmark {
         name: "scale",
-        about: "1,000 installations on fake nodes: memory, writes at rest, 100 promotions at once, a start (about 8 min)",
+        about: "1,000 installations on fake nodes: memory, writes at rest, 100 promotions at once, a start (about 15 min)",
         run: Run::OnStack(|env, name| Box::pin(scale::run(env, name, 1_000))),
     },
     Benchmark {
         name: "scale-2000",
-        about: "the same with 2,000 (about 20 min)",
+        about: "the same with 2,000 (about 35 min)",
         run: Run::OnStack(|env, name| Box::pin(scale::run(env, name, 2_000))),
     },
     Benchmark {
@@ -139,6 +139,9 @@ pub async fn run(name: Option<&str>) -> Result<()> {
                         Err(anyhow!("interrupted"))
                     }
                 };
+                ui::print(
+                    "what the benchmark made is removed, which may take minutes; the node takes pods again after it",
+                );
                 // Tenants that it made; the raw things are removed where they are made.
                 result.and(env.clean_up().await)?;
             }

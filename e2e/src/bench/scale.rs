@@ -21,7 +21,7 @@ use crate::{
         env::Env,
         observe::{operator, rest::wait_until_quiet},
     },
-    ui::Ui,
+    ui::{Ui, print},
 };
 use fleet::Fleet;
 use nodes::Nodes;
@@ -60,6 +60,9 @@ pub async fn run(env: &Env, name: &'static str, installations: usize) -> Result<
     sweep(env).await?;
     let measured = measure(env, &ui, &nodes, installations).await?;
     report::tell(name, &measured);
+    print(
+        "the tenants are removed with all that is left of them, for some minutes; until then the real node takes no new pods",
+    );
     Ok(())
 }
 

@@ -66,7 +66,10 @@ impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unregistered { plugin, registered } if registered.is_empty() => {
-                write!(f, "no plugin {plugin} is registered, nor is any other")
+                write!(
+                    f,
+                    "no plugin {plugin} is registered, nor is any other; apply a Plugin that releases it"
+                )
             }
             Self::Unregistered { plugin, registered } => {
                 write!(f, "no plugin {plugin} is registered; there are {}", list(registered))

@@ -18,6 +18,7 @@ mod objects;
 mod record;
 mod report;
 mod status;
+mod turns;
 mod validate;
 mod watched;
 
@@ -42,10 +43,10 @@ use crate::{
 };
 
 pub use apply::{Meters, Probes};
-pub use at_once::InHand;
 pub use build::meter::Image;
 pub use dereference::{Caches, World, running_version};
 pub use migrating::Migrating;
+pub use turns::InHand;
 pub use watched::Watched;
 
 /// Kind, as a metric label.
