@@ -139,9 +139,6 @@ pub async fn run(name: Option<&str>) -> Result<()> {
                         Err(anyhow!("interrupted"))
                     }
                 };
-                ui::print(
-                    "what the benchmark made is removed, which may take minutes; the node takes pods again after it",
-                );
                 // Tenants that it made; the raw things are removed where they are made.
                 result.and(env.clean_up().await)?;
             }
