@@ -68,7 +68,7 @@ const BENCHMARKS: [Benchmark; 12] = [
     },
     Benchmark {
         name: "switch-100",
-        about: "the same, 100 promotions and 100 rollbacks (about 10 min)",
+        about: "the same, 100 promotions and 100 rollbacks (about 15 min)",
         run: Run::OnStack(|env, name| Box::pin(switch::run(env, name, 100))),
     },
     Benchmark {
