@@ -50,7 +50,7 @@ use crate::{
 /// Most that a switch may take, as a multiple of a raw patch: at the middle, and at the worst of a hundred.
 const GOALS: [f64; 2] = [2.0, 3.0];
 
-/// Before each of what is measured: what follows another at once finds all that takes part awake, and takes half as long.
+/// Before each of what is measured: what follows another at once finds all that takes part awake, and is faster.
 const QUIET: Duration = Duration::from_millis(300);
 
 /// Measures so many promotions, rollbacks and raw patches, and tells. Most of the time goes to the drains between them.
@@ -163,12 +163,12 @@ impl Switches<'_> {
         })
         .await?;
         let from = self.status().await?.live_slot.context("nothing is live")?;
-        self.patch(from, round, samples).await?;
+        self.patch_bare(from, round, samples).await?;
         sleep(QUIET).await;
         samples.promotions.add(&self.ask("promote", from.other()).await);
         self.until("a standby", |status| at(status) == Some(Step::StandingBy))
             .await?;
-        self.patch(from, round, samples).await?;
+        self.patch_bare(from, round, samples).await?;
         sleep(QUIET).await;
         samples.rollbacks.add(&self.ask("rollback", from).await);
         // What was gone back from is drained beside the next round.
@@ -180,7 +180,7 @@ impl Switches<'_> {
 
     /// Both slots are ready: each of the bare Services is led to the other one, and back. Which is the first changes from round to
     /// round, as what came before may not have ended.
-    async fn patch(&self, from: Slot, round: usize, samples: &mut Samples) -> Result<()> {
+    async fn patch_bare(&self, from: Slot, round: usize, samples: &mut Samples) -> Result<()> {
         let mut services = [(&self.raw, &mut samples.raw), (&self.unrouted, &mut samples.unrouted)];
         if round % 2 == 1 {
             services.reverse();
