@@ -8,7 +8,7 @@ use kube::runtime::{events::Reporter, reflector};
 use plexica_operator::{
     controllers::{
         plugin,
-        plugin_installation::{self, Caches, Image, InHand, Meters, Migrating, Probes, Watched},
+        plugin_installation::{self, Caches, Image, InHand, Meters, Migrating, Probes, Revisions, Watched},
         tenant::{self, ServiceAccount},
     },
     meter::{self, Addresses},
@@ -198,6 +198,7 @@ async fn run(platform: PathBuf, listen: SocketAddr, image: Image) -> Result<(), 
         meters: Meters::new(image)?,
         in_hand: InHand::default(),
         migrating: Migrating::default(),
+        revisions: Revisions::default(),
         shared_releases: Mutex::default(),
         platform: Arc::clone(&platform),
         backends: Arc::clone(&backends),

@@ -87,8 +87,8 @@ pub enum Privilege {
     References,
 }
 
-/// What the plugin may use of the tenant's own tables. It always owns its own schema.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// What the plugin uses of the database, beside its own schema.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DatabaseSpec {
     /// Tables of the tenant's schema that it is granted.
@@ -96,6 +96,29 @@ pub struct DatabaseSpec {
     #[schemars(length(max = 20))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["table".into()]))]
     pub tenant_tables: Vec<TenantTable>,
+    /// Sessions that each of its pods may have at once; pods are told by PLEXICA_DATABASE_CONNECTIONS. All pods of the plugin
+    /// together, those of a candidate and a standby among them, are given as many as their number needs.
+    #[serde(default = "connections", skip_serializing_if = "is_usual")]
+    #[schemars(range(min = 1, max = 100))]
+    pub connections: i32,
+}
+
+impl Default for DatabaseSpec {
+    fn default() -> Self {
+        Self {
+            tenant_tables: vec![],
+            connections: connections(),
+        }
+    }
+}
+
+fn connections() -> i32 {
+    5
+}
+
+/// What a release of an earlier API version did not say is not written either: a release is recognised by what it says.
+fn is_usual(number: &i32) -> bool {
+    *number == connections()
 }
 
 /// A table of the tenant's schema.

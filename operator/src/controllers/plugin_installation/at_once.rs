@@ -12,7 +12,7 @@ use tracing::{Instrument, debug, info_span};
 
 use super::{
     Context, apply, dereference,
-    validate::{self, Running},
+    validate::{self, Facts},
 };
 use crate::runtime::objects::holds;
 
@@ -47,14 +47,17 @@ fn asks(installation: &PluginInstallation) -> bool {
 /// Whatever stands in the way is found, and told, by the pass.
 async fn carry_out(installation: &PluginInstallation, ctx: &Context) {
     let _turn = ctx.in_hand.carrying_out(installation.uid().unwrap_or_default());
-    let world = dereference::world(installation, &ctx.caches);
-    let wanted = world.and_then(|world| validate::validate(installation, &world, &ctx.platform));
-    let done = match wanted {
-        Ok(wanted) if wanted.runs == Running::Yes => apply::switch_at_once(installation, &wanted, ctx).await,
-        Ok(_) => Ok(()),
-        Err(outcome) => Err(outcome),
+    let done = async {
+        let world = dereference::world(installation, &ctx.caches)?;
+        let facts = Facts::of(installation, &world, &ctx.platform)?;
+        if facts.stop.is_some() {
+            return Ok(());
+        }
+        // What comes next may be unknown: one can go back nevertheless.
+        let wanted = validate::choose(installation, &world).ok();
+        apply::switch_at_once(installation, &facts, wanted.as_ref(), ctx).await
     };
-    if let Err(outcome) = done {
+    if let Err(outcome) = done.await {
         debug!(?outcome, "the request waits for the pass");
     }
 }

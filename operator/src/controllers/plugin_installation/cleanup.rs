@@ -2,7 +2,7 @@
 
 use k8s_openapi::{
     api::{
-        apps::v1::Deployment,
+        apps::v1::{ControllerRevision, Deployment},
         core::v1::{ConfigMap, Secret, Service},
         networking::v1::NetworkPolicy,
         policy::v1::PodDisruptionBudget,
@@ -30,7 +30,7 @@ use super::{
     record, report,
 };
 use crate::{
-    backends::postgres::plugin::PluginKey,
+    backends::postgres::plugin::{PluginKey, Surplus},
     gateway_api::HTTPRoute,
     pools::Verb,
     resolution,
@@ -39,13 +39,13 @@ use crate::{
 
 /// Brings an installation in deletion to its end.
 pub async fn finalize(installation: &PluginInstallation, ctx: &Context) -> Result<Pass, Error> {
-    let needed = world(installation, &ctx.caches)
-        .ok()
-        .and_then(|world| needed(installation, &world));
-    if let Some(outcome) = needed {
-        return Ok(Pass::Deleting(outcome));
-    }
     end(installation.meta(), installation.spec.data_policy, ctx).await
+}
+
+/// Why an installation in deletion has to stay for now: somebody needs it. Until then it is served like any other.
+pub fn has_to_stay(installation: &PluginInstallation, ctx: &Context) -> Option<Outcome> {
+    let world = world(installation, &ctx.caches).ok()?;
+    needed(installation, &world)
 }
 
 /// Ends an object of which only metadata is known: its data is kept.
@@ -137,11 +137,12 @@ async fn close(uid: &str, key: &PluginKey, policy: DataPolicy, ctx: &Context) ->
     close_database(key, policy, ctx).await?;
     remove::<NetworkPolicy>(namespace, &selector, given_up, ctx).await?;
     remove::<PodDisruptionBudget>(namespace, &selector, given_up, ctx).await?;
+    remove::<ControllerRevision>(namespace, &selector, given_up, ctx).await?;
     remove::<ConfigMap>(namespace, &selector, given_up, ctx).await?;
     remove::<Secret>(namespace, &selector, given_up, ctx).await
 }
 
-/// Shuts or drops the schema, and takes the permissions away. Where the tenant is gone, so is its plugins' access: the
+/// Shuts the schema, or drops it together with the permissions. Where the tenant is gone, so is its plugins' access: the
 /// tenant's own end reaches them.
 async fn close_database(key: &PluginKey, policy: DataPolicy, ctx: &Context) -> Result<(), Outcome> {
     let Some(tenant) = ctx.caches.tenant(&key.slug)? else {
@@ -153,17 +154,18 @@ async fn close_database(key: &PluginKey, policy: DataPolicy, ctx: &Context) -> R
     let pool = ctx.backends.plugins.get(&pool).ok_or_else(|| report::no_pool(&pool))?;
     let failed = |error| report::outcome(&error, pool);
     let owner = &owner;
-    pool.call(Verb::Update, |backend| async move {
-        backend.seed_permissions(owner, key, &[]).await
-    })
-    .await
-    .map_err(failed)?;
     match policy {
+        // Its permissions stay with its data: what a tenant's administrators gave to their own roles is data too.
         DataPolicy::Keep => {
             pool.call(Verb::Revoke, |backend| async move { backend.revoke(owner, key).await })
                 .await
         }
         DataPolicy::Drop => {
+            pool.call(Verb::Update, |backend| async move {
+                backend.seed_permissions(owner, key, &[], Surplus::Removed).await
+            })
+            .await
+            .map_err(failed)?;
             pool.call(Verb::Delete, |backend| async move { backend.delete(owner, key).await })
                 .await
         }

@@ -206,8 +206,11 @@ fn tenant_plugins(installations: &[Arc<Root<PluginInstallation>>]) -> resolution
             return None;
         }
         let spec = &installation.spec;
+        // What is wanted cannot be read: what runs is what others have to go with.
+        let range = VersionRange::parse(&spec.version).ok();
+        let range = range.or_else(|| VersionRange::parse(&format!("={}", running.as_ref()?)).ok());
         let wanted = resolution::Installation {
-            range: VersionRange::parse(&spec.version).ok()?,
+            range: range?,
             update_policy: spec.update_policy,
             dependency_policy: spec.dependency_policy,
             running,

@@ -1,8 +1,11 @@
 //! The PluginInstallation's reconciler.
 //!
-//! A pass reads like its description: dereference (what the caches know) → validate (which version, pure) → hold →
-//! apply, step by step: configuration, schema, migrations, permissions, pods, route → status; at its end, `cleanup`.
-//! A step that fails leaves what runs untouched. RED, the development slot, comes last, and nothing depends on it.
+//! A pass reads like its description: dereference (what the caches know) → validate (what is known, and which version; pure) →
+//! hold → stop, or serve and then deliver → status; at its end, `cleanup`.
+//!
+//! *Serve* is the care of what runs, a set of frozen revisions (`model`): traffic, pods, policy, route, database. *Deliver* is the way
+//! of what is wanted next: configuration, migrations, a revision, and then the traffic light. Nothing of the one waits for the other.
+//! RED, the development slot, comes last, and nothing depends on it.
 
 pub mod admission;
 mod apply;
@@ -13,10 +16,13 @@ mod configuration;
 mod controller;
 mod dereference;
 mod migrating;
+mod model;
 mod neighbours;
 mod objects;
+mod providers;
 mod record;
 mod report;
+mod revisions;
 mod status;
 mod turns;
 mod validate;
@@ -46,8 +52,11 @@ pub use apply::{Meters, Probes};
 pub use build::meter::Image;
 pub use dereference::{Caches, World, running_version};
 pub use migrating::Migrating;
+pub use revisions::Revisions;
 pub use turns::InHand;
 pub use watched::Watched;
+
+use validate::Facts;
 
 /// Kind, as a metric label.
 const KIND: &str = "PluginInstallation";
@@ -74,6 +83,8 @@ pub struct Context {
     pub in_hand: InHand,
     /// Migrations that run beside passes.
     pub migrating: Migrating,
+    /// Revisions that were frozen.
+    pub revisions: Revisions,
     /// Held by whoever changes which tenants a shared release has.
     pub shared_releases: Mutex<()>,
     /// Where ConfigMaps with migrations are: the operator's own namespace.
@@ -104,10 +115,13 @@ async fn pass(guard: &Root<PluginInstallation>, ctx: &Context) -> Result<Passed,
         Err(wait) => return Ok((Some(wait), "put off")),
     };
     let pass = async {
-        if meta.deletion_timestamp.is_some() {
-            return cleanup::finalize(installation, ctx).await;
+        if meta.deletion_timestamp.is_none() {
+            return Ok(Pass::Reconciled(Box::new(live(installation, None, ctx).await?)));
         }
-        Ok(Pass::Reconciled(Box::new(live(installation, ctx).await?)))
+        match cleanup::has_to_stay(installation, ctx).filter(|_| holds(meta)) {
+            Some(why) => Ok(Pass::Reconciled(Box::new(live(installation, Some(why), ctx).await?))),
+            None => cleanup::finalize(installation, ctx).await,
+        }
     };
     let pass = tokio::select! {
         biased;
@@ -155,33 +169,50 @@ fn forget(meta: &ObjectMeta, ctx: &Context) {
     ctx.objects.forget(meta);
     ctx.meters.forget(uid);
     ctx.migrating.forget(uid);
+    let (namespace, name) = (meta.namespace.as_deref(), meta.name.as_deref());
+    ctx.revisions
+        .forget(namespace.unwrap_or_default(), name.unwrap_or_default());
 }
 
-/// An installation that is to exist.
-async fn live(installation: &PluginInstallation, ctx: &Context) -> Result<status::Findings, Error> {
-    let world = dereference::world(installation, &ctx.caches);
-    let chosen = world
-        .as_ref()
-        .map_err(Clone::clone)
-        .and_then(|world| validate::validate(installation, world, &ctx.platform));
-    let wanted = match chosen {
-        Ok(wanted) => wanted,
+/// An installation that is to exist, or has to stay for now.
+async fn live(
+    installation: &PluginInstallation,
+    leaving: Option<Outcome>,
+    ctx: &Context,
+) -> Result<status::Findings, Error> {
+    let known = dereference::world(installation, &ctx.caches).and_then(|world| {
+        let facts = Facts::of(installation, &world, &ctx.platform)?;
+        Ok((world, facts))
+    });
+    let (world, facts) = match known {
+        Ok(known) => known,
         Err(outcome) => {
-            if let Ok(world) = &world
-                && holds(installation.meta())
-                && let Some(live) = validate::live(installation, world, &outcome, &ctx.platform)
-            {
-                return Ok(apply::go_on(installation, &live, outcome, ctx).await);
-            }
             let stopped = stop_without_tenant(installation, &outcome, ctx).await;
             return Ok(status::Findings::Unresolved(stopped.err().unwrap_or(outcome)));
         }
     };
-    ctx.objects.hold(installation.meta()).await?;
-    Ok(apply::apply(installation, &wanted, ctx).await)
+    let chosen = validate::choose(installation, &world);
+    if chosen.is_ok() && leaving.is_none() {
+        ctx.objects.hold(installation.meta()).await?;
+    } else if !holds(installation.meta()) {
+        // Nothing was ever made of it.
+        return Ok(status::Findings::Unresolved(
+            chosen.err().or(leaving).unwrap_or_else(unseen),
+        ));
+    }
+    let is_anything_there = facts.stop.is_some() || dereference::running_version(installation).is_some();
+    match &chosen {
+        Err(outcome) if !is_anything_there => Ok(status::Findings::Unresolved(outcome.clone())),
+        chosen => Ok(apply::apply(installation, &facts, chosen.as_ref(), leaving, ctx).await),
+    }
 }
 
-/// Takes the pods of a tenant away that is being deleted or gone: its data may be kept, but nobody serves it any more.
+/// What a pass says that came to nothing.
+fn unseen() -> Outcome {
+    Outcome::Waiting(Reason::Installing, "the caches do not show it yet".to_owned())
+}
+
+/// Takes the pods of a tenant away that is shut, being deleted or gone: its data may be kept, but nobody serves it any more.
 async fn stop_without_tenant(
     installation: &PluginInstallation,
     outcome: &Outcome,
@@ -189,7 +220,11 @@ async fn stop_without_tenant(
 ) -> Result<(), Outcome> {
     let (Outcome::Done(reason, _) | Outcome::Waiting(reason, _) | Outcome::Blocked(reason, _)) = outcome;
     let namespace = installation.namespace().unwrap_or_default();
-    if !holds(installation.meta()) || !matches!(reason, Reason::TenantDeleting | Reason::TenantUnknown) {
+    let is_shut = matches!(
+        reason,
+        Reason::TenantDeleting | Reason::TenantUnknown | Reason::TenantSuspended
+    );
+    if !holds(installation.meta()) || !is_shut {
         return Ok(());
     }
     match (Caches::slug_of(&namespace), id_of(&installation.name_any())) {
@@ -198,12 +233,34 @@ async fn stop_without_tenant(
     }
 }
 
+/// What does not decode may be switched off nevertheless, and its tenant may be shut: then nothing of it runs.
+async fn stop_undecodable(meta: &ObjectMeta, ctx: &Context) -> Result<(), Outcome> {
+    let namespace = meta.namespace.as_deref().unwrap_or_default();
+    let (Some(slug), Ok(id)) = (
+        Caches::slug_of(namespace),
+        id_of(meta.name.as_deref().unwrap_or_default()),
+    ) else {
+        return Ok(());
+    };
+    let is_shut = ctx.caches.tenant(&slug)?.is_some_and(|tenant| tenant.spec.suspended);
+    let raw = ctx.objects.read_undecodable(meta).await;
+    let raw = raw.map_err(|error| Outcome::Waiting(Reason::ApiUnavailable, error.to_string()))?;
+    let enabled = raw.as_ref().and_then(|raw| raw.pointer("/spec/enabled"));
+    let is_off = enabled.and_then(serde_json::Value::as_bool) == Some(false);
+    if holds(meta) && (is_shut || is_off) {
+        return apply::shut(&slug, &id, ctx).await;
+    }
+    Ok(())
+}
+
 /// An object that does not decode: say so on the object. In deletion it is let go with its data kept.
 async fn undecodable(invalid: &InvalidObject, ctx: &Context) -> Result<Passed, Error> {
     let meta = &invalid.metadata;
     if meta.deletion_timestamp.is_none() {
+        let stopped = stop_undecodable(meta, ctx).await;
         report::undecodable(meta, &invalid.error, ctx).await?;
-        return Ok((None, Reason::Undecodable.into()));
+        let again = stopped.is_err().then(|| ctx.objects.retry(meta).1).flatten();
+        return Ok((again, Reason::Undecodable.into()));
     }
     match cleanup::keep(meta, ctx).await? {
         Pass::Deleting(outcome) => {

@@ -16,8 +16,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{
     Context,
     build::{LABEL_PLUGIN, shared::LABEL_SHARED},
+    model::Place,
     report,
-    validate::Wanted,
 };
 use crate::runtime::{
     age::{Age, get, labelled},
@@ -55,25 +55,25 @@ where
 }
 
 /// Whether an object is this installation's.
-pub fn is_ours(object: &impl ResourceExt, wanted: &Wanted) -> bool {
+pub fn is_ours(object: &impl ResourceExt, place: &Place) -> bool {
     let bears = |label: &str, value: &str| object.labels().get(label).is_some_and(|is| is == value);
-    bears(LABEL_TENANT_ID, &wanted.owner.tenant_id.to_string()) && bears(LABEL_PLUGIN, wanted.id.as_str())
+    bears(LABEL_TENANT_ID, &place.owner.tenant_id.to_string()) && bears(LABEL_PLUGIN, place.id.as_str())
 }
 
 /// The object of the plugin's that has this name, if it is there.
 ///
 /// # Errors
 /// Something that is not ours has the name, or the API server does not answer.
-pub async fn owned<K>(wanted: &Wanted, name: &str, age: Age<'_>, ctx: &Context) -> Result<Option<K>, Outcome>
+pub async fn owned<K>(place: &Place, name: &str, age: Age<'_>, ctx: &Context) -> Result<Option<K>, Outcome>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
 {
-    let api: Api<K> = Api::namespaced(ctx.objects.client.clone(), wanted.slug.namespace().as_str());
+    let api: Api<K> = Api::namespaced(ctx.objects.client.clone(), place.slug.namespace().as_str());
     let found = get(&api, name, age)
         .await
         .map_err(|error| report::api_outcome(&error))?;
     match found {
-        Some(found) if !is_ours(&found, wanted) => {
+        Some(found) if !is_ours(&found, place) => {
             Err(report::not_owned(&format!("{} {name}", K::kind(&())), Reason::NotOwned))
         }
         found => Ok(found),

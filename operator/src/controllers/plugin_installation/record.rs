@@ -2,7 +2,7 @@
 
 use plexica_crds::{PluginInstallation, names::PluginId, ownership::Owner, plugin_installation::conditions::Outcome};
 
-use super::{Context, dereference::running_version, report, status::Steps, validate::Wanted};
+use super::{Context, dereference::running_version, model::Place, report, status::Steps};
 use crate::{
     backends::postgres::registry::{TenantPlugin, TenantPluginStatus},
     pools::Verb,
@@ -11,33 +11,33 @@ use crate::{
 /// Records how the steps fare.
 pub async fn write(
     installation: &PluginInstallation,
-    wanted: &Wanted,
+    place: &Place,
+    chosen: &str,
     steps: &Steps,
     ctx: &Context,
 ) -> Result<(), Outcome> {
     let configuration = match &steps.configuration {
         Some(configuration) => configuration.clone(),
-        None => match recorded(&wanted.owner, &wanted.id, ctx).await? {
+        None => match recorded(&place.owner, &place.id, ctx).await? {
             Some(recorded) => recorded.configuration,
             // It never came as far as a configuration: there is nothing that a service could use.
             None => return Ok(()),
         },
     };
-    let chosen = &wanted.plugin.spec.version;
     let (status, version) = match steps.worst() {
         None => (TenantPluginStatus::Installed, None),
         Some(Outcome::Blocked(..)) => (TenantPluginStatus::Failed, running_version(installation)),
         Some(_) => (TenantPluginStatus::InProgress, running_version(installation)),
     };
     let plugin = TenantPlugin {
-        plugin: wanted.id.clone(),
-        version: version.map_or_else(|| chosen.clone(), |running| running.to_string()),
+        plugin: place.id.clone(),
+        version: version.map_or_else(|| chosen.to_owned(), |running| running.to_string()),
         enabled: installation.spec.enabled,
         configuration,
         status,
         installed_by: None,
     };
-    tell(&wanted.owner, &plugin, ctx).await
+    tell(&place.owner, &plugin, ctx).await
 }
 
 /// Records that the plugin is gone, if it was ever there.

@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use super::{
     apply::{Led, Traffic},
-    validate::{Running, Wanted},
+    validate::{Facts, Stop, Wanted},
 };
 use crate::runtime::objects::with_due;
 
@@ -43,7 +43,7 @@ pub struct Steps {
     resolved: Option<ResolutionStatus>,
     /// The plugin.
     id: PluginId,
-    runs: Running,
+    stop: Option<Stop>,
     schema: String,
     secret: String,
     /// The configuration for the registry, without secrets; `None` if it was not reached.
@@ -60,9 +60,7 @@ pub struct Steps {
     pub traffic: Option<Traffic>,
     /// How RED fares; `None` if that was not reached.
     pub red: Option<Led>,
-    /// Names of the configurations that the slots use which take turns at being live; `None` while pods are replaced.
-    pub configurations: Option<Vec<String>>,
-    /// Hash of the wanted configuration, once it is known.
+    /// Hash of the wanted revision, once it is frozen.
     pub config_hash: Option<String>,
     /// Where the plugin's API is found, once the Gateway leads there.
     pub url: Option<String>,
@@ -74,31 +72,46 @@ pub struct Steps {
     pub registry: Option<Outcome>,
     /// The status that the object was given on the way, if it was.
     pub written: Option<PluginInstallationStatus>,
+    /// What is wanted was brought to the traffic light, or to all tenants' pods: what is said of what is live is said of it.
+    pub delivered: bool,
+    /// Why what runs is not as declared.
+    pub not_kept: Option<Outcome>,
+    /// Why an installation in deletion is still there.
+    pub leaving: Option<Outcome>,
+    /// Why nothing was chosen, where that is not said by a step's condition.
+    unchosen: Option<Outcome>,
+    /// When to look again, though nothing happens.
+    pub look_again: Option<Duration>,
 }
 
 impl Steps {
-    /// A version was chosen; nothing else was tried yet.
-    pub fn resolved(wanted: &Wanted) -> Self {
-        let resolved = ResolutionStatus {
+    /// A version was chosen, or why none was; nothing else was tried yet.
+    pub fn new(facts: &Facts, chosen: Result<&Wanted, &Outcome>, leaving: Option<Outcome>) -> Self {
+        let place = &facts.place;
+        let resolved = chosen.ok().map(|wanted| ResolutionStatus {
             version: wanted.plugin.spec.version.clone(),
             reason: wanted.reason.clone(),
+        });
+        let why = match chosen {
+            Ok(wanted) => Outcome::Done(Reason::Resolved, wanted.reason.clone()),
+            Err(why) => why.clone(),
         };
-        let outcome = Outcome::Done(Reason::Resolved, wanted.reason.clone());
+        let (Outcome::Done(reason, _) | Outcome::Waiting(reason, _) | Outcome::Blocked(reason, _)) = &why;
+        let is_said = Type::DependenciesSatisfied.reasons().contains(reason);
+        let (said, unchosen) = if is_said {
+            (vec![(Type::DependenciesSatisfied, why)], None)
+        } else {
+            (vec![], Some(why))
+        };
         Self {
-            resolved: Some(resolved),
-            ..Self::unresolved(wanted, outcome)
-        }
-    }
-
-    /// No version could be chosen, for this reason, and what is live goes on.
-    pub fn unresolved(live: &Wanted, why: Outcome) -> Self {
-        Self {
-            said: vec![(Type::DependenciesSatisfied, why)],
-            resolved: None,
-            id: live.id.clone(),
-            runs: live.runs,
-            schema: live.slug.plugin_schema(&live.id).to_string(),
-            secret: live.id.database_secret().to_string(),
+            said,
+            unchosen,
+            leaving,
+            resolved,
+            id: place.id.clone(),
+            stop: facts.stop,
+            schema: place.slug.plugin_schema(&place.id).to_string(),
+            secret: place.id.database_secret().to_string(),
             configuration: None,
             migrations: None,
             has_expanded: false,
@@ -106,13 +119,15 @@ impl Steps {
             slot: None,
             traffic: None,
             red: None,
-            configurations: None,
             config_hash: None,
             url: None,
             route_wait: None,
             stopped: false,
             registry: None,
             written: None,
+            delivered: false,
+            not_kept: None,
+            look_again: None,
         }
     }
 
@@ -124,7 +139,14 @@ impl Steps {
 
     fn outcomes(&self) -> impl Iterator<Item = &Outcome> {
         let said = self.said.iter().map(|(_, outcome)| outcome);
-        said.chain(&self.not_contracted).chain(&self.registry)
+        let others = [
+            &self.not_contracted,
+            &self.registry,
+            &self.not_kept,
+            &self.unchosen,
+            &self.leaving,
+        ];
+        said.chain(others.into_iter().flatten())
     }
 
     /// The first that is blocked, else the first that waits.
@@ -132,18 +154,6 @@ impl Steps {
         self.outcomes()
             .find(|outcome| matches!(outcome, Outcome::Blocked(..)))
             .or_else(|| self.outcomes().find(|outcome| matches!(outcome, Outcome::Waiting(..))))
-    }
-
-    /// How the pods fare that are live, if the pass ended before it came to them.
-    fn passed_over(&self) -> Option<Outcome> {
-        let is_reached = self.said.iter().any(|(type_, _)| *type_ == Type::Deployed);
-        let (ready, wanted) = self.traffic.as_ref().filter(|_| !is_reached)?.live_pods()?;
-        let message = format!("{ready} of {wanted} pods ready");
-        Some(if ready > 0 && ready >= wanted {
-            Outcome::Done(Reason::PodsReady, message)
-        } else {
-            Outcome::Waiting(Reason::PodsStarting, message)
-        })
     }
 
     /// Whether all that is amiss is about what is to come next, of which nothing that is live knows.
@@ -155,7 +165,10 @@ impl Steps {
             )
         };
         let is_fine = |(type_, outcome): &(Type, Outcome)| is_next(*type_) || is_done(outcome);
-        self.registry.is_none() && self.said.iter().all(is_fine)
+        let is_nothing_else = [&self.registry, &self.not_kept, &self.leaving]
+            .into_iter()
+            .all(Option::is_none);
+        is_nothing_else && self.said.iter().all(is_fine)
     }
 
     /// Whether the pods that are live are said to be ready.
@@ -191,7 +204,10 @@ impl Findings {
             .map(|due| due.duration_since(Timestamp::now()).unsigned_abs());
         let mut said = explanation.iter().flat_map(|explanation| &explanation.statements);
         let has_a_turn = said.any(|said| said.reason == Reason::AwaitingOthers.as_ref());
-        due.chain(has_a_turn.then_some(TURN)).chain(steps.route_wait).min()
+        due.chain(has_a_turn.then_some(TURN))
+            .chain(steps.route_wait)
+            .chain(steps.look_again)
+            .min()
     }
 }
 
@@ -251,24 +267,21 @@ fn whole<'a>(status: &mut PluginInstallationStatus, outcomes: impl IntoIterator<
 }
 
 fn applied(status: &mut PluginInstallationStatus, steps: &Steps, moment: Moment) -> Vec<Statement> {
-    let passed_over = steps.passed_over();
-    let outcomes = steps.outcomes().chain(&passed_over);
-    let outcomes: Vec<_> = outcomes.map(|outcome| with_due(outcome, moment.due)).collect();
+    let outcomes: Vec<_> = steps.outcomes().map(|outcome| with_due(outcome, moment.due)).collect();
     let mut statements = whole(status, &outcomes);
     if status.phase == Some(Phase::Pending) {
         status.phase = Some(Phase::Installing);
     }
     let only_the_next = steps.only_the_next_is_amiss();
-    if let Some(outcome) = &passed_over {
-        statements.push(outcome.statement(Type::Deployed));
+    let is_passed_over = !steps.delivered && steps.traffic.is_some();
+    if is_passed_over && steps.leaving.is_none() {
         let live = steps.traffic.as_ref().and_then(Traffic::live_version);
         let next = steps.resolved.as_ref().map(|resolved| resolved.version.as_str());
         if only_the_next || live != next {
             statements.push(not_begun(steps, live, next));
         }
     }
-    let live_works = passed_over.as_ref().map_or_else(|| steps.is_deployed(), is_done);
-    if live_works && only_the_next && steps.worst().is_some() {
+    if steps.is_deployed() && only_the_next && steps.worst().is_some() {
         works_nevertheless(status, &mut statements);
     }
     if let Some(resolved) = &steps.resolved {
@@ -302,9 +315,10 @@ fn applied(status: &mut PluginInstallationStatus, steps: &Steps, moment: Moment)
         }
         if status.live_slot.is_some() {
             let told = traffic.statements(&status.conditions, moment.now).into_iter();
-            match &passed_over {
-                Some(_) => statements.extend(told.filter(|told| !speaks_of_the_next(told))),
-                None => statements.extend(told),
+            if is_passed_over {
+                statements.extend(told.filter(|told| !speaks_of_the_next(told)));
+            } else {
+                statements.extend(told);
             }
         }
         if status.phase == Some(Phase::Ready) {
@@ -319,9 +333,9 @@ fn applied(status: &mut PluginInstallationStatus, steps: &Steps, moment: Moment)
         slots::shared(status, slot, steps.worst().is_none());
     }
     if steps.stopped {
-        let (reason, message) = match steps.runs {
-            Running::Disabled => (Reason::Disabled, "switched off by spec.enabled; data is kept"),
-            Running::Suspended | Running::Yes => (Reason::TenantSuspended, "the tenant is shut; data is kept"),
+        let (reason, message) = match steps.stop {
+            Some(Stop::Disabled) => (Reason::Disabled, "switched off by spec.enabled; data is kept"),
+            Some(Stop::Suspended) | None => (Reason::TenantSuspended, "the tenant is shut; data is kept"),
         };
         status.phase = Some(Phase::Disabled);
         statements.retain(|statement| {
@@ -337,6 +351,9 @@ fn applied(status: &mut PluginInstallationStatus, steps: &Steps, moment: Moment)
         Led::Off.write(status, &mut statements);
     }
     slots::scale(status, steps);
+    if steps.leaving.is_some() {
+        status.phase = Some(Phase::Uninstalling);
+    }
     statements
 }
 

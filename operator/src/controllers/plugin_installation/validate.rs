@@ -1,18 +1,16 @@
-//! Which version an installation is to run, and everything that follows from that. Pure: what comes out is the sole
-//! input of what follows.
+//! What is known of an installation, and which version it is to run. Pure: what comes out is the sole input of what follows.
 
 use std::sync::Arc;
 
 use kube::{Resource, ResourceExt};
 use plexica_crds::{
-    Plugin, PluginInstallation,
-    condition::{self, ConditionType as _},
-    names::{PluginId, TenantSlug},
+    Plugin, PluginInstallation, condition,
+    names::PluginId,
     ownership::Owner,
     plugin::{Sharing, validation::ValidatedManifest},
     plugin_installation::{
-        self,
         conditions::{Outcome, Reason, Type},
+        validation::violations,
     },
     tenant::conditions::Type as TenantCondition,
     version_range::VersionRange,
@@ -22,36 +20,21 @@ use semver::Version;
 use super::{
     dereference::{World, manifest, running_version},
     id_of,
+    model::Place,
 };
 use crate::{
-    backends::postgres::plugin::{PluginDatabaseSpec, PluginKey, PluginPermission, TenantTables},
+    backends::postgres::plugin::TenantTables,
     platform::Platform,
     resolution::{self, Action, DependencyKind, Explanation, Resolution, Step},
     runtime::controller::Root,
 };
 
-/// An installation whose version is chosen, with everything derived that others must not derive again.
-pub struct Wanted {
-    /// The tenant.
-    pub slug: TenantSlug,
-    /// The mark of everything that is the tenant's.
-    pub owner: Owner,
-    /// Pool of the tenant's schema.
-    pub postgres_pool: String,
-    /// Whether the tenant has a realm.
-    pub has_realm: bool,
-    /// The plugin.
-    pub id: PluginId,
-    /// The release.
-    pub plugin: Plugin,
-    /// The release, parsed.
-    pub manifest: ValidatedManifest,
-    /// Why this version.
-    pub reason: String,
-    /// Whether pods are to run.
-    pub runs: Running,
-    /// The plugins that it is told the addresses of.
-    pub providers: Vec<PluginId>,
+/// What is known of an installation whatever version is chosen, and if none can be.
+pub struct Facts {
+    /// Whose it is.
+    pub place: Place,
+    /// Why nothing of it is to run, if that is so.
+    pub stop: Option<Stop>,
     /// The tenant's plugins that run and need this one.
     pub dependants: Vec<Dependant>,
     /// The tenant's other plugins that are on their way to another version.
@@ -60,12 +43,38 @@ pub struct Wanted {
     pub releases: Vec<Arc<Root<Plugin>>>,
     /// All plugins that the tenant has.
     pub installed: Vec<PluginId>,
+}
+
+/// Why nothing is to run. It is said by spec and tenant alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// `spec.enabled` is false.
+    Disabled,
+    /// The tenant is shut.
+    Suspended,
+}
+
+/// The version that is to run, with what goes with its choice.
+pub struct Wanted {
+    /// The release.
+    pub plugin: Plugin,
+    /// The release, parsed.
+    pub manifest: ValidatedManifest,
+    /// Why this version.
+    pub reason: String,
+    /// The plugins that it is told the addresses of.
+    pub providers: Vec<PluginId>,
     /// Plugins that the tenant lacks and that are to be installed for this one, in order.
     pub added: Vec<PluginId>,
-    /// The plugin's schema.
-    pub database: PluginDatabaseSpec,
-    /// The permissions that it brings.
-    pub permissions: Vec<PluginPermission>,
+    /// What it may do with the tenant's own tables.
+    pub tenant_tables: TenantTables,
+}
+
+impl Wanted {
+    /// Whether it runs for this tenant alone.
+    pub fn is_dedicated(&self) -> bool {
+        self.plugin.spec.runtime.sharing == Sharing::Dedicated
+    }
 }
 
 /// A plugin that runs, and needs another one.
@@ -79,38 +88,89 @@ pub struct Dependant {
     pub needs: VersionRange,
 }
 
-/// Whether pods are to run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Running {
-    /// Yes.
-    Yes,
-    /// `spec.enabled` is false.
-    Disabled,
-    /// The tenant is shut.
-    Suspended,
+impl Facts {
+    /// What is known of the installation.
+    ///
+    /// A tenant that was never Ready has nothing to install into yet. One that is not Ready just now, for example because its
+    /// Keycloak is down, is no reason to touch a plugin that runs.
+    ///
+    /// # Errors
+    /// Its tenant has no place for it yet, or any more.
+    pub fn of(installation: &PluginInstallation, world: &World, platform: &Platform) -> Result<Self, Outcome> {
+        let id = id_of(&installation.name_any())?;
+        let runs = running_version(installation).is_some();
+        let (tenant, slug) = (&world.tenant, &world.slug);
+        if tenant.meta().deletion_timestamp.is_some() {
+            return Err(Outcome::Waiting(
+                Reason::TenantDeleting,
+                format!("tenant {slug} is being deleted: nothing is installed any more"),
+            ));
+        }
+        let waiting = || {
+            Outcome::Waiting(
+                Reason::TenantNotReady,
+                format!("tenant {slug} is not Ready: see kubectl describe tenant {slug}"),
+            )
+        };
+        let status = tenant.status.as_ref().ok_or_else(waiting)?;
+        let generation = tenant.metadata.generation.unwrap_or_default();
+        let ready = condition::is_true(&status.conditions, TenantCondition::Ready.into(), generation);
+        if tenant.spec.suspended && !runs {
+            return Err(Outcome::Waiting(
+                Reason::TenantSuspended,
+                format!("tenant {slug} is shut (spec.suspended): the plugin is installed when it opens again"),
+            ));
+        }
+        if !ready && !runs {
+            return Err(waiting());
+        }
+        Ok(Self {
+            place: Place {
+                slug: slug.clone(),
+                owner: Owner {
+                    tenant_id: status.tenant_id.ok_or_else(waiting)?,
+                    installation: platform.installation_id.clone(),
+                },
+                postgres_pool: status.database.as_ref().ok_or_else(waiting)?.pool.clone(),
+                has_realm: status.identity.is_some(),
+                id: id.clone(),
+            },
+            stop: match (tenant.spec.suspended, installation.spec.enabled) {
+                (true, _) => Some(Stop::Suspended),
+                (false, false) => Some(Stop::Disabled),
+                (false, true) => None,
+            },
+            dependants: dependants(&id, &world.tenant_plugins(), &world.registry()),
+            on_their_way: world.on_their_way(&id),
+            releases: world.releases_of(&id),
+            installed: world.installed(),
+        })
+    }
+
+    /// The accepted release of this version.
+    pub fn release(&self, version: &str) -> Option<&Plugin> {
+        let mut releases = self.releases.iter().filter_map(|guard| guard.0.as_ref().ok());
+        releases.find(|plugin| plugin.spec.version == version)
+    }
 }
 
 /// Chooses the version.
 ///
 /// # Errors
 /// Why nothing can be chosen, or has to wait; what runs goes on.
-pub fn validate(installation: &PluginInstallation, world: &World, platform: &Platform) -> Result<Wanted, Outcome> {
+pub fn choose(installation: &PluginInstallation, world: &World) -> Result<Wanted, Outcome> {
     let id = id_of(&installation.name_any())?;
-    VersionRange::parse(&installation.spec.version)
-        .map_err(|error| Outcome::Blocked(Reason::InvalidSpec, format!("spec.version: {error}")))?;
-    let tenant = TenantFacts::of(world, platform, running_version(installation).is_some())?;
+    let broken: Vec<_> = violations(installation).iter().map(ToString::to_string).collect();
+    if !broken.is_empty() {
+        return Err(Outcome::Blocked(Reason::InvalidSpec, broken.join("; ")));
+    }
     let (plugins, registry) = (world.tenant_plugins(), world.registry());
     let resolution = resolution::resolve(&plugins, &registry);
     let step = step(&resolution, &id, world)?;
     let plugin = release(world, &id, &step.to)?;
     let manifest = manifest(&plugin)?;
-    let runs = match (tenant.suspended, installation.spec.enabled) {
-        (true, _) => Running::Suspended,
-        (false, false) => Running::Disabled,
-        (false, true) => Running::Yes,
-    };
-    // A provider that fails later is no reason to touch what runs, and none at all to leave running what is to stop.
-    let starts = runs == Running::Yes && running_version(installation).as_ref() != Some(&step.to);
+    // A provider that fails later is no reason to touch what runs.
+    let starts = running_version(installation).as_ref() != Some(&step.to);
     let added = resolution.plan.steps.iter().filter(|step| match &step.reason {
         // What those need in turn they add themselves.
         resolution::Reason::Needed { by } => step.action() == Action::Add && *by.source() == id,
@@ -143,97 +203,14 @@ pub fn validate(installation: &PluginInstallation, world: &World, platform: &Pla
     }
     let tenant_tables = TenantTables::of(&plugin.spec.database.tenant_tables)
         .map_err(|refused| Outcome::Blocked(Reason::PluginInvalid, refused.to_string()))?;
-    Ok(Chosen {
+    Ok(Wanted {
         reason: format!("{}: {}", step.to, step.reason),
         plugin,
         manifest,
-        runs,
         providers,
         added,
-    }
-    .wanted(id, tenant, tenant_tables, world, &plugins, &registry))
-}
-
-/// What is live, to be led on though nothing new can be chosen for this reason. `None` if the reason concerns more than the
-/// choice, if nothing runs that is this tenant's own, or if a candidate is on its way: without a choice nobody knows whether it
-/// is still wanted, so it waits.
-pub fn live(installation: &PluginInstallation, world: &World, why: &Outcome, platform: &Platform) -> Option<Wanted> {
-    let (Outcome::Done(reason, _) | Outcome::Waiting(reason, _) | Outcome::Blocked(reason, _)) = why;
-    if !Type::DependenciesSatisfied.reasons().contains(reason) {
-        return None;
-    }
-    let transition = installation.status.as_ref()?.transition.as_ref();
-    if transition.is_some_and(|transition| transition.step < plugin_installation::Step::Switching) {
-        return None;
-    }
-    let id = id_of(&installation.name_any()).ok()?;
-    let tenant = TenantFacts::of(world, platform, true).ok()?;
-    let plugin = release(world, &id, &running_version(installation)?).ok()?;
-    let is_led = plugin.spec.runtime.sharing == Sharing::Dedicated && installation.spec.enabled && !tenant.suspended;
-    let manifest = manifest(&plugin).ok().filter(|_| is_led)?;
-    let tenant_tables = TenantTables::of(&plugin.spec.database.tenant_tables).ok()?;
-    let live = Chosen {
-        reason: String::new(),
-        plugin,
-        manifest,
-        runs: Running::Yes,
-        providers: vec![],
-        added: vec![],
-    };
-    let (plugins, registry) = (world.tenant_plugins(), world.registry());
-    Some(live.wanted(id, tenant, tenant_tables, world, &plugins, &registry))
-}
-
-/// A release, and what goes with its choice.
-struct Chosen {
-    plugin: Plugin,
-    manifest: ValidatedManifest,
-    reason: String,
-    runs: Running,
-    providers: Vec<PluginId>,
-    added: Vec<PluginId>,
-}
-
-impl Chosen {
-    fn wanted(
-        self,
-        id: PluginId,
-        tenant: TenantFacts,
-        tenant_tables: TenantTables,
-        world: &World,
-        plugins: &resolution::Tenant,
-        registry: &resolution::Registry,
-    ) -> Wanted {
-        let key = PluginKey {
-            slug: world.slug.clone(),
-            plugin: id.clone(),
-        };
-        Wanted {
-            database: PluginDatabaseSpec {
-                owner: tenant.owner.clone(),
-                key,
-                connection_limit: CONNECTIONS,
-                statement_timeout: STATEMENT_TIMEOUT,
-                tenant_tables,
-            },
-            permissions: permissions(&self.plugin),
-            reason: self.reason,
-            runs: self.runs,
-            slug: world.slug.clone(),
-            owner: tenant.owner,
-            postgres_pool: tenant.postgres_pool,
-            has_realm: tenant.has_realm,
-            releases: world.releases_of(&id),
-            dependants: dependants(&id, plugins, registry),
-            on_their_way: world.on_their_way(&id),
-            id,
-            plugin: self.plugin,
-            manifest: self.manifest,
-            providers: self.providers,
-            installed: world.installed(),
-            added: self.added,
-        }
-    }
+        tenant_tables,
+    })
 }
 
 /// Who of the tenant's plugins runs and needs this one.
@@ -252,66 +229,6 @@ fn dependants(id: &PluginId, plugins: &resolution::Tenant, registry: &resolution
         })
     });
     running.collect()
-}
-
-/// Sessions that a plugin's login role may have at once: a few pods with a small pool each.
-const CONNECTIONS: i32 = 20;
-/// `statement_timeout` of a plugin's sessions.
-const STATEMENT_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
-
-/// What an installation has to know of its tenant.
-struct TenantFacts {
-    owner: Owner,
-    postgres_pool: String,
-    has_realm: bool,
-    suspended: bool,
-}
-
-impl TenantFacts {
-    /// A tenant that was never Ready has nothing to install into yet. One that is not Ready just now, for example because
-    /// its Keycloak is down, is no reason to touch a plugin that runs.
-    fn of(world: &World, platform: &Platform, runs: bool) -> Result<Self, Outcome> {
-        let tenant = &world.tenant;
-        if tenant.meta().deletion_timestamp.is_some() {
-            return Err(Outcome::Waiting(
-                Reason::TenantDeleting,
-                format!("tenant {} is being deleted: nothing is installed any more", world.slug),
-            ));
-        }
-        let waiting = || {
-            Outcome::Waiting(
-                Reason::TenantNotReady,
-                format!(
-                    "tenant {} is not Ready: see kubectl describe tenant {}",
-                    world.slug, world.slug
-                ),
-            )
-        };
-        let status = tenant.status.as_ref().ok_or_else(waiting)?;
-        let generation = tenant.metadata.generation.unwrap_or_default();
-        let ready = condition::is_true(&status.conditions, TenantCondition::Ready.into(), generation);
-        if tenant.spec.suspended && !runs {
-            return Err(Outcome::Waiting(
-                Reason::TenantSuspended,
-                format!(
-                    "tenant {} is shut (spec.suspended): the plugin is installed when it opens again",
-                    world.slug
-                ),
-            ));
-        }
-        if !ready && !runs {
-            return Err(waiting());
-        }
-        Ok(Self {
-            owner: Owner {
-                tenant_id: status.tenant_id.ok_or_else(waiting)?,
-                installation: platform.installation_id.clone(),
-            },
-            postgres_pool: status.database.as_ref().ok_or_else(waiting)?.pool.clone(),
-            has_realm: status.identity.is_some(),
-            suspended: tenant.spec.suspended,
-        })
-    }
 }
 
 /// What the resolution says of one installation.
@@ -401,16 +318,4 @@ fn refused(explanation: &Explanation, world: &World) -> Outcome {
         Explanation::Undecided { .. } => Reason::Conflict,
     };
     Outcome::Blocked(reason, format!("{explanation}{advice}"))
-}
-
-fn permissions(plugin: &Plugin) -> Vec<PluginPermission> {
-    let declared = plugin.spec.permissions.iter();
-    declared
-        .map(|permission| PluginPermission {
-            key: permission.key.clone(),
-            name: permission.name.clone(),
-            description: Some(permission.description.clone()).filter(|text| !text.is_empty()),
-            roles: permission.roles.clone(),
-        })
-        .collect()
 }

@@ -77,6 +77,17 @@ impl<K: Kind> Objects<K> {
     /// The API server does not answer, as for a second after a definition has changed: nothing would cause another pass that told
     /// the field.
     pub async fn locate_undecodable(&self, meta: &ObjectMeta) -> Result<Option<String>, Error> {
+        let object = self.read_undecodable(meta).await?;
+        let decoded = object.map(serde_path_to_error::deserialize::<_, K>);
+        let error = decoded.and_then(Result::err);
+        Ok(error.map(|error| format!("{}: {}", error.path(), error.inner())))
+    }
+
+    /// An object that does not decode, as it is; `None` if it is gone.
+    ///
+    /// # Errors
+    /// What the API server answers.
+    pub async fn read_undecodable(&self, meta: &ObjectMeta) -> Result<Option<Value>, Error> {
         let resource = ApiResource::erase::<K>(&());
         let api: Api<DynamicObject> = match &meta.namespace {
             Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
@@ -86,9 +97,7 @@ impl<K: Kind> Objects<K> {
         let name = meta.name.as_deref().unwrap_or_default();
         let named = ListParams::default().fields(&format!("metadata.name={name}"));
         let object = within(api.list(&named)).await.map_err(Error::Read)?.items.pop();
-        let decoded = object.map(|object| serde_path_to_error::deserialize::<_, K>(json!(object)));
-        let error = decoded.and_then(Result::err);
-        Ok(error.map(|error| format!("{}: {}", error.path(), error.inner())))
+        Ok(object.map(|object| json!(object)))
     }
 }
 

@@ -12,11 +12,12 @@ use super::{
 use crate::backends::{
     BackendError, Observed,
     postgres::plugin::{
-        FAILING_SQL, MigrationError, MigrationLimits, PluginDatabaseSpec, PluginMigration, PluginPermission,
+        FAILING_SQL, MigrationError, MigrationLimits, PluginDatabaseSpec, PluginMigration, PluginPermission, Surplus,
     },
 };
 
 use MigrationPhase::{Contract, Expand};
+use Surplus::{Kept, Removed};
 
 /// Moments at which a run is broken off, in milliseconds. One of five scripts takes some 50.
 const BREAKS_MS: [u64; 8] = [1, 3, 7, 12, 20, 33, 50, 80];
@@ -263,17 +264,19 @@ async fn permissions(subject: &PluginDatabases<'_>, tenant: &Tenant) -> Outcome 
         description: Some("All of them".to_owned()),
         ..read.clone()
     };
-    for (permissions, changed, unknown) in [
-        (vec![read.clone(), write.clone()], true, &["nobody"][..]),
-        (vec![read, write.clone()], false, &["nobody"]),
-        (vec![renamed, write.clone()], true, &["nobody"]),
-        (vec![write], true, &[]),
-        (vec![], true, &[]),
-        (vec![], false, &[]),
+    for (permissions, surplus, changed, unknown) in [
+        (vec![read.clone(), write.clone()], Removed, true, &["nobody"][..]),
+        (vec![read, write.clone()], Removed, false, &["nobody"]),
+        (vec![renamed.clone(), write.clone()], Removed, true, &["nobody"]),
+        (vec![write.clone()], Kept, false, &[]),
+        (vec![renamed, write.clone()], Removed, false, &["nobody"]),
+        (vec![write], Removed, true, &[]),
+        (vec![], Removed, true, &[]),
+        (vec![], Removed, false, &[]),
     ] {
         let seeded = subject
             .plugins
-            .seed_permissions(&spec.owner, &spec.key, &permissions)
+            .seed_permissions(&spec.owner, &spec.key, &permissions, surplus)
             .await?;
         let holds = seeded.changed == changed && seeded.unknown_roles == unknown;
         expect(holds, format!("seeding {permissions:?} answered {seeded:?}"))?;

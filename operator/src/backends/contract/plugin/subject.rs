@@ -14,7 +14,7 @@ use crate::backends::{
     BackendError, Breaches, Credential, Observed,
     postgres::{
         DatabaseBackend,
-        plugin::{PluginDatabase, PluginDatabaseSpec, PluginKey, TenantTables},
+        plugin::{PluginDatabase, PluginDatabaseSpec, PluginKey, Surplus, TenantTables},
     },
 };
 
@@ -55,6 +55,7 @@ pub(super) fn spec(tenant: &Tenant) -> Result<PluginDatabaseSpec, BackendError> 
         connection_limit: if tenant.changed { 7 } else { 20 },
         statement_timeout: Duration::from_secs(if tenant.changed { 5 } else { 30 }),
         tenant_tables: TenantTables::of(&tables).map_err(|error| BackendError::Unexpected(error.to_string()))?,
+        surplus: Surplus::Removed,
     })
 }
 

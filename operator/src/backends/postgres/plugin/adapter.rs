@@ -11,7 +11,7 @@ use sqlx::PgConnection;
 
 use super::{
     AppliedMigration, MigrationError, MigrationLimits, PluginDatabase, PluginDatabaseSpec, PluginDatabaseState,
-    PluginKey, PluginMigration, PluginPermission, SeededPermissions,
+    PluginKey, PluginMigration, PluginPermission, SeededPermissions, Surplus,
     catalog::{self as surroundings, Surroundings},
     ledger, permissions, plan, runner,
 };
@@ -156,8 +156,9 @@ impl PluginDatabase for PostgresBackend {
         owner: &Owner,
         key: &PluginKey,
         permissions: &[PluginPermission],
+        surplus: Surplus,
     ) -> Result<SeededPermissions, BackendError> {
-        permissions::seed(&self.database, owner, key, permissions).await
+        permissions::seed(&self.database, owner, key, permissions, surplus).await
     }
 
     async fn revoke(&self, owner: &Owner, key: &PluginKey) -> Result<(), BackendError> {

@@ -16,7 +16,7 @@ use secrecy::SecretString;
 
 use super::{
     AppliedMigration, MigrationError, MigrationFailure, MigrationLimits, PluginDatabase, PluginDatabaseSpec,
-    PluginDatabaseState, PluginKey, PluginMigration, PluginPermission, SeededPermissions, migration,
+    PluginDatabaseState, PluginKey, PluginMigration, PluginPermission, SeededPermissions, Surplus, migration,
 };
 use crate::backends::{
     BackendError, Breaches, Credential, Observed,
@@ -91,7 +91,14 @@ impl Described for PluginDatabaseSpec {
         if self.statement_timeout != wanted.statement_timeout {
             differences.push("statement timeout".to_owned());
         }
-        if self.tenant_tables != wanted.tenant_tables {
+        let is_granted = match wanted.surplus {
+            Surplus::Kept => wanted
+                .tenant_tables
+                .iter()
+                .all(|(table, one)| self.tenant_tables.allows(table, one)),
+            Surplus::Removed => self.tenant_tables == wanted.tenant_tables,
+        };
+        if !is_granted {
             differences.push("privileges on the tenant's tables".to_owned());
         }
         differences
@@ -190,6 +197,7 @@ impl PluginDatabase for FakePluginDatabase {
         _owner: &Owner,
         key: &PluginKey,
         permissions: &[PluginPermission],
+        surplus: Surplus,
     ) -> Result<SeededPermissions, BackendError> {
         let known = ["admin", "user", "guest"];
         let mut unknown_roles: Vec<String> = permissions.iter().flat_map(|one| one.roles.clone()).collect();
@@ -198,8 +206,13 @@ impl PluginDatabase for FakePluginDatabase {
         unknown_roles.dedup();
         let mut state = self.state();
         let found = state.permissions.entry(key.clone()).or_default();
-        let changed = *found != permissions;
-        *found = permissions.to_vec();
+        let mut wanted = permissions.to_vec();
+        if surplus == Surplus::Kept {
+            let is_listed = |one: &&PluginPermission| permissions.iter().any(|listed| listed.key == one.key);
+            wanted.extend(found.iter().filter(|one| !is_listed(one)).cloned());
+        }
+        let changed = *found != wanted;
+        *found = wanted;
         Ok(SeededPermissions { changed, unknown_roles })
     }
 

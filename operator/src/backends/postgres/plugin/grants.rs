@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use plexica_crds::plugin::{Privilege, TenantTable, TenantTableName};
+use serde::{Deserialize, Serialize};
 
 /// A declared grant that no plugin gets. A manifest that declares one is not accepted; this is the last line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -18,7 +19,7 @@ pub struct RefusedGrant {
 ///
 /// TRUNCATE and MAINTAIN, which lock everybody out, and TRIGGER, whose functions would run with the rights of whoever
 /// writes to the table, are no [`Privilege`].
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TenantTables(BTreeMap<TenantTableName, BTreeSet<Privilege>>);
 
 impl TenantTables {
@@ -40,6 +41,13 @@ impl TenantTables {
             }
         }
         Ok(Self(tables))
+    }
+
+    /// Adds what another manifest declares.
+    pub fn extend(&mut self, others: &Self) {
+        for (table, privilege) in others.iter() {
+            self.0.entry(table).or_default().insert(privilege);
+        }
     }
 
     /// Whether there are none.

@@ -66,6 +66,17 @@ pub struct PluginDatabaseSpec {
     pub statement_timeout: Duration,
     /// What the plugin may do with the tenant's own tables.
     pub tenant_tables: TenantTables,
+    /// What becomes of privileges on them that are not listed.
+    pub surplus: Surplus,
+}
+
+/// What becomes of privileges and permissions that a plugin has and that are not listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Surplus {
+    /// They stay: somebody that is not listed may still use them.
+    Kept,
+    /// They go.
+    Removed,
 }
 
 impl PluginDatabaseSpec {
@@ -108,12 +119,13 @@ pub trait PluginDatabase: Send + Sync {
         limits: &MigrationLimits,
     ) -> Result<Vec<AppliedMigration>, MigrationError>;
 
-    /// Brings the plugin's permissions in the tenant's schema to these; none removes them all.
+    /// Brings the plugin's permissions in the tenant's schema to these, with or without a surplus.
     async fn seed_permissions(
         &self,
         owner: &Owner,
         key: &PluginKey,
         permissions: &[PluginPermission],
+        surplus: Surplus,
     ) -> Result<SeededPermissions, BackendError>;
 
     /// Shuts the plugin out: no login, sessions ended, data kept. Absent and foreign things are left alone: success.

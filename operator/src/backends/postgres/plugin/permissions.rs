@@ -1,10 +1,10 @@
 //! Permissions of a plugin in its tenant's schema (data-model.md), and who has them at first.
 
 use plexica_crds::ownership::Owner;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sqlx::{AssertSqlSafe, types::Json};
 
-use super::PluginKey;
+use super::{PluginKey, Surplus};
 use crate::backends::{
     BackendError,
     postgres::{
@@ -16,7 +16,7 @@ use crate::backends::{
 };
 
 /// A permission that a plugin brings.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PluginPermission {
     /// `<plugin id>:<resource>:<action>`.
     pub key: String,
@@ -37,7 +37,7 @@ pub struct SeededPermissions {
     pub unknown_roles: Vec<String>,
 }
 
-/// `$1` permissions, `$2` the plugin's id; one statement, which writes only what differs.
+/// `$1` permissions, `$2` the plugin's id, `$3` whether those that are not listed go; one statement, which writes only what differs.
 ///
 /// Other roles get a permission when it is made and not again: that a tenant takes it away from them is the tenant's
 /// decision. `admin` gets it back, since nobody else could hand it out.
@@ -50,7 +50,7 @@ taken AS (
     SELECT p.key FROM {schema}.permissions AS p JOIN wanted USING (key) WHERE p.plugin_id IS DISTINCT FROM $2),
 gone AS (
     DELETE FROM {schema}.permissions
-    WHERE plugin_id = $2 AND key NOT IN (SELECT key FROM wanted) AND NOT EXISTS (SELECT FROM taken) RETURNING 1),
+    WHERE $3 AND plugin_id = $2 AND key NOT IN (SELECT key FROM wanted) AND NOT EXISTS (SELECT FROM taken) RETURNING 1),
 made AS (
     INSERT INTO {schema}.permissions (key, name, description, plugin_id)
     SELECT key, name, description, $2 FROM wanted
@@ -83,6 +83,7 @@ pub(super) async fn seed(
     owner: &Owner,
     PluginKey { slug, plugin }: &PluginKey,
     permissions: &[PluginPermission],
+    surplus: Surplus,
 ) -> Result<SeededPermissions, BackendError> {
     let error = |error: sqlx::Error| database.error(&error);
     let tenant = Holding::of_tenant(owner, slug);
@@ -105,6 +106,7 @@ pub(super) async fn seed(
         sqlx::query_as(AssertSqlSafe(statement(tenant.schema.as_str())))
             .bind(Json(permissions))
             .bind(plugin.as_str())
+            .bind(surplus == Surplus::Removed)
             .persistent(false)
             .fetch_one(&mut *transaction)
             .await

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use plexica_crds::names::RoleName;
 
-use super::{PluginDatabaseSpec, catalog::Surroundings, ledger};
+use super::{PluginDatabaseSpec, Surplus, catalog::Surroundings, ledger};
 use crate::backends::postgres::{
     catalog::{Catalog, Role, Schema},
     holding::Holding,
@@ -274,6 +274,9 @@ impl Plan<'_> {
                 &[format!("GRANT USAGE ON SCHEMA {quoted} TO {}", identifiers(roles))],
             );
         }
+        if self.spec.surplus == Surplus::Kept {
+            return;
+        }
         let surplus: BTreeSet<&str> = grants
             .iter()
             .map(|grant| grant.privilege.as_str())
@@ -298,6 +301,9 @@ impl Plan<'_> {
             if !roles.iter().all(|role| has(grants, kind, role, privilege)) {
                 self.table_step("lacks", "GRANT", kind, privilege, "TO");
             }
+        }
+        if self.spec.surplus == Surplus::Kept {
+            return;
         }
         let declared = |table: &str, privilege: &str| {
             let mut all = self.spec.tenant_tables.iter();

@@ -42,6 +42,7 @@ fn spec() -> PluginDatabaseSpec {
             },
         ])
         .unwrap(),
+        surplus: Surplus::Removed,
     }
 }
 
@@ -268,4 +269,9 @@ fn what_is_no_longer_declared_is_revoked() {
             "the plugin does not declare, and has, SELECT on the tenant's table users",
         ]
     );
+    let kept = PluginDatabaseSpec {
+        surplus: Surplus::Kept,
+        ..spec
+    };
+    assert!(plan(&kept, &catalog, &surroundings, None, GROUP).is_empty());
 }

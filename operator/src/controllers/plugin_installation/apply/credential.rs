@@ -7,27 +7,27 @@ use plexica_crds::{
     plugin_installation::conditions::{Outcome, Reason},
 };
 
-use super::super::{Context, build, report, validate::Wanted};
+use super::super::{Context, build, model::Place, report};
 use crate::{
     backends::{Credential, postgres::DatabaseEndpoint},
     runtime::{apply::apply_to, client::within},
 };
 
-fn api(wanted: &Wanted, ctx: &Context) -> Api<Secret> {
-    Api::namespaced(ctx.objects.client.clone(), wanted.slug.namespace().as_str())
+fn api(place: &Place, ctx: &Context) -> Api<Secret> {
+    Api::namespaced(ctx.objects.client.clone(), place.slug.namespace().as_str())
 }
 
 /// The Secret as it is. One that is not ours is an error.
-pub async fn live(wanted: &Wanted, ctx: &Context) -> Result<Option<Secret>, Outcome> {
-    let name = wanted.id.database_secret();
-    let live = within(api(wanted, ctx).get_opt(name.as_str()))
+pub async fn live(place: &Place, ctx: &Context) -> Result<Option<Secret>, Outcome> {
+    let name = place.id.database_secret();
+    let live = within(api(place, ctx).get_opt(name.as_str()))
         .await
         .map_err(|error| report::api_outcome(&error))?;
     let ours = |secret: &Secret| {
         secret
             .labels()
             .get(LABEL_TENANT_ID)
-            .is_some_and(|id| *id == wanted.owner.tenant_id.to_string())
+            .is_some_and(|id| *id == place.owner.tenant_id.to_string())
     };
     if live.as_ref().is_some_and(|secret| !ours(secret)) {
         return Err(report::not_owned(&format!("Secret {name}"), Reason::NotOwned));
@@ -48,14 +48,14 @@ pub fn held(secret: &Secret) -> Option<Credential> {
 
 /// Makes the Secret as it shall be, unless it is so.
 pub async fn write(
-    wanted: &Wanted,
+    place: &Place,
     live: Option<&Secret>,
     endpoint: &DatabaseEndpoint,
     credential: &Credential,
     ctx: &Context,
 ) -> Result<(), Outcome> {
-    let declared = build::database_secret(wanted, endpoint, credential);
-    apply_to(&api(wanted, ctx), &declared.name_any(), live, &declared)
+    let declared = build::database_secret(place, endpoint, credential);
+    apply_to(&api(place, ctx), &declared.name_any(), live, &declared)
         .await
         .map(drop)
         .map_err(|error| report::api_outcome(&error))

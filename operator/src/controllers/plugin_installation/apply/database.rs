@@ -1,6 +1,6 @@
 //! The plugin's part of the tenant's database: schema and roles, migrations, permissions.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
@@ -13,19 +13,41 @@ use plexica_crds::{
     },
 };
 
-use super::super::{Context, migrating::Batch, report, validate::Wanted};
+use super::super::{
+    Context,
+    migrating::Batch,
+    model::{Needs, Place},
+    report,
+};
 use super::credential;
 use crate::{
     backends::{
         Credential, Observed,
-        postgres::plugin::{MigrationError, MigrationLimits, PluginDatabase, PluginMigration},
+        postgres::plugin::{MigrationError, MigrationLimits, PluginDatabase, PluginDatabaseSpec, PluginMigration},
     },
     pools::{Pool, Verb},
     runtime::client::within,
 };
 
-fn pool<'a>(wanted: &Wanted, ctx: &'a Context) -> Result<&'a Arc<Pool<dyn PluginDatabase>>, Outcome> {
-    let name = &wanted.postgres_pool;
+/// `statement_timeout` of a plugin's sessions.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The database of revisions that run together: what they need, and as many sessions as their pods may open. Each of the two slots
+/// has one pod more while its pods are replaced.
+pub fn spec(place: &Place, needs: &Needs, installation: &PluginInstallation, size: i32) -> PluginDatabaseSpec {
+    let pods = 2 * (size.max(0) + 1) + i32::from(installation.spec.red.enabled);
+    PluginDatabaseSpec {
+        owner: place.owner.clone(),
+        key: place.key(),
+        connection_limit: needs.connections * pods,
+        statement_timeout: STATEMENT_TIMEOUT,
+        tenant_tables: needs.tenant_tables.clone(),
+        surplus: needs.surplus,
+    }
+}
+
+fn pool<'a>(place: &Place, ctx: &'a Context) -> Result<&'a Arc<Pool<dyn PluginDatabase>>, Outcome> {
+    let name = &place.postgres_pool;
     ctx.backends.plugins.get(name).ok_or_else(|| report::no_pool(name))
 }
 
@@ -33,6 +55,8 @@ fn pool<'a>(wanted: &Wanted, ctx: &'a Context) -> Result<&'a Arc<Pool<dyn Plugin
 pub struct Access {
     /// What its pods log in with.
     pub credential: Credential,
+    /// What it is.
+    spec: PluginDatabaseSpec,
     /// Names of the migrations that are applied by now.
     applied: Vec<String>,
     /// Whether no migration of any version was applied before this pass.
@@ -40,11 +64,10 @@ pub struct Access {
 }
 
 /// Makes schema, roles and grants, and the Secret.
-pub async fn provision(wanted: &Wanted, ctx: &Context) -> Result<Access, Outcome> {
-    let pool = pool(wanted, ctx)?;
-    let spec = &wanted.database;
+pub async fn provision(place: &Place, spec: &PluginDatabaseSpec, ctx: &Context) -> Result<Access, Outcome> {
+    let pool = pool(place, ctx)?;
     let failed = |error| report::outcome(&error, pool);
-    let live = credential::live(wanted, ctx).await?;
+    let live = credential::live(place, ctx).await?;
     let observed = pool
         .call(Verb::Observe, |backend| async move { backend.observe(spec).await })
         .await
@@ -76,21 +99,21 @@ pub async fn provision(wanted: &Wanted, ctx: &Context) -> Result<Access, Outcome
     let endpoint = ctx
         .backends
         .postgres
-        .get(&wanted.postgres_pool)
+        .get(&place.postgres_pool)
         .map(|pool| pool.backend.endpoint());
-    let endpoint = endpoint.ok_or_else(|| report::no_pool(&wanted.postgres_pool))?;
-    credential::write(wanted, live.as_ref(), &endpoint, &credential, ctx).await?;
+    let endpoint = endpoint.ok_or_else(|| report::no_pool(&place.postgres_pool))?;
+    credential::write(place, live.as_ref(), &endpoint, &credential, ctx).await?;
     Ok(Access {
         credential,
+        spec: spec.clone(),
         is_new: applied.is_empty(),
         applied,
     })
 }
 
 /// What a plugin has of its database, without making anything; `None` if not all of it is there.
-pub async fn look(wanted: &Wanted, ctx: &Context) -> Result<Option<Access>, Outcome> {
-    let pool = pool(wanted, ctx)?;
-    let spec = &wanted.database;
+pub async fn look(place: &Place, spec: &PluginDatabaseSpec, ctx: &Context) -> Result<Option<Access>, Outcome> {
+    let pool = pool(place, ctx)?;
     let observed = pool
         .call(Verb::Observe, |backend| async move { backend.observe(spec).await })
         .await
@@ -100,11 +123,12 @@ pub async fn look(wanted: &Wanted, ctx: &Context) -> Result<Option<Access>, Outc
         Observed::Absent => return Ok(None),
         Observed::Present(state) => state,
     };
-    let held = credential::live(wanted, ctx).await?;
+    let held = credential::live(place, ctx).await?;
     let held = held.as_ref().and_then(credential::held);
     let held = held.filter(|held| Some(&held.id) == state.credential_id.as_ref());
     Ok(held.map(|credential| Access {
         credential,
+        spec: spec.clone(),
         is_new: state.applied.is_empty(),
         applied: state.applied,
     }))
@@ -127,8 +151,8 @@ pub fn pending<'a>(plugin: &'a Plugin, access: &Access, phase: MigrationPhase) -
 }
 
 /// How far the migrations of the version are.
-pub fn progress(wanted: &Wanted, access: &Access) -> MigrationsStatus {
-    let migrations = wanted.plugin.spec.migrations.iter();
+pub fn progress(plugin: &Plugin, access: &Access) -> MigrationsStatus {
+    let migrations = plugin.spec.migrations.iter();
     let (applied, pending): (Vec<&Migration>, Vec<&Migration>) =
         migrations.partition(|migration| access.has_applied(&migration.name));
     let count = |number: usize| i32::try_from(number).unwrap_or(i32::MAX);
@@ -138,7 +162,7 @@ pub fn progress(wanted: &Wanted, access: &Access) -> MigrationsStatus {
         applied: count(applied.len()),
         pending: pending_of(MigrationPhase::Expand),
         contract_pending: pending_of(MigrationPhase::Contract),
-        version: Some(wanted.plugin.spec.version.clone()),
+        version: Some(plugin.spec.version.clone()),
         last: applied.last().map(|migration| migration.name.clone()),
         contracted: applied
             .iter()
@@ -152,13 +176,14 @@ pub fn progress(wanted: &Wanted, access: &Access) -> MigrationsStatus {
 /// goes on beside the passes.
 pub async fn migrate(
     installation: &PluginInstallation,
-    wanted: &Wanted,
+    place: &Place,
+    plugin: &Plugin,
     access: &mut Access,
     phase: MigrationPhase,
     ctx: &Context,
 ) -> Result<Migrated, Unmigrated> {
     let mut migrations = vec![];
-    for migration in &wanted.plugin.spec.migrations {
+    for migration in &plugin.spec.migrations {
         migrations.push(PluginMigration {
             name: migration.name.clone(),
             sql: script(migration, ctx).await?,
@@ -166,17 +191,14 @@ pub async fn migrate(
             transactional: migration.transactional,
         });
     }
-    let pool = Arc::clone(pool(wanted, ctx)?);
+    let pool = Arc::clone(pool(place, ctx)?);
     let batch = Batch {
-        version: wanted.plugin.spec.version.clone(),
+        version: plugin.spec.version.clone(),
         phase,
-        names: pending(&wanted.plugin, access, phase)
-            .into_iter()
-            .map(str::to_owned)
-            .collect(),
+        names: pending(plugin, access, phase).into_iter().map(str::to_owned).collect(),
     };
     let under_way = batch.outcome();
-    let (by, spec) = (Arc::clone(&pool), wanted.database.clone());
+    let (by, spec) = (Arc::clone(&pool), access.spec.clone());
     let run = async move {
         let (spec, migrations, limits) = (&spec, migrations.as_slice(), &MigrationLimits::default());
         by.call(Verb::Migrate, |backend| async move {
@@ -187,7 +209,7 @@ pub async fn migrate(
     let Some(migrated) = ctx.migrating.run(installation, batch, run).await else {
         return Err(Unmigrated {
             outcome: under_way,
-            status: Some(progress(wanted, access)),
+            status: Some(progress(plugin, access)),
         });
     };
     let applied = match &migrated {
@@ -199,7 +221,7 @@ pub async fn migrate(
         .applied
         .extend(applied.iter().map(|applied| applied.name.clone()));
     let is_any_new = !applied.is_empty();
-    let status = progress(wanted, access);
+    let status = progress(plugin, access);
     match migrated {
         Ok(_) => Ok(Migrated { status, is_any_new }),
         Err(error) => Err(Unmigrated {
@@ -248,9 +270,9 @@ fn failed(error: &MigrationError) -> Option<FailedMigration> {
 }
 
 /// Shuts the plugin out of its schema. Writes nothing if that is so already.
-pub async fn revoke(wanted: &Wanted, ctx: &Context) -> Result<(), Outcome> {
-    let pool = pool(wanted, ctx)?;
-    let (owner, key) = (&wanted.owner, &wanted.database.key);
+pub async fn revoke(place: &Place, ctx: &Context) -> Result<(), Outcome> {
+    let pool = pool(place, ctx)?;
+    let (owner, key) = (&place.owner, &place.key());
     pool.call(Verb::Revoke, |backend| async move { backend.revoke(owner, key).await })
         .await
         .map_err(|error| report::outcome(&error, pool))
@@ -294,17 +316,14 @@ fn failure(error: MigrationError, pool: &Pool<dyn PluginDatabase>) -> Outcome {
     }
 }
 
-/// Brings the plugin's permissions in the tenant's schema to those of the version.
-pub async fn seed(wanted: &Wanted, ctx: &Context) -> Result<(), Outcome> {
-    let pool = pool(wanted, ctx)?;
-    let Wanted {
-        owner,
-        database,
-        permissions,
-        ..
-    } = wanted;
+/// Brings the plugin's permissions in the tenant's schema to those that its revisions need together.
+pub async fn seed(place: &Place, needs: &Needs, ctx: &Context) -> Result<(), Outcome> {
+    let pool = pool(place, ctx)?;
+    let (owner, key) = (&place.owner, &place.key());
     pool.call(Verb::Update, |backend| async move {
-        backend.seed_permissions(owner, &database.key, permissions).await
+        backend
+            .seed_permissions(owner, key, &needs.permissions, needs.surplus)
+            .await
     })
     .await
     .map(drop)

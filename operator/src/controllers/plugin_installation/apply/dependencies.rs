@@ -7,13 +7,13 @@ use plexica_crds::{
 };
 use serde_json::json;
 
-use super::super::{Context, build, report, validate::Wanted};
+use super::super::{Context, build, model::Place, report, validate::Wanted};
 use crate::runtime::{apply::FieldManager, client::within};
 
 /// Makes the installations that are missing. They are everybody's from then on: nothing takes them away again but a
 /// person.
-pub async fn add(wanted: &Wanted, ctx: &Context) -> Outcome {
-    let namespace = wanted.slug.namespace();
+pub async fn add(place: &Place, wanted: &Wanted, ctx: &Context) -> Outcome {
+    let namespace = place.slug.namespace();
     let api: Api<PluginInstallation> = Api::namespaced(ctx.objects.client.clone(), namespace.as_str());
     for id in &wanted.added {
         let spec: PluginInstallationSpec = match serde_json::from_value(json!({ "dependencyPolicy": "AutoInstall" })) {
@@ -22,7 +22,7 @@ pub async fn add(wanted: &Wanted, ctx: &Context) -> Outcome {
         };
         let mut installation = PluginInstallation::new(id.as_str(), spec);
         installation.metadata.annotations =
-            Some([(build::ANNOTATION_NEEDED_BY.to_owned(), wanted.id.to_string())].into());
+            Some([(build::ANNOTATION_NEEDED_BY.to_owned(), place.id.to_string())].into());
         let params = PostParams {
             field_manager: Some(FieldManager::Objects.as_ref().to_owned()),
             ..PostParams::default()
@@ -40,6 +40,6 @@ pub async fn add(wanted: &Wanted, ctx: &Context) -> Outcome {
     let names: Vec<_> = wanted.added.iter().map(ToString::to_string).collect();
     Outcome::Waiting(
         Reason::DependencyUnfit,
-        format!("{} is being installed, since {} needs it", names.join(", "), wanted.id),
+        format!("{} is being installed, since {} needs it", names.join(", "), place.id),
     )
 }

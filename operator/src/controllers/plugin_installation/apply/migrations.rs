@@ -15,7 +15,12 @@ use plexica_crds::{
 };
 
 use super::{
-    super::{Context, status::Steps, validate::Wanted},
+    super::{
+        Context,
+        migrating::Batch,
+        status::Steps,
+        validate::{Facts, Wanted},
+    },
     Failed, Traffic,
     database::{self, Access, Migrated, Unmigrated},
 };
@@ -25,23 +30,33 @@ use crate::runtime::controller::Root;
 /// version holds.
 pub async fn expand(
     installation: &PluginInstallation,
+    facts: &Facts,
     wanted: &Wanted,
     access: &mut Access,
     steps: &mut Steps,
     ctx: &Context,
 ) -> Result<(), Failed> {
-    if let Some(outcome) = outgrown(&wanted.plugin, &wanted.releases, access) {
+    if let Some(outcome) = outgrown(&wanted.plugin, &facts.releases, access) {
         return steps.end(Type::MigrationsApplied, outcome);
     }
     let status = installation.status.as_ref();
     let before = status.and_then(|status| said_of_migrations(status, &wanted.plugin.spec.version));
     let is_known = before.is_some_and(|said| said.status == "True");
     if is_known && database::pending(&wanted.plugin, access, MigrationPhase::Expand).is_empty() {
-        applied(wanted, database::progress(wanted, access), steps);
+        applied(wanted, database::progress(&wanted.plugin, access), steps);
         return Ok(());
     }
     // If none is pending, the texts of those that are applied are compared with those of the version.
-    match database::migrate(installation, wanted, access, MigrationPhase::Expand, ctx).await {
+    match database::migrate(
+        installation,
+        &facts.place,
+        &wanted.plugin,
+        access,
+        MigrationPhase::Expand,
+        ctx,
+    )
+    .await
+    {
         Ok(Migrated { status, is_any_new }) => {
             applied(wanted, status, steps);
             steps.has_expanded = is_any_new;
@@ -54,12 +69,9 @@ pub async fn expand(
     }
 }
 
-/// While migrations run, nothing of the database is looked at or changed, and nothing that depends on it.
-pub fn none_is_under_way(installation: &PluginInstallation, steps: &mut Steps, ctx: &Context) -> Result<(), Failed> {
-    match ctx.migrating.under_way(&installation.uid().unwrap_or_default()) {
-        Some(batch) => steps.end(Type::MigrationsApplied, batch.outcome()),
-        None => Ok(()),
-    }
+/// The migrations that run. Meanwhile nothing of the database is looked at or changed, and nothing that depends on it.
+pub fn under_way(installation: &PluginInstallation, ctx: &Context) -> Option<Batch> {
+    ctx.migrating.under_way(&installation.uid().unwrap_or_default())
 }
 
 /// The last Expand migration of a release that the version which is live does not know. It was applied while that served: if its
@@ -77,6 +89,7 @@ pub fn applied_beside<'a>(live: &str, next: &'a Plugin, releases: &[Arc<Root<Plu
 /// ends nothing, and it is tried again after a back-off.
 pub async fn contract(
     installation: &PluginInstallation,
+    facts: &Facts,
     wanted: &Wanted,
     access: &mut Access,
     steps: &mut Steps,
@@ -93,7 +106,7 @@ pub async fn contract(
     }
     // Nothing leads back from it.
     if let Some(traffic) = &mut steps.traffic
-        && let Err(outcome) = traffic.look_anew(installation, wanted, ctx).await
+        && let Err(outcome) = traffic.look_anew(installation, facts, ctx).await
     {
         steps.not_contracted = Some(outcome);
         return;
@@ -101,7 +114,16 @@ pub async fn contract(
     if !is_due(steps) {
         return;
     }
-    match database::migrate(installation, wanted, access, MigrationPhase::Contract, ctx).await {
+    match database::migrate(
+        installation,
+        &facts.place,
+        &wanted.plugin,
+        access,
+        MigrationPhase::Contract,
+        ctx,
+    )
+    .await
+    {
         Ok(Migrated { status, is_any_new: _ }) => applied(wanted, status, steps),
         Err(Unmigrated { outcome, status }) => {
             steps.migrations = status.or(steps.migrations.take());

@@ -9,9 +9,8 @@ use kube::{Api, ResourceExt};
 use plexica_crds::{
     PluginInstallation, condition,
     names::{ObjectName, PluginId, Slot, TenantSlug},
-    plugin::Sharing,
     plugin_installation::{
-        SwitchBy,
+        Step, SwitchBy,
         conditions::{Outcome, Reason},
     },
 };
@@ -20,12 +19,13 @@ use strum::IntoEnumIterator as _;
 use super::super::{
     Context,
     build::{self, Destination},
+    model::{Place, RunningSet},
     objects, report,
-    validate::Wanted,
 };
 use crate::{
     gateway_api::{HTTPRoute, ParentRef},
     platform::Gateway,
+    promotion::Memory,
     runtime::{
         age::{Age, labelled},
         apply::{Applied, FieldManager, apply_to, is_as_declared},
@@ -57,28 +57,63 @@ impl From<Outcome> for Routed {
     }
 }
 
-/// Where the installation's route is to lead while this slot is live.
-pub fn destination(installation: &PluginInstallation, wanted: &Wanted, live: Slot) -> Destination {
-    match (
-        installation.spec.promotion.switch_by,
-        wanted.plugin.spec.runtime.sharing,
-    ) {
-        (SwitchBy::Route, Sharing::Dedicated) => Destination::Slot(live),
-        (SwitchBy::Service, _) | (SwitchBy::Route, Sharing::Shared) => Destination::LiveService,
+/// Where the route of an installation of a tenant's own pods is to lead while this slot is live.
+pub fn destination(installation: &PluginInstallation, live: Slot) -> Destination {
+    match installation.spec.promotion.switch_by {
+        SwitchBy::Route => Destination::Slot(live),
+        SwitchBy::Service => Destination::LiveService,
+    }
+}
+
+/// Paths that lead to GREEN and to YELLOW.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Paths {
+    /// To GREEN: its own, and beside it the former version's while there is a way back.
+    pub green: Vec<String>,
+    /// To YELLOW: its own; none if nothing shines so.
+    pub yellow: Vec<String>,
+}
+
+impl Paths {
+    /// Of revisions that run, by what is remembered of them. `None` if it is not known what is live.
+    pub fn of(set: &RunningSet, memory: &Memory) -> Option<Self> {
+        let path = |slot: Slot| {
+            let frozen = set.get(memory.revisions.of(slot).as_ref()?)?;
+            Some(frozen.base_path.clone())
+        };
+        let live = memory.live?;
+        let mut green = vec![path(live)?];
+        let transition = memory.transition.as_ref();
+        let stands_by = transition.filter(|transition| {
+            matches!(
+                transition.step,
+                Step::Proving | Step::MovingConnections | Step::StandingBy
+            )
+        });
+        let former = stands_by.and_then(|transition| path(transition.from?));
+        green.extend(former.filter(|former| *former != green[0]));
+        let candidate = transition.filter(|transition| transition.is_before_switch());
+        let candidate = candidate.and_then(|candidate| Some(set.get(&candidate.revision)?.base_path.clone()));
+        let yellow = candidate.or_else(|| path(live.other()));
+        Some(Self {
+            green,
+            yellow: yellow.into_iter().collect(),
+        })
     }
 }
 
 /// Makes the routes as declared, and looks at what the Gateway says of the one to GREEN. That to YELLOW goes when nothing
 /// shines so.
-pub async fn lead(wanted: &Wanted, to: Destination, has_yellow: bool, ctx: &Context) -> Routed {
+pub async fn lead(place: &Place, paths: &Paths, to: &Destination, has_yellow: bool, ctx: &Context) -> Routed {
     let Some(gateway) = &ctx.platform.gateway else {
         return without_gateway(to).into();
     };
-    let (outcome, wait) = match lead_to_green(wanted, to, gateway, ctx).await {
+    let (outcome, wait) = match lead_to_green(place, &paths.green, to, gateway, ctx).await {
         Ok(led) => led,
         Err(outcome) => return outcome.into(),
     };
-    let to_yellow = lead_to_yellow(wanted, to, has_yellow, gateway, ctx).await;
+    let has_yellow = has_yellow && !paths.yellow.is_empty();
+    let to_yellow = lead_to_yellow(place, &paths.yellow, to, has_yellow, gateway, ctx).await;
     let outcome = match (outcome, to_yellow) {
         (Outcome::Done(reason, message), Ok(())) if has_yellow => {
             let (name, value) = build::LIGHT_HEADER;
@@ -92,7 +127,8 @@ pub async fn lead(wanted: &Wanted, to: Destination, has_yellow: bool, ctx: &Cont
         (Outcome::Done(..), Err(waits)) => waits,
         (outcome, _) => outcome,
     };
-    let url = matches!(outcome, Outcome::Done(..)).then(|| build::url(wanted, &ctx.platform.base_domain, gateway));
+    let own = paths.green.first().filter(|_| matches!(outcome, Outcome::Done(..)));
+    let url = own.map(|own| build::url(place, own, &ctx.platform.base_domain, gateway));
     Routed { outcome, url, wait }
 }
 
@@ -101,37 +137,38 @@ pub async fn lead(wanted: &Wanted, to: Destination, has_yellow: bool, ctx: &Cont
 /// # Errors
 /// It could not be written.
 pub async fn lead_to_green(
-    wanted: &Wanted,
-    to: Destination,
+    place: &Place,
+    paths: &[String],
+    to: &Destination,
     gateway: &Gateway,
     ctx: &Context,
 ) -> Result<(Outcome, Option<Duration>), Outcome> {
-    let goal = build::route(wanted, &ctx.platform, gateway, to);
+    let goal = build::route(place, paths, &ctx.platform, gateway, to);
     let way = |live: Option<&HTTPRoute>| {
         let said = live.map_or_else(|| pending(gateway), |live| verdict(live, gateway));
         let is_taken = matches!(said, Outcome::Done(..)) && live.is_some_and(is_settled);
-        (build::on_the_way(wanted, live, is_taken, goal.clone()), said)
+        (build::on_the_way(place, live, is_taken, goal.clone()), said)
     };
     // What the API server's cache shows as declared was so some moments ago; by what else it shows nothing is written.
-    let name = wanted.id.service();
-    let known = objects::owned::<HTTPRoute>(wanted, name.as_str(), Age::Any, ctx).await?;
+    let name = place.id.service();
+    let known = objects::owned::<HTTPRoute>(place, name.as_str(), Age::Any, ctx).await?;
     let live = match known.filter(|known| is_as_declared(known, &way(Some(known)).0)) {
         Some(known) => Some(known),
-        None => objects::owned::<HTTPRoute>(wanted, name.as_str(), Age::Newest, ctx).await?,
+        None => objects::owned::<HTTPRoute>(place, name.as_str(), Age::Newest, ctx).await?,
     };
-    if let Destination::Slot(slot) = to {
-        let services = Slot::iter().map(|slot| build::slot_service(wanted, slot));
+    if let Destination::Slot(slot) = *to {
+        let services = Slot::iter().map(|slot| build::slot_service(place, slot));
         try_join_all(services.map(|service| async move { objects::make(&service, ctx).await })).await?;
-        let is_led_there = live.as_ref().and_then(|live| build::slot_led_to(wanted, live)) == Some(slot);
-        if !is_led_there && !reaches_pods(wanted, slot, ctx).await? {
-            let service = wanted.id.slot_service(slot);
+        let is_led_there = live.as_ref().and_then(|live| build::slot_led_to(place, live)) == Some(slot);
+        if !is_led_there && !reaches_pods(place, slot, ctx).await? {
+            let service = place.id.slot_service(slot);
             let message = format!("Service {service} names no ready pod yet");
             return Ok((Outcome::Waiting(Reason::RoutePending, message), None));
         }
     }
     let (declared, said) = way(live.as_ref());
     let wait = (declared.spec != goal.spec).then_some(SETTLED_IN);
-    let api: Api<HTTPRoute> = Api::namespaced(ctx.objects.client.clone(), wanted.slug.namespace().as_str());
+    let api: Api<HTTPRoute> = Api::namespaced(ctx.objects.client.clone(), place.slug.namespace().as_str());
     let applied = apply_to(&api, &declared.name_any(), live.as_ref(), &declared).await;
     let applied = applied.map_err(|error| report::api_outcome(&error))?;
     Ok(match applied {
@@ -151,20 +188,20 @@ fn is_settled(route: &HTTPRoute) -> bool {
 
 /// The slot that the Gateway leads requests to, by the route that it has taken; `None` if that is not sure.
 pub async fn slot_taken(
-    wanted: &Wanted,
+    place: &Place,
     gateway: &Gateway,
     age: Age<'_>,
     ctx: &Context,
 ) -> Result<Option<Slot>, Outcome> {
-    let route = objects::owned::<HTTPRoute>(wanted, wanted.id.service().as_str(), age, ctx).await?;
+    let route = objects::owned::<HTTPRoute>(place, place.id.service().as_str(), age, ctx).await?;
     let taken = route.filter(|route| matches!(verdict(route, gateway), Outcome::Done(..)));
-    Ok(taken.and_then(|route| build::slot_led_to(wanted, &route)))
+    Ok(taken.and_then(|route| build::slot_led_to(place, &route)))
 }
 
 /// Whether requests that are led to the slot's own Service reach a ready pod.
-async fn reaches_pods(wanted: &Wanted, slot: Slot, ctx: &Context) -> Result<bool, Outcome> {
-    let api: Api<EndpointSlice> = Api::namespaced(ctx.objects.client.clone(), wanted.slug.namespace().as_str());
-    let of_service = format!("{}={}", build::LABEL_SERVICE, wanted.id.slot_service(slot));
+async fn reaches_pods(place: &Place, slot: Slot, ctx: &Context) -> Result<bool, Outcome> {
+    let api: Api<EndpointSlice> = Api::namespaced(ctx.objects.client.clone(), place.slug.namespace().as_str());
+    let of_service = format!("{}={}", build::LABEL_SERVICE, place.id.slot_service(slot));
     let slices = within(api.list(&labelled(&of_service, Age::Any))).await;
     let slices = slices.map_err(|error| report::api_outcome(&error))?;
     let mut endpoints = slices.items.into_iter().flat_map(|slice| slice.endpoints);
@@ -172,36 +209,37 @@ async fn reaches_pods(wanted: &Wanted, slot: Slot, ctx: &Context) -> Result<bool
 }
 
 async fn lead_to_yellow(
-    wanted: &Wanted,
-    green: Destination,
+    place: &Place,
+    paths: &[String],
+    green: &Destination,
     has_yellow: bool,
     gateway: &Gateway,
     ctx: &Context,
 ) -> Result<(), Outcome> {
-    let declared = build::yellow_route(wanted, &ctx.platform, gateway, green);
+    let declared = build::yellow_route(place, paths, &ctx.platform, gateway, green);
     if has_yellow {
         return objects::make(&declared, ctx).await.map(drop);
     }
-    let namespace = wanted.slug.namespace();
+    let namespace = place.slug.namespace();
     let name = declared.name_any();
     // One that is not known yet is told of by a watch, and a pass over it follows.
     if ctx.watched.routes.lacks(namespace.as_str(), &name) {
         return Ok(());
     }
-    let selector = format!("{}={}", build::LABEL_PLUGIN, wanted.id);
+    let selector = format!("{}={}", build::LABEL_PLUGIN, place.id);
     let stays = |other: &str| other != name;
     objects::tidy::<HTTPRoute>(namespace.as_str(), &selector, stays, ctx).await
 }
 
 /// Takes away the Services of slots, once no route leads to them any more.
-pub async fn forget_slots(wanted: &Wanted, ctx: &Context) -> Result<(), Outcome> {
-    let namespace = wanted.slug.namespace();
-    let names = [Slot::A, Slot::B].map(|slot| wanted.id.slot_service(slot));
+pub async fn forget_slots(place: &Place, ctx: &Context) -> Result<(), Outcome> {
+    let namespace = place.slug.namespace();
+    let names = [Slot::A, Slot::B].map(|slot| place.id.slot_service(slot));
     let is_there = |name: &ObjectName| ctx.watched.services.get(namespace.as_str(), name.as_str()).is_some();
     if !names.iter().any(is_there) {
         return Ok(());
     }
-    let selector = format!("{}={}", build::LABEL_PLUGIN, wanted.id);
+    let selector = format!("{}={}", build::LABEL_PLUGIN, place.id);
     let stays = |name: &str| !names.iter().any(|slot| slot.as_str() == name);
     objects::tidy::<Service>(namespace.as_str(), &selector, stays, ctx).await
 }
@@ -209,14 +247,14 @@ pub async fn forget_slots(wanted: &Wanted, ctx: &Context) -> Result<(), Outcome>
 /// What a route that was taken away is told to be, by what became of the plugin's pods.
 pub fn without(pods: &Outcome, ctx: &Context) -> Outcome {
     match (pods, &ctx.platform.gateway) {
-        (_, None) => without_gateway(Destination::LiveService),
+        (_, None) => without_gateway(&Destination::LiveService),
         (Outcome::Done(Reason::Disabled | Reason::TenantSuspended, _), Some(_)) => pods.clone(),
         // It is not known whether the route is gone.
         (_, Some(gateway)) => pending(gateway),
     }
 }
 
-fn without_gateway(to: Destination) -> Outcome {
+fn without_gateway(to: &Destination) -> Outcome {
     if matches!(to, Destination::Slot(_)) {
         return Outcome::Blocked(
             Reason::NoGateway,

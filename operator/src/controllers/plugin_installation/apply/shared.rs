@@ -3,16 +3,17 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::{
-    apps::v1::Deployment,
+    apps::v1::{ControllerRevision, Deployment},
     core::v1::{Secret, Service},
     networking::v1::NetworkPolicy,
     policy::v1::PodDisruptionBudget,
 };
 use kube::{Api, ResourceExt, api::ListParams, runtime::reflector::ObjectRef};
 use plexica_crds::{
-    LABEL_TENANT, Plugin,
+    LABEL_TENANT, Plugin, PluginInstallation,
     names::{PluginId, Slot, TenantSlug},
     plugin_installation::{
+        Light, SlotStatus,
         conditions::{Outcome, Reason},
         configuration::Configuration,
     },
@@ -27,18 +28,40 @@ use super::{
             shared::{ANNOTATION_HASH, LABEL_SHARED, Member, Release},
             variables::{self, Source},
         },
+        dereference::running_version,
+        model::Place,
         objects::{make, remove},
         report,
         validate::Wanted,
     },
     rollout::Rollout,
-    workload::{Deployed, slot_status},
 };
 use crate::{backends::Credential, gateway_api::ReferenceGrant, runtime::client::within};
+
+/// What became of the pods.
+pub struct Deployed {
+    /// How they fare.
+    pub outcome: Outcome,
+    /// What runs in the one slot, for the status.
+    pub slot: SlotStatus,
+}
+
+impl Deployed {
+    /// Whether all pods run as wanted.
+    pub fn is_complete(&self) -> bool {
+        matches!(self.outcome, Outcome::Done(..))
+    }
+}
+
+/// Whether something else is live: it makes way once the release serves this tenant.
+pub fn is_new_to(installation: &PluginInstallation, wanted: &Wanted) -> bool {
+    running_version(installation).is_none_or(|running| running.to_string() != wanted.plugin.spec.version)
+}
 
 /// Brings the tenant into the release, and looks at how its pods fare. The tenant's Service moves to the release once
 /// they know the tenant.
 pub async fn deploy(
+    place: &Place,
     wanted: &Wanted,
     namespace: &str,
     configuration: &Configuration,
@@ -46,8 +69,8 @@ pub async fn deploy(
     ctx: &Context,
 ) -> Result<Deployed, Outcome> {
     let release = Release::new(namespace, &wanted.plugin);
-    let values = resolve(wanted, ctx).await?;
-    let part = release.part(wanted, configuration, &values, access);
+    let values = resolve(place, wanted, ctx).await?;
+    let part = release.part(place, configuration, &values, access);
     let hash = part.annotations().get(ANNOTATION_HASH).cloned().unwrap_or_default();
     let rollout = {
         // Two tenants that came at once would each leave the other out.
@@ -57,12 +80,19 @@ pub async fn deploy(
         roll(&release, &members, ctx).await?
     };
     if rollout.is_complete() {
-        make(&release.alias(wanted, &ctx.platform.cluster_domain), ctx).await?;
+        make(&release.alias(place, &ctx.platform.cluster_domain), ctx).await?;
     }
     Ok(Deployed {
         outcome: rollout.outcome(ctx).await?,
-        ready: rollout.ready(),
-        shared: Some(slot_status(wanted, &hash, &rollout)),
+        slot: SlotStatus {
+            light: Some(Light::Green),
+            version: wanted.plugin.spec.version.clone(),
+            config_hash: hash,
+            ready: rollout.ready(),
+            desired: rollout.desired,
+            ready_since: None,
+            message: None,
+        },
     })
 }
 
@@ -143,11 +173,11 @@ async fn parts(
 }
 
 /// The values of what a plugin of the tenant's own would find as variables.
-async fn resolve(wanted: &Wanted, ctx: &Context) -> Result<Vec<(String, SecretString)>, Outcome> {
-    let api: Api<Secret> = Api::namespaced(ctx.objects.client.clone(), wanted.slug.namespace().as_str());
+async fn resolve(place: &Place, wanted: &Wanted, ctx: &Context) -> Result<Vec<(String, SecretString)>, Outcome> {
+    let api: Api<Secret> = Api::namespaced(ctx.objects.client.clone(), place.slug.namespace().as_str());
     let mut read: BTreeMap<String, Secret> = BTreeMap::new();
     let mut resolved = vec![];
-    for variable in variables::of_tenant(wanted, &wanted.providers) {
+    for variable in variables::of_tenant(place, &wanted.providers) {
         let value = match variable.value {
             Source::Text(text) => text.into(),
             Source::Secret { secret: name, key } => {
@@ -189,11 +219,12 @@ pub fn namespace<'a>(plugin: &Plugin, ctx: &'a Context) -> Result<&'a str, Outco
 }
 
 /// Removes what the plugin has of its own in the tenant's namespace, once the release serves the tenant.
-pub async fn forget_own(wanted: &Wanted, ctx: &Context) -> Result<(), Outcome> {
-    let namespace = wanted.slug.namespace();
-    let selector = format!("{LABEL_PLUGIN}={}", wanted.id);
+pub async fn forget_own(place: &Place, ctx: &Context) -> Result<(), Outcome> {
+    let namespace = place.slug.namespace();
+    let selector = format!("{LABEL_PLUGIN}={}", place.id);
     remove::<Deployment>(namespace.as_str(), &selector, false, ctx).await?;
     remove::<NetworkPolicy>(namespace.as_str(), &selector, false, ctx).await?;
     remove::<PodDisruptionBudget>(namespace.as_str(), &selector, false, ctx).await?;
-    super::workload::forget_configurations(wanted, &[], ctx).await
+    remove::<ControllerRevision>(namespace.as_str(), &selector, false, ctx).await?;
+    super::workload::forget_configurations(place, &[], ctx).await
 }

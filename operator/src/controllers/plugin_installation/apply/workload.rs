@@ -1,4 +1,4 @@
-//! The pods of an installation, and what leads to them.
+//! The pods of an installation, as they are stopped, and what they leave behind.
 
 use k8s_openapi::api::{
     apps::v1::Deployment,
@@ -9,116 +9,23 @@ use kube::{
     api::{Patch, PatchParams},
 };
 use plexica_crds::{
-    LABEL_TENANT, PluginInstallation,
+    LABEL_TENANT,
     names::{PluginId, Slot, TenantSlug},
-    plugin_installation::{Light, SlotStatus, conditions::Outcome, configuration::Configuration},
+    plugin_installation::conditions::Outcome,
 };
 use serde_json::json;
 
-use super::{
-    super::{
-        Context, build,
-        objects::{make, tidy},
-        report,
-        status::Steps,
-        validate::Wanted,
-    },
-    migrations,
-    rollout::Rollout,
-    traffic,
-};
+use super::Traffic;
 use crate::{
-    backends::Credential,
+    controllers::plugin_installation::{
+        Context, build,
+        model::{Place, RunningSet},
+        objects::tidy,
+        report,
+        validate::Facts,
+    },
     runtime::{apply::FieldManager, client::within},
 };
-
-/// What became of the pods.
-pub struct Deployed {
-    /// How they fare.
-    pub outcome: Outcome,
-    /// Pods that serve.
-    pub ready: i32,
-    /// What runs in the one slot of a release that runs for all tenants.
-    pub shared: Option<SlotStatus>,
-}
-
-impl Deployed {
-    /// Whether all pods run as wanted.
-    pub fn is_complete(&self) -> bool {
-        matches!(self.outcome, Outcome::Done(..))
-    }
-}
-
-/// Makes configuration, pods and Services as declared, leads traffic, and looks at how the live pods fare.
-pub async fn deploy(
-    installation: &PluginInstallation,
-    wanted: &Wanted,
-    configuration: &Configuration,
-    access: &Credential,
-    steps: &mut Steps,
-    ctx: &Context,
-) -> Result<Deployed, Outcome> {
-    let config = build::Config::new(wanted, configuration, access);
-    let configured = async {
-        match &config {
-            build::Config::Secret(secret) => make(secret, ctx).await.map(drop),
-            build::Config::ConfigMap(map) => make(map, ctx).await.map(drop),
-        }
-    };
-    let is_probed = installation.spec.promotion.probe.is_some();
-    let policy = build::network_policy(wanted, &ctx.platform, is_probed.then_some(ctx.namespace.as_str()));
-    // Pods need both of these, and neither needs the other.
-    tokio::try_join!(configured, make(&policy, ctx))?;
-    steps.config_hash = Some(config.hash().to_owned());
-    let means = traffic::Means {
-        config: &config,
-        credential: access,
-    };
-    traffic::lead(installation, wanted, means, steps, ctx).await?;
-    let Some(traffic) = &mut steps.traffic else {
-        return Err(Outcome::Waiting(
-            plexica_crds::plugin_installation::conditions::Reason::PodsStarting,
-            "nothing was seen yet".to_owned(),
-        ));
-    };
-    let (namespace, slot) = (wanted.slug.namespace(), traffic.slot());
-    let selector = build::slot_selector(&wanted.id, slot);
-    let live = traffic.seen.deployments.of(slot).as_ref();
-    let is_live = traffic.memory.live.is_some();
-    let rollout = Rollout::seen(namespace.as_str(), selector, traffic.size, (live, is_live));
-    let mut outcome = rollout.outcome(ctx).await?;
-    traffic.replaces_pods = !rollout.is_complete();
-    let beside = traffic
-        .live_version()
-        .and_then(|live| migrations::applied_beside(live, &wanted.plugin, &wanted.releases));
-    if let (Some(migration), Outcome::Waiting(_, said) | Outcome::Blocked(_, said), 0) =
-        (beside, &mut outcome, rollout.ready())
-    {
-        let next = &wanted.plugin.spec.version;
-        *said = format!("{said}; {migration} of {next} was applied while they served: see whether that is why");
-    }
-    if rollout.is_complete() {
-        steps.configurations = Some(traffic.configurations(wanted, config.name()));
-    }
-    Ok(Deployed {
-        outcome,
-        ready: rollout.ready(),
-        shared: None,
-    })
-}
-
-/// What runs in the one slot of a release that runs for all tenants.
-pub fn slot_status(wanted: &Wanted, config_hash: &str, rollout: &Rollout<'_>) -> SlotStatus {
-    SlotStatus {
-        light: Some(Light::Green),
-        version: wanted.plugin.spec.version.clone(),
-        config_hash: config_hash.to_owned(),
-        ready: rollout.ready(),
-        desired: rollout.desired,
-        ready_since: None,
-        message: None,
-    }
-}
 
 /// Takes all pods of all slots away; what they would be made from stays.
 pub async fn stop(slug: &TenantSlug, id: &PluginId, ctx: &Context) -> Result<(), Outcome> {
@@ -151,10 +58,43 @@ async fn stop_slot(slug: &TenantSlug, id: &PluginId, slot: Slot, ctx: &Context) 
         .map_err(|error| report::api_outcome(&error))
 }
 
+/// Removes revisions, and configurations, that are not of this set. `of_red` are the configurations that RED uses.
+pub async fn forget_unused(
+    facts: &Facts,
+    set: &RunningSet,
+    traffic: &Traffic,
+    of_red: &[String],
+    ctx: &Context,
+) -> Result<(), Outcome> {
+    // One that ran before a switch of this very pass is of the set still.
+    let live = [Slot::A, Slot::B].map(|slot| traffic.memory.revisions.of(slot).as_ref());
+    let used: Vec<_> = set.revisions().chain(live.into_iter().flatten()).collect();
+    let volumes = set.frozen().filter_map(|frozen| frozen.volume(build::CONFIG_VOLUME));
+    let configurations = volumes.filter_map(|volume| match (&volume.secret, &volume.config_map) {
+        (Some(secret), _) => secret.secret_name.clone(),
+        (None, Some(map)) => Some(map.name.clone()),
+        (None, None) => None,
+    });
+    let configurations: Vec<_> = configurations.chain(of_red.iter().cloned()).collect();
+    tokio::try_join!(
+        ctx.revisions.retain(&facts.place, &used, ctx),
+        forget_configurations(&facts.place, &configurations, ctx),
+    )
+    .map(drop)
+}
+
+/// The Secret of this name in the tenant's namespace, if it is there.
+pub async fn secret(place: &Place, name: &str, ctx: &Context) -> Result<Option<Secret>, Outcome> {
+    let api: Api<Secret> = Api::namespaced(ctx.objects.client.clone(), place.slug.namespace().as_str());
+    within(api.get_opt(name))
+        .await
+        .map_err(|error| report::api_outcome(&error))
+}
+
 /// Removes configurations but those of these names, which pods use.
-pub async fn forget_configurations(wanted: &Wanted, used: &[String], ctx: &Context) -> Result<(), Outcome> {
-    let namespace = wanted.slug.namespace();
-    let selector = format!("{}={},{}", build::LABEL_PLUGIN, wanted.id, build::LABEL_CONFIG);
+pub async fn forget_configurations(place: &Place, used: &[String], ctx: &Context) -> Result<(), Outcome> {
+    let namespace = place.slug.namespace();
+    let selector = format!("{}={},{}", build::LABEL_PLUGIN, place.id, build::LABEL_CONFIG);
     let stays = |name: &str| used.iter().any(|used| used == name);
     tokio::try_join!(
         tidy::<ConfigMap>(namespace.as_str(), &selector, stays, ctx),

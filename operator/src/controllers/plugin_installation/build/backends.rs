@@ -1,49 +1,45 @@
 //! Where a plugin's route leads, and how it comes from one place to another: a Gateway that hears of a route before it hears
 //! of its Service would answer 503, so what is to be used is named first, with weight 0.
 
-use plexica_crds::{names::Slot, plugin::Sharing};
+use plexica_crds::names::Slot;
 use strum::IntoEnumIterator as _;
 
-use super::{SERVICE_PORT, shared::Release};
+use super::SERVICE_PORT;
 use crate::{
-    controllers::plugin_installation::validate::Wanted,
+    controllers::plugin_installation::model::Place,
     gateway_api::{BackendRef, HTTPRoute},
-    platform::Platform,
 };
 
 /// Where requests for GREEN are led to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Destination {
     /// The live Service, whose selector moves.
     LiveService,
+    /// The Service of a release that runs once for all tenants, in its own namespace. The tenant's Service is but a name for it
+    /// (ExternalName), which no Gateway follows.
+    Shared {
+        /// The namespace.
+        namespace: String,
+        /// The Service.
+        service: String,
+    },
     /// The Service of this slot, whose selector never changes.
     Slot(Slot),
 }
 
 impl Destination {
     /// The backends. Both slots are named always: only weights move, and a Gateway knows both of them all along.
-    pub(super) fn backends(self, wanted: &Wanted, platform: &Platform) -> Vec<BackendRef> {
+    pub(super) fn backends(&self, place: &Place) -> Vec<BackendRef> {
         match self {
-            Self::LiveService => vec![live(wanted, platform)],
+            Self::LiveService => vec![backend(None, place.id.service().to_string())],
+            Self::Shared { namespace, service } => vec![backend(Some(namespace.clone()), service.clone())],
             Self::Slot(live) => Slot::iter()
                 .map(|slot| BackendRef {
-                    weight: i32::from(slot == live),
-                    ..backend(None, wanted.id.slot_service(slot).to_string())
+                    weight: i32::from(slot == *live),
+                    ..backend(None, place.id.slot_service(slot).to_string())
                 })
                 .collect(),
         }
-    }
-}
-
-/// The Service that reaches GREEN. That of a release which runs once for all tenants is in its own namespace; the tenant's
-/// Service is but a name for it (ExternalName), which no Gateway follows.
-fn live(wanted: &Wanted, platform: &Platform) -> BackendRef {
-    match (wanted.plugin.spec.runtime.sharing, &platform.shared_namespace) {
-        (Sharing::Shared, Some(namespace)) => {
-            let release = Release::new(namespace, &wanted.plugin);
-            backend(Some(namespace.clone()), release.name())
-        }
-        (Sharing::Dedicated | Sharing::Shared, _) => backend(None, wanted.id.service().to_string()),
     }
 }
 
@@ -60,10 +56,10 @@ pub(super) fn backend(namespace: Option<String>, name: String) -> BackendRef {
 }
 
 /// The slot that a route leads to; `None` if it leads anywhere else.
-pub fn slot_led_to(wanted: &Wanted, route: &HTTPRoute) -> Option<Slot> {
+pub fn slot_led_to(place: &Place, route: &HTTPRoute) -> Option<Slot> {
     let mut used = used(route);
     let only = used.next().filter(|_| used.next().is_none())?;
-    Slot::iter().find(|slot| only.name == wanted.id.slot_service(*slot).as_str())
+    Slot::iter().find(|slot| only.name == place.id.slot_service(*slot).as_str())
 }
 
 fn used(route: &HTTPRoute) -> impl Iterator<Item = &BackendRef> {
@@ -74,13 +70,13 @@ fn used(route: &HTTPRoute) -> impl Iterator<Item = &BackendRef> {
 /// What the route is to be next on its way to `declared`: that itself, unless it names what is used in another way yet (the live
 /// Service, or slots). Then what it will use is named first, used once the Gateway has taken that, and only when it has taken that
 /// too, what was used before is named no more.
-pub fn on_the_way(wanted: &Wanted, live: Option<&HTTPRoute>, is_taken: bool, declared: HTTPRoute) -> HTTPRoute {
+pub fn on_the_way(place: &Place, live: Option<&HTTPRoute>, is_taken: bool, declared: HTTPRoute) -> HTTPRoute {
     let mut next = declared;
     let Some(rule) = next.spec.rules.first_mut() else {
         return next;
     };
-    let mut ours = vec![wanted.id.service()];
-    ours.extend(Slot::iter().map(|slot| wanted.id.slot_service(slot)));
+    let mut ours = vec![place.id.service()];
+    ours.extend(Slot::iter().map(|slot| place.id.slot_service(slot)));
     let is_ours =
         |backend: &&BackendRef| backend.namespace.is_none() && ours.iter().any(|name| name.as_str() == backend.name);
     let backends = live
@@ -117,13 +113,13 @@ mod tests {
     use super::{
         super::route::{
             route,
-            tests::{gateway, ledger, platform},
+            tests::{gateway, ledger, paths, platform},
         },
         *,
     };
 
     fn to(destination: Destination) -> HTTPRoute {
-        route(&ledger(), &platform(), &gateway(), destination)
+        route(&ledger(), &paths(), &platform(), &gateway(), &destination)
     }
 
     fn shown(route: &HTTPRoute) -> String {
@@ -148,11 +144,11 @@ mod tests {
 
     #[test]
     fn what_is_to_be_used_is_named_before_and_what_was_used_is_named_after_whichever_way() {
-        let (service, slots) = (Destination::LiveService, Destination::Slot(Slot::A));
+        let (service, slots) = (|| Destination::LiveService, || Destination::Slot(Slot::A));
         for (from, to_, steps) in [
             (
-                service,
-                slots,
+                service(),
+                slots(),
                 [
                     "ledger 1, ledger-slot-a 0, ledger-slot-b 0",
                     "ledger-slot-a 1, ledger-slot-b 0, ledger 0",
@@ -160,8 +156,8 @@ mod tests {
                 ],
             ),
             (
-                slots,
-                service,
+                slots(),
+                service(),
                 [
                     "ledger-slot-a 1, ledger-slot-b 0, ledger 0",
                     "ledger 1, ledger-slot-a 0, ledger-slot-b 0",
@@ -169,16 +165,16 @@ mod tests {
                 ],
             ),
         ] {
-            let mut route = to(from);
+            let mut route = to(from.clone());
             for step in steps {
-                let is_first = shown(&route) == shown(&to(from));
+                let is_first = shown(&route) == shown(&to(from.clone()));
                 // Nothing goes on before the Gateway has taken what there is.
-                let waits = next(&route, false, to_);
+                let waits = next(&route, false, to_.clone());
                 assert_eq!(shown(&waits), if is_first { step.to_owned() } else { shown(&route) });
-                route = next(&route, true, to_);
+                route = next(&route, true, to_.clone());
                 assert_eq!(shown(&route), step);
             }
-            assert_eq!(shown(&next(&route, true, to_)), shown(&to(to_)));
+            assert_eq!(shown(&next(&route, true, to_.clone())), shown(&to(to_)));
         }
     }
 
@@ -186,11 +182,10 @@ mod tests {
     fn what_somebody_else_put_there_is_gone_at_once() {
         let mut changed = to(Destination::LiveService);
         changed.spec.rules[0].backend_refs = vec![backend(None, "elsewhere".to_owned())];
-        let service = Destination::LiveService;
-        assert_eq!(shown(&next(&changed, false, service)), "ledger 1");
-        let slots = Destination::Slot(Slot::A);
-        assert_eq!(shown(&next(&changed, false, slots)), shown(&to(slots)));
-        let first = on_the_way(&ledger(), None, false, to(slots));
-        assert_eq!(shown(&first), shown(&to(slots)));
+        let slots = || Destination::Slot(Slot::A);
+        assert_eq!(shown(&next(&changed, false, Destination::LiveService)), "ledger 1");
+        assert_eq!(shown(&next(&changed, false, slots())), shown(&to(slots())));
+        let first = on_the_way(&ledger(), None, false, to(slots()));
+        assert_eq!(shown(&first), shown(&to(slots())));
     }
 }

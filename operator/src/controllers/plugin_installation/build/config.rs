@@ -11,7 +11,7 @@ use secrecy::ExposeSecret;
 use sha2::Sha256;
 
 use super::{LABEL_CONFIG, meta};
-use crate::{backends::Credential, controllers::plugin_installation::validate::Wanted};
+use crate::{backends::Credential, controllers::plugin_installation::model::Place};
 
 /// Name of the file with the configuration.
 pub(super) const CONFIG_FILE: &str = "config.json";
@@ -28,11 +28,31 @@ pub enum Config {
 }
 
 impl Config {
-    /// The object of a configuration. The hash is keyed with the plugin's own password: it tells nobody what is in it.
-    pub fn new(wanted: &Wanted, configuration: &Configuration, access: &Credential) -> Self {
+    /// The object of a configuration. If some of it is secret, the hash is keyed with the plugin's own password: it tells nobody
+    /// what is in it. Where another credential would give it another name, it keeps the one that it has: `before` is a
+    /// configuration that pods were started with.
+    pub fn new(
+        place: &Place,
+        configuration: &Configuration,
+        access: &Credential,
+        before: impl IntoIterator<Item = Secret>,
+    ) -> Self {
         let text = configuration.to_json();
-        let hash = keyed_hash(access.secret.expose_secret().as_bytes(), text.as_bytes());
-        let mut metadata = meta(wanted, &config_name(&wanted.id, &hash));
+        let key = if configuration.has_secrets() {
+            access.secret.expose_secret()
+        } else {
+            ""
+        };
+        let is_same = |secret: &Secret| {
+            let data = secret.data.as_ref().and_then(|data| data.get(CONFIG_FILE));
+            data.is_some_and(|data| data.0 == text.as_bytes())
+        };
+        let mut before = before.into_iter().filter(|_| configuration.has_secrets());
+        let known = before
+            .find(is_same)
+            .and_then(|secret| secret.metadata.labels?.remove(LABEL_CONFIG));
+        let hash = known.unwrap_or_else(|| keyed_hash(key.as_bytes(), text.as_bytes()));
+        let mut metadata = meta(place, &config_name(&place.id, &hash));
         metadata
             .labels
             .get_or_insert_default()

@@ -7,16 +7,16 @@ use k8s_openapi::{
 use plexica_crds::names::Slot;
 
 use super::{meta, slot_labels};
-use crate::controllers::plugin_installation::validate::Wanted;
+use crate::controllers::plugin_installation::model::Place;
 
 /// One ready pod of what is live at a time may be evicted. A candidate or standby needs no budget, and a failing one does
 /// not use up what is live: the budget is of the live slot alone. Pods that are not ready hold up nobody.
-pub fn disruption_budget(wanted: &Wanted, live: Slot) -> PodDisruptionBudget {
+pub fn disruption_budget(place: &Place, live: Slot) -> PodDisruptionBudget {
     PodDisruptionBudget {
-        metadata: meta(wanted, &wanted.id),
+        metadata: meta(place, &place.id),
         spec: Some(PodDisruptionBudgetSpec {
             selector: Some(LabelSelector {
-                match_labels: Some(slot_labels(wanted, live)),
+                match_labels: Some(slot_labels(place, live)),
                 ..LabelSelector::default()
             }),
             max_unavailable: Some(IntOrString::Int(1)),

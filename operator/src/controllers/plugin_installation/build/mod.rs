@@ -7,39 +7,31 @@ pub mod meter;
 mod network;
 mod pods;
 pub mod red;
+mod revision;
 mod route;
 pub mod shared;
+mod slot;
 pub mod variables;
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::{
-    ByteString,
-    api::{
-        apps::v1::Deployment,
-        core::v1::{Secret, Volume},
-    },
-    apimachinery::pkg::apis::meta::v1::ObjectMeta,
-};
+use k8s_openapi::{ByteString, api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use plexica_crds::{
-    LABEL_TENANT, LABEL_TENANT_ID, Plugin, PluginInstallation,
+    LABEL_TENANT, LABEL_TENANT_ID,
     names::{PluginId, Slot},
 };
 use secrecy::ExposeSecret;
 
-use pods::Pods;
-
-use super::validate::Wanted;
-use crate::{
-    backends::{Credential, postgres::DatabaseEndpoint},
-    promotion::Shape,
-};
+use super::model::Place;
+use crate::backends::{Credential, postgres::DatabaseEndpoint};
 
 pub use backends::{Destination, on_the_way, slot_led_to};
-pub use config::{CONFIG_VOLUME, Config, config_name, volume_of};
+pub use config::{CONFIG_VOLUME, Config, config_name};
 pub use disruption::disruption_budget;
 pub use network::{live_service, network_policy, slot_service, yellow_service};
+pub use revision::{Rendered, adopted, freeze, kept, needs, object, revision_name, revision_named, revision_of};
 pub use route::{LIGHT_HEADER, grant, parent, route, url, yellow_route};
+pub use slot::{InSlot, deployment};
 
 /// Label: the plugin that an object belongs to.
 pub const LABEL_PLUGIN: &str = "plexica.io/plugin";
@@ -51,7 +43,11 @@ pub const LABEL_VERSION: &str = "app.kubernetes.io/version";
 pub const LABEL_SERVICE: &str = "kubernetes.io/service-name";
 /// Label of a configuration: its hash.
 pub const LABEL_CONFIG: &str = "plexica.io/config";
-/// Annotation of a pod: hash of the configuration that it was started with.
+/// Label of a ControllerRevision: its hash.
+pub const LABEL_REVISION: &str = "plexica.io/revision";
+/// Annotation of a pod: hash of the revision that it is of.
+pub const ANNOTATION_REVISION: &str = "plexica.io/revision";
+/// Annotation of a pod of RED, and of the pods of earlier operators: hash of the configuration that it was started with.
 pub const ANNOTATION_CONFIG: &str = "plexica.io/config-hash";
 /// Annotation of a pod: the transition after which it took the place of one that had been live.
 pub const ANNOTATION_RECYCLED: &str = "plexica.io/recycled";
@@ -68,29 +64,29 @@ const PORT: &str = "http";
 /// Port of every Service of a plugin.
 const SERVICE_PORT: i32 = 80;
 
-fn labels(wanted: &Wanted) -> BTreeMap<String, String> {
+fn labels(place: &Place) -> BTreeMap<String, String> {
     BTreeMap::from([
-        (LABEL_TENANT.to_owned(), wanted.slug.to_string()),
-        (LABEL_TENANT_ID.to_owned(), wanted.owner.tenant_id.to_string()),
-        (LABEL_PLUGIN.to_owned(), wanted.id.to_string()),
-        ("app.kubernetes.io/name".to_owned(), wanted.id.to_string()),
+        (LABEL_TENANT.to_owned(), place.slug.to_string()),
+        (LABEL_TENANT_ID.to_owned(), place.owner.tenant_id.to_string()),
+        (LABEL_PLUGIN.to_owned(), place.id.to_string()),
+        ("app.kubernetes.io/name".to_owned(), place.id.to_string()),
         ("app.kubernetes.io/managed-by".to_owned(), "plexica-operator".to_owned()),
     ])
 }
 
-fn meta(wanted: &Wanted, name: &(impl ToString + ?Sized)) -> ObjectMeta {
+fn meta(place: &Place, name: &(impl ToString + ?Sized)) -> ObjectMeta {
     ObjectMeta {
         name: Some(name.to_string()),
-        namespace: Some(wanted.slug.namespace().to_string()),
-        labels: Some(labels(wanted)),
+        namespace: Some(place.slug.namespace().to_string()),
+        labels: Some(labels(place)),
         ..ObjectMeta::default()
     }
 }
 
 /// What selects the pods of a slot. It never changes: a Deployment's selector is immutable.
-fn slot_labels(wanted: &Wanted, slot: Slot) -> BTreeMap<String, String> {
+fn slot_labels(place: &Place, slot: Slot) -> BTreeMap<String, String> {
     BTreeMap::from([
-        (LABEL_PLUGIN.to_owned(), wanted.id.to_string()),
+        (LABEL_PLUGIN.to_owned(), place.id.to_string()),
         (LABEL_SLOT.to_owned(), slot.as_ref().to_owned()),
     ])
 }
@@ -103,64 +99,10 @@ pub fn slot_selector(id: &PluginId, slot: Slot) -> String {
 /// Where a plugin of one tenant finds its configuration (design.md section 4).
 const CONFIG_FOLDER: &str = "/etc/plexica";
 
-/// What a slot runs, for this tenant alone.
-pub struct InSlot<'a> {
-    /// The slot.
-    pub slot: Slot,
-    /// What its Deployment is to be.
-    pub shape: &'a Shape,
-    /// The release of that revision.
-    pub plugin: &'a Plugin,
-    /// The plugins that it is told the addresses of.
-    pub providers: &'a [PluginId],
-    /// What it is configured by.
-    pub config: Volume,
-    /// The id of the credential that it logs in with.
-    pub credential: &'a str,
-}
-
-/// The Deployment of a slot, for this tenant alone.
-pub fn deployment(installation: &PluginInstallation, wanted: &Wanted, inside: InSlot<'_>) -> Deployment {
-    let InSlot {
-        slot,
-        shape,
-        plugin,
-        providers,
-        config,
-        credential,
-    } = inside;
-    let spec = &installation.spec;
-    let mut variables = variables::of_process(plugin, &wanted.id, slot.as_ref());
-    variables.extend(variables::of_tenant(wanted, providers));
-    // New pods when what they were started with changes.
-    let mut annotations = BTreeMap::from([
-        (ANNOTATION_CREDENTIAL.to_owned(), credential.to_owned()),
-        (ANNOTATION_CONFIG.to_owned(), shape.revision.config_hash.clone()),
-    ]);
-    annotations.extend(shape.recycled.clone().map(|id| (ANNOTATION_RECYCLED.to_owned(), id)));
-    let mut metadata = meta(wanted, &wanted.id.deployment(slot));
-    if shape.rejected {
-        metadata.annotations = Some([(ANNOTATION_REJECTED.to_owned(), shape.revision.version.clone())].into());
-    }
-    pods::deployment(Pods {
-        metadata,
-        selected: slot_labels(wanted, slot),
-        plugin,
-        replicas: shape.size,
-        resources: spec.resources.as_ref().unwrap_or(&plugin.spec.runtime.resources),
-        progress_deadline: spec.promotion.progress_deadline.value(),
-        annotations,
-        variables,
-        files: config,
-        folder: CONFIG_FOLDER,
-        meter: None,
-    })
-}
-
 /// Secret `<plugin>-database`. Its keys are stable API: design.md, "Names".
-pub fn database_secret(wanted: &Wanted, endpoint: &DatabaseEndpoint, credential: &Credential) -> Secret {
-    let [username, _] = wanted.slug.plugin_login_roles(&wanted.id);
-    let schema = wanted.slug.plugin_schema(&wanted.id);
+pub fn database_secret(place: &Place, endpoint: &DatabaseEndpoint, credential: &Credential) -> Secret {
+    let [username, _] = place.slug.plugin_login_roles(&place.id);
+    let schema = place.slug.plugin_schema(&place.id);
     let DatabaseEndpoint { host, port, database } = endpoint;
     let password = credential.secret.expose_secret();
     let data = [
@@ -175,7 +117,7 @@ pub fn database_secret(wanted: &Wanted, endpoint: &DatabaseEndpoint, credential:
             format!("postgresql://{username}:{password}@{host}:{port}/{database}"),
         ),
     ];
-    let mut metadata = meta(wanted, &wanted.id.database_secret());
+    let mut metadata = meta(place, &place.id.database_secret());
     metadata.annotations = Some([(ANNOTATION_CREDENTIAL.to_owned(), credential.id.clone())].into());
     Secret {
         metadata,

@@ -18,7 +18,7 @@ use plexica_crds::{
 };
 
 use super::{ANNOTATION_LIVE, LABEL_PLUGIN, PORT, SERVICE_PORT, meta, slot_labels};
-use crate::{controllers::plugin_installation::validate::Wanted, platform::Platform};
+use crate::{controllers::plugin_installation::model::Place, platform::Platform};
 
 /// Label that Kubernetes itself gives to every namespace: its name.
 const LABEL_NAMESPACE: &str = "kubernetes.io/metadata.name";
@@ -27,8 +27,8 @@ const LABEL_NAMESPACE: &str = "kubernetes.io/metadata.name";
 const OPERATOR: (&str, &str) = ("app.kubernetes.io/name", "plexica-operator");
 
 /// The Service that reaches GREEN. It is marked once its slot has served.
-pub fn live_service(wanted: &Wanted, live: Slot, is_marked: bool) -> Service {
-    let mut service = service(wanted, &wanted.id.service(), slot_labels(wanted, live));
+pub fn live_service(place: &Place, live: Slot, is_marked: bool) -> Service {
+    let mut service = service(place, &place.id.service(), slot_labels(place, live));
     if is_marked {
         service.metadata.annotations = Some([(ANNOTATION_LIVE.to_owned(), live.as_ref().to_owned())].into());
     }
@@ -36,19 +36,19 @@ pub fn live_service(wanted: &Wanted, live: Slot, is_marked: bool) -> Service {
 }
 
 /// The Service that reaches YELLOW: the candidate, or the standby.
-pub fn yellow_service(wanted: &Wanted, yellow: Slot) -> Service {
-    service(wanted, &wanted.id.yellow_service(), slot_labels(wanted, yellow))
+pub fn yellow_service(place: &Place, yellow: Slot) -> Service {
+    service(place, &place.id.yellow_service(), slot_labels(place, yellow))
 }
 
 /// The Service that reaches a slot, always the same one: a route that leads to slots leads there.
-pub fn slot_service(wanted: &Wanted, slot: Slot) -> Service {
-    service(wanted, &wanted.id.slot_service(slot), slot_labels(wanted, slot))
+pub fn slot_service(place: &Place, slot: Slot) -> Service {
+    service(place, &place.id.slot_service(slot), slot_labels(place, slot))
 }
 
 /// A Service that reaches the pods with these labels.
-pub(super) fn service(wanted: &Wanted, name: &ObjectName, selected: BTreeMap<String, String>) -> Service {
+pub(super) fn service(place: &Place, name: &ObjectName, selected: BTreeMap<String, String>) -> Service {
     Service {
-        metadata: meta(wanted, name),
+        metadata: meta(place, name),
         spec: Some(ServiceSpec {
             selector: Some(selected),
             ports: Some(service_ports()),
@@ -141,12 +141,17 @@ pub(super) fn to_providers(providers: &[PluginId], platform: &Platform) -> Optio
 /// What the plugin's pods may reach and who may reach them, whether or not the tenant has a policy of its own: DNS and the
 /// tenant's backends by their ports, the plugins that it depends on, plugins of the same tenant and those that run once for
 /// all tenants, and the Gateway; and the operator, from the namespace where it is, if it has a probe to ask.
-pub fn network_policy(wanted: &Wanted, platform: &Platform, probed_from: Option<&str>) -> NetworkPolicy {
+pub fn network_policy(
+    place: &Place,
+    providers: &[PluginId],
+    platform: &Platform,
+    probed_from: Option<&str>,
+) -> NetworkPolicy {
     let mut egress = vec![backends(platform)];
-    egress.extend(to_providers(&wanted.providers, platform));
+    egress.extend(to_providers(providers, platform));
     let mut callers = vec![NetworkPolicyPeer {
         pod_selector: Some(LabelSelector {
-            match_labels: Some([(LABEL_TENANT.to_owned(), wanted.slug.to_string())].into()),
+            match_labels: Some([(LABEL_TENANT.to_owned(), place.slug.to_string())].into()),
             ..LabelSelector::default()
         }),
         ..NetworkPolicyPeer::default()
@@ -155,9 +160,9 @@ pub fn network_policy(wanted: &Wanted, platform: &Platform, probed_from: Option<
     callers.extend(gateway(platform));
     callers.extend(probed_from.map(operator));
     NetworkPolicy {
-        metadata: meta(wanted, &format!("{}-plugin", wanted.id)),
+        metadata: meta(place, &format!("{}-plugin", place.id)),
         spec: Some(NetworkPolicySpec {
-            pod_selector: of_plugin(&wanted.id).pod_selector,
+            pod_selector: of_plugin(&place.id).pod_selector,
             policy_types: Some(vec!["Ingress".to_owned(), "Egress".to_owned()]),
             egress: Some(egress),
             ingress: Some(vec![NetworkPolicyIngressRule {

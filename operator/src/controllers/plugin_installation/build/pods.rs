@@ -47,12 +47,8 @@ pub struct Pods<'a> {
     pub selected: BTreeMap<String, String>,
     /// The release.
     pub plugin: &'a Plugin,
-    /// How many.
-    pub replicas: i32,
     /// Requests and limits of each.
     pub resources: &'a ResourcesSpec,
-    /// How long a rollout may make no progress.
-    pub progress_deadline: Duration,
     /// Annotations of the pods: when they change, so do the pods.
     pub annotations: BTreeMap<String, String>,
     /// Their variables.
@@ -72,52 +68,50 @@ impl Pods<'_> {
     }
 }
 
-/// The Deployment of a slot.
-pub fn deployment(pods: Pods<'_>) -> Deployment {
+/// What the pods are made from.
+pub fn template(pods: &Pods<'_>) -> PodTemplateSpec {
     let mut labels = pods.metadata.labels.clone().unwrap_or_default();
     labels.extend(pods.selected.clone());
     labels.insert(LABEL_VERSION.to_owned(), pods.plugin.spec.version.clone());
-    let template = PodTemplateSpec {
+    PodTemplateSpec {
         metadata: Some(ObjectMeta {
             labels: Some(labels),
-            annotations: Some(pods.annotations.clone()),
+            annotations: Some(pods.annotations.clone()).filter(|annotations| !annotations.is_empty()),
             ..ObjectMeta::default()
         }),
-        spec: Some(pod(&pods)),
-    };
-    let strategy = strategy(&pods);
+        spec: Some(pod(pods)),
+    }
+}
+
+/// A Deployment of pods that are replaced one by one: there is one more meanwhile, never one less.
+pub fn deployment(
+    metadata: ObjectMeta,
+    selected: BTreeMap<String, String>,
+    replicas: i32,
+    progress_deadline: Duration,
+    template: PodTemplateSpec,
+) -> Deployment {
     Deployment {
-        metadata: pods.metadata,
+        metadata,
         spec: Some(DeploymentSpec {
-            replicas: Some(pods.replicas),
+            replicas: Some(replicas),
             selector: LabelSelector {
-                match_labels: Some(pods.selected),
+                match_labels: Some(selected),
                 ..LabelSelector::default()
             },
-            strategy: Some(strategy),
+            strategy: Some(DeploymentStrategy {
+                type_: Some("RollingUpdate".to_owned()),
+                rolling_update: Some(RollingUpdateDeployment {
+                    max_surge: Some(IntOrString::Int(1)),
+                    max_unavailable: Some(IntOrString::Int(0)),
+                }),
+            }),
             revision_history_limit: Some(2),
-            progress_deadline_seconds: Some(seconds(pods.progress_deadline)),
+            progress_deadline_seconds: Some(seconds(progress_deadline)),
             template,
             ..DeploymentSpec::default()
         }),
         ..Deployment::default()
-    }
-}
-
-/// One more pod at a time; where a meter counts, one at all: two would each count a part.
-fn strategy(pods: &Pods<'_>) -> DeploymentStrategy {
-    if pods.meter.is_some() {
-        return DeploymentStrategy {
-            type_: Some("Recreate".to_owned()),
-            rolling_update: None,
-        };
-    }
-    DeploymentStrategy {
-        type_: Some("RollingUpdate".to_owned()),
-        rolling_update: Some(RollingUpdateDeployment {
-            max_surge: Some(IntOrString::Int(1)),
-            max_unavailable: Some(IntOrString::Int(0)),
-        }),
     }
 }
 
@@ -255,7 +249,7 @@ fn seconds(length: Duration) -> i32 {
 }
 
 /// A variable as a container's specification has it.
-fn env(variable: &Variable) -> EnvVar {
+pub fn env(variable: &Variable) -> EnvVar {
     let (value, value_from) = match &variable.value {
         // The API server leaves an empty one out.
         Source::Text(text) => (Some(text.clone()).filter(|text| !text.is_empty()), None),

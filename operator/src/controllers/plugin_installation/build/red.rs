@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use k8s_openapi::{
     api::{
-        apps::v1::Deployment,
+        apps::v1::{Deployment, DeploymentStrategy},
         core::v1::{Service, Volume},
         networking::v1::{NetworkPolicy, NetworkPolicyIngressRule, NetworkPolicySpec},
     },
@@ -27,7 +27,7 @@ use super::{
     pods::{self, Pods},
     variables,
 };
-use crate::{controllers::plugin_installation::validate::Wanted, platform::Platform, promotion::Revision, red::Shape};
+use crate::{controllers::plugin_installation::model::Place, platform::Platform, promotion::Revision, red::Shape};
 
 /// The slot, as labels and `PLEXICA_SLOT` name it.
 pub const RED: &str = "red";
@@ -55,21 +55,21 @@ pub fn selector(id: &PluginId) -> String {
     format!("{LABEL_PLUGIN}={id},{LABEL_SLOT}={RED}")
 }
 
-fn labels(wanted: &Wanted) -> BTreeMap<String, String> {
+fn labels(place: &Place) -> BTreeMap<String, String> {
     BTreeMap::from([
-        (LABEL_PLUGIN.to_owned(), wanted.id.to_string()),
+        (LABEL_PLUGIN.to_owned(), place.id.to_string()),
         (LABEL_SLOT.to_owned(), RED.to_owned()),
     ])
 }
 
-fn meta_of(wanted: &Wanted, name: &ObjectName) -> ObjectMeta {
-    let mut metadata = meta(wanted, name);
-    metadata.labels.get_or_insert_default().extend(labels(wanted));
+fn meta_of(place: &Place, name: &ObjectName) -> ObjectMeta {
+    let mut metadata = meta(place, name);
+    metadata.labels.get_or_insert_default().extend(labels(place));
     metadata
 }
 
 /// The Deployment: one pod, or none while it sleeps.
-pub fn deployment(installation: &PluginInstallation, wanted: &Wanted, inside: InRed<'_>) -> Deployment {
+pub fn deployment(installation: &PluginInstallation, place: &Place, inside: InRed<'_>) -> Deployment {
     let InRed {
         shape,
         plugin,
@@ -79,19 +79,19 @@ pub fn deployment(installation: &PluginInstallation, wanted: &Wanted, inside: In
         meter,
     } = inside;
     let spec = &installation.spec;
-    let mut variables = variables::of_process(plugin, &wanted.id, RED);
-    variables.extend(variables::of_tenant(wanted, providers));
-    let mut metadata = meta_of(wanted, &wanted.id.red_deployment());
+    let mut variables = variables::of_process(plugin, &place.id);
+    variables.push(variables::slot(RED));
+    variables.push(variables::connections(plugin.spec.database.connections));
+    variables.extend(variables::of_tenant(place, providers));
+    let mut metadata = meta_of(place, &place.id.red_deployment());
     metadata.annotations = shape
         .asleep_since
         .map(|since| [(ANNOTATION_ASLEEP.to_owned(), since.to_string())].into());
-    pods::deployment(Pods {
-        metadata,
-        selected: labels(wanted),
+    let template = pods::template(&Pods {
+        metadata: metadata.clone(),
+        selected: labels(place),
         plugin,
-        replicas: i32::from(shape.asleep_since.is_none()),
         resources: spec.resources.as_ref().unwrap_or(&plugin.spec.runtime.resources),
-        progress_deadline: spec.promotion.progress_deadline.value(),
         annotations: BTreeMap::from([
             (ANNOTATION_CREDENTIAL.to_owned(), credential.to_owned()),
             (ANNOTATION_CONFIG.to_owned(), shape.revision.config_hash.clone()),
@@ -100,7 +100,18 @@ pub fn deployment(installation: &PluginInstallation, wanted: &Wanted, inside: In
         files: config,
         folder: CONFIG_FOLDER,
         meter: Some(meter),
-    })
+    });
+    let replicas = i32::from(shape.asleep_since.is_none());
+    let deadline = spec.promotion.progress_deadline.value();
+    let mut deployment = pods::deployment(metadata, labels(place), replicas, deadline, template);
+    if let Some(spec) = &mut deployment.spec {
+        // One at all: of two meters each would count a part.
+        spec.strategy = Some(DeploymentStrategy {
+            type_: Some("Recreate".to_owned()),
+            rolling_update: None,
+        });
+    }
+    deployment
 }
 
 /// Since when the Deployment says that it sleeps.
@@ -120,24 +131,24 @@ pub fn revision(deployment: &Deployment) -> Revision {
 }
 
 /// The Service that reaches RED, and nothing else; while it sleeps it reaches nobody.
-pub fn red_service(wanted: &Wanted) -> Service {
-    let name = wanted.id.red_service();
+pub fn red_service(place: &Place) -> Service {
+    let name = place.id.red_service();
     Service {
-        metadata: meta_of(wanted, &name),
-        ..service(wanted, &name, labels(wanted))
+        metadata: meta_of(place, &name),
+        ..service(place, &name, labels(place))
     }
 }
 
 /// What RED's pod may do beside what all of the plugin's may: it reaches the plugins that its own release needs, and the
 /// operator reaches its meter.
-pub fn red_policy(wanted: &Wanted, providers: &[PluginId], platform: &Platform, namespace: &str) -> NetworkPolicy {
+pub fn red_policy(place: &Place, providers: &[PluginId], platform: &Platform, namespace: &str) -> NetworkPolicy {
     let egress = to_providers(providers, platform).map(|rule| vec![rule]);
     let types = ["Ingress"].into_iter().chain(egress.as_ref().map(|_| "Egress"));
     NetworkPolicy {
-        metadata: meta_of(wanted, &wanted.id.red_deployment()),
+        metadata: meta_of(place, &place.id.red_deployment()),
         spec: Some(NetworkPolicySpec {
             pod_selector: Some(LabelSelector {
-                match_labels: Some(labels(wanted)),
+                match_labels: Some(labels(place)),
                 ..LabelSelector::default()
             }),
             policy_types: Some(types.map(str::to_owned).collect()),

@@ -2,7 +2,13 @@ use plexica_crds::{PluginInstallationSpec, names::Slot};
 use serde_json::{Value, json};
 
 use super::{
-    super::{config::volume_of, meter::Image, network::live_service, route::tests::ledger, slot_labels},
+    super::{
+        config::volume_of,
+        meter::Image,
+        network::live_service,
+        route::tests::{ledger, release},
+        slot_labels,
+    },
     *,
 };
 
@@ -14,7 +20,7 @@ fn image() -> Image {
 }
 
 fn built(asleep_since: Option<Timestamp>) -> Deployment {
-    let wanted = ledger();
+    let plugin = release();
     let spec: PluginInstallationSpec = serde_json::from_value(json!({ "replicas": 7 })).unwrap();
     let installation = PluginInstallation::new("ledger", spec);
     let shape = Shape {
@@ -27,7 +33,7 @@ fn built(asleep_since: Option<Timestamp>) -> Deployment {
     let image = image();
     let inside = InRed {
         shape: &shape,
-        plugin: &wanted.plugin,
+        plugin: &plugin,
         providers: &[],
         config: volume_of("ledger-config-abc".to_owned(), false),
         credential: "c1",
@@ -36,7 +42,7 @@ fn built(asleep_since: Option<Timestamp>) -> Deployment {
             plugin: 4_000,
         },
     };
-    deployment(&installation, &wanted, inside)
+    deployment(&installation, &ledger(), inside)
 }
 
 fn containers(deployment: &Deployment) -> Vec<Value> {

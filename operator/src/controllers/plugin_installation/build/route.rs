@@ -9,7 +9,7 @@ use super::{
     shared::{Member, Release},
 };
 use crate::{
-    controllers::plugin_installation::validate::Wanted,
+    controllers::plugin_installation::model::Place,
     gateway_api::{
         BackendRef, Filter, GROUP, GrantFrom, GrantTo, HTTPRoute, HTTPRouteSpec, Header, HeaderMatch, HeaderModifier,
         Match, ParentRef, PathMatch, PathRewrite, ReferenceGrant, ReferenceGrantSpec, Rule, UrlRewrite,
@@ -21,13 +21,13 @@ use crate::{
 pub const LIGHT_HEADER: (&str, &str) = ("X-Plexica-Light", "yellow");
 
 /// Where the plugin's API is found from outside.
-pub fn url(wanted: &Wanted, base_domain: &str, gateway: &Gateway) -> String {
+pub fn url(place: &Place, base_path: &str, base_domain: &str, gateway: &Gateway) -> String {
     let scheme = gateway.scheme.as_ref();
-    format!("{scheme}://{}{}", host(wanted, base_domain), wanted.manifest.base_path)
+    format!("{scheme}://{}{base_path}", host(place, base_domain))
 }
 
-fn host(wanted: &Wanted, base_domain: &str) -> String {
-    format!("{}.{base_domain}", wanted.slug)
+fn host(place: &Place, base_domain: &str) -> String {
+    format!("{}.{base_domain}", place.slug)
 }
 
 /// The Gateway, as routes name it.
@@ -41,63 +41,77 @@ pub fn parent(gateway: &Gateway) -> ParentRef {
     }
 }
 
-/// The route: the tenant's host and the plugin's base path lead to GREEN. The prefix is stripped, and who the tenant is
+/// The route: the tenant's host and these paths lead to GREEN: its own, and beside it the former version's while there is a way
+/// back. The prefix is stripped, and who the tenant is
 /// says the platform, never the caller (design.md section 4; data-model.md, "Plugins at the gateway").
 ///
 /// What it cannot do is to remove `x_tenant_slug`, which some servers take for the same header: the Gateway API admits
 /// such a name, Contour 1.33 refuses the whole route over it. Plugins must not fold `_` and `-`; those of the kit do not.
-pub fn route(wanted: &Wanted, platform: &Platform, gateway: &Gateway, to: Destination) -> HTTPRoute {
-    let taken = Match {
-        path: Some(path(wanted)),
+pub fn route(place: &Place, paths: &[String], platform: &Platform, gateway: &Gateway, to: &Destination) -> HTTPRoute {
+    let taken = paths.iter().map(|path| Match {
+        path: Some(prefix(path)),
         headers: vec![],
-    };
-    let leads_to = to.backends(wanted, platform);
-    led(wanted, platform, gateway, meta(wanted, &wanted.id), taken, leads_to)
+    });
+    let leads_to = to.backends(place);
+    led(
+        place,
+        platform,
+        gateway,
+        meta(place, &place.id),
+        taken.collect(),
+        leads_to,
+    )
 }
 
 /// The route to YELLOW, for requests that ask for it by header: the more exact match wins (Gateway API, precedence of
 /// matches across routes). It is an object of its own, so that what the Gateway says of GREEN's does not change with it.
-pub fn yellow_route(wanted: &Wanted, platform: &Platform, gateway: &Gateway, green: Destination) -> HTTPRoute {
-    let name = wanted.id.yellow_service();
+pub fn yellow_route(
+    place: &Place,
+    paths: &[String],
+    platform: &Platform,
+    gateway: &Gateway,
+    green: &Destination,
+) -> HTTPRoute {
+    let name = place.id.yellow_service();
     let service = match green {
-        Destination::LiveService => name.clone(),
-        Destination::Slot(live) => wanted.id.slot_service(live.other()),
+        Destination::LiveService | Destination::Shared { .. } => name.clone(),
+        Destination::Slot(live) => place.id.slot_service(live.other()),
     };
-    let taken = Match {
-        path: Some(path(wanted)),
+    let taken = paths.iter().map(|path| Match {
+        path: Some(prefix(path)),
         headers: vec![HeaderMatch {
             type_: "Exact".to_owned(),
             name: LIGHT_HEADER.0.to_owned(),
             value: LIGHT_HEADER.1.to_owned(),
         }],
-    };
+    });
     let leads_to = vec![backend(None, service.to_string())];
-    led(wanted, platform, gateway, meta(wanted, &name), taken, leads_to)
+    led(place, platform, gateway, meta(place, &name), taken.collect(), leads_to)
 }
 
-fn path(wanted: &Wanted) -> PathMatch {
+fn prefix(path: &str) -> PathMatch {
     PathMatch {
         type_: "PathPrefix".to_owned(),
-        value: wanted.manifest.base_path.clone(),
+        value: path.to_owned(),
     }
 }
 
 fn led(
-    wanted: &Wanted,
+    place: &Place,
     platform: &Platform,
     gateway: &Gateway,
     metadata: ObjectMeta,
-    taken: Match,
+    taken: Vec<Match>,
     leads_to: Vec<BackendRef>,
 ) -> HTTPRoute {
     HTTPRoute {
         metadata,
         spec: HTTPRouteSpec {
             parent_refs: vec![parent(gateway)],
-            hostnames: vec![host(wanted, &platform.base_domain)],
+            hostnames: vec![host(place, &platform.base_domain)],
             rules: vec![Rule {
-                matches: vec![taken],
-                filters: vec![tenant_headers(wanted), without_prefix()],
+                matches: taken,
+                filters: vec![tenant_headers(place), without_prefix()],
                 backend_refs: leads_to,
             }],
         },
@@ -129,7 +143,7 @@ pub fn grant(release: &Release<'_>, members: &[Member]) -> ReferenceGrant {
 }
 
 /// Says who the tenant is.
-fn tenant_headers(wanted: &Wanted) -> Filter {
+fn tenant_headers(place: &Place) -> Filter {
     let header = |name: &str, value: String| Header {
         name: name.to_owned(),
         value,
@@ -138,8 +152,8 @@ fn tenant_headers(wanted: &Wanted) -> Filter {
         type_: "RequestHeaderModifier".to_owned(),
         request_header_modifier: Some(HeaderModifier {
             set: vec![
-                header("X-Tenant-Slug", wanted.slug.to_string()),
-                header("X-Tenant-ID", wanted.owner.tenant_id.to_string()),
+                header("X-Tenant-Slug", place.slug.to_string()),
+                header("X-Tenant-ID", place.owner.tenant_id.to_string()),
             ],
         }),
         url_rewrite: None,

@@ -4,26 +4,32 @@ use std::{collections::BTreeMap, time::Duration};
 
 use plexica_crds::{
     Plugin,
-    names::{Slot, TenantSlug},
+    names::{PluginId, Slot, TenantSlug},
     ownership::Owner,
-    plugin::{
-        Sharing,
-        validation::{ValidatedManifest, check_plugin},
-    },
 };
 use serde_json::json;
 use uuid::Uuid;
 
 use super::*;
-use crate::{
-    backends::postgres::plugin::{PluginDatabaseSpec, PluginKey, TenantTables},
-    controllers::plugin_installation::validate::Running,
-    platform::Scheme,
-};
+use crate::platform::Scheme;
 
-/// Release 2.0.0 of `ledger`, whose API is at a path of its own, wanted by tenant `blue-whale`.
-pub fn ledger() -> Wanted {
-    let plugin: Plugin = serde_json::from_value(json!({
+/// Plugin `ledger` of tenant `blue-whale`.
+pub fn ledger() -> Place {
+    Place {
+        slug: TenantSlug::parse("blue-whale").unwrap(),
+        owner: Owner {
+            tenant_id: Uuid::from_u128(7),
+            installation: "prod".to_owned(),
+        },
+        postgres_pool: "main".to_owned(),
+        has_realm: true,
+        id: PluginId::parse("ledger").unwrap(),
+    }
+}
+
+/// Its release 2.0.0, whose API is at a path of its own.
+pub fn release() -> Plugin {
+    let release = json!({
         "apiVersion": "plexica.io/v1alpha1", "kind": "Plugin",
         "metadata": { "name": "ledger-2.0.0" },
         "spec": {
@@ -31,42 +37,13 @@ pub fn ledger() -> Wanted {
             "runtime": { "image": "example.com/ledger:2.0.0", "port": 4000 },
             "api": { "basePath": "/books" },
         },
-    }))
-    .unwrap();
-    let manifest: ValidatedManifest = check_plugin(&plugin).unwrap();
-    let slug = TenantSlug::parse("blue-whale").unwrap();
-    let owner = Owner {
-        tenant_id: Uuid::from_u128(7),
-        installation: "prod".to_owned(),
-    };
-    Wanted {
-        database: PluginDatabaseSpec {
-            owner: owner.clone(),
-            key: PluginKey {
-                slug: slug.clone(),
-                plugin: manifest.id.clone(),
-            },
-            connection_limit: 1,
-            statement_timeout: Duration::from_secs(1),
-            tenant_tables: TenantTables::default(),
-        },
-        slug,
-        owner,
-        postgres_pool: "main".to_owned(),
-        has_realm: true,
-        id: manifest.id.clone(),
-        plugin,
-        manifest,
-        reason: String::new(),
-        runs: Running::Yes,
-        providers: vec![],
-        releases: vec![],
-        dependants: vec![],
-        on_their_way: vec![],
-        installed: vec![],
-        added: vec![],
-        permissions: vec![],
-    }
+    });
+    serde_json::from_value(release).unwrap()
+}
+
+/// The path of its release.
+pub fn paths() -> [String; 1] {
+    ["/books".to_owned()]
 }
 
 pub fn gateway() -> Gateway {
@@ -98,15 +75,30 @@ pub fn platform() -> Platform {
 
 #[test]
 fn a_route_is_declared_like_this() {
-    let declared = route(&ledger(), &platform(), &gateway(), Destination::LiveService);
+    let declared = route(&ledger(), &paths(), &platform(), &gateway(), &Destination::LiveService);
     insta::assert_snapshot!(serde_json::to_string_pretty(&declared).unwrap());
+}
+
+#[test]
+fn while_there_is_a_way_back_both_paths_lead_to_what_is_live() {
+    let both = ["/books".to_owned(), "/ledger".to_owned()];
+    let declared = route(&ledger(), &both, &platform(), &gateway(), &Destination::LiveService);
+    let [rule] = &declared.spec.rules[..] else {
+        panic!("{declared:?}");
+    };
+    let paths = rule
+        .matches
+        .iter()
+        .map(|taken| taken.path.as_ref().unwrap().value.as_str());
+    assert_eq!(paths.collect::<Vec<_>>(), ["/books", "/ledger"]);
+    assert_eq!(rule.filters.len(), 2, "whichever path it is, the prefix is stripped");
 }
 
 #[test]
 fn yellow_is_reached_at_the_same_place_by_a_header() {
     let (green, yellow) = (
-        route(&ledger(), &platform(), &gateway(), Destination::LiveService),
-        yellow_route(&ledger(), &platform(), &gateway(), Destination::LiveService),
+        route(&ledger(), &paths(), &platform(), &gateway(), &Destination::LiveService),
+        yellow_route(&ledger(), &paths(), &platform(), &gateway(), &Destination::LiveService),
     );
     assert_eq!(yellow.metadata.name.as_deref(), Some("ledger-yellow"));
     assert_eq!(yellow.spec.hostnames, green.spec.hostnames);
@@ -119,17 +111,26 @@ fn yellow_is_reached_at_the_same_place_by_a_header() {
     );
     assert_eq!(yellow.filters, green.filters);
     assert_eq!(yellow.backend_refs[0].name, "ledger-yellow");
-    let of_slot = yellow_route(&ledger(), &platform(), &gateway(), Destination::Slot(Slot::B));
+    let of_slot = yellow_route(
+        &ledger(),
+        &paths(),
+        &platform(),
+        &gateway(),
+        &Destination::Slot(Slot::B),
+    );
     assert_eq!(of_slot.spec.rules[0].backend_refs[0].name, "ledger-slot-a");
 }
 
 #[test]
 fn a_release_that_all_tenants_share_is_reached_where_it_is_and_lets_its_tenants_in() {
-    let mut wanted = ledger();
-    wanted.plugin.spec.runtime.sharing = Sharing::Shared;
-    let declared = route(&wanted, &platform(), &gateway(), Destination::LiveService);
+    let plugin = release();
+    let release = Release::new("commons", &plugin);
+    let to = Destination::Shared {
+        namespace: "commons".to_owned(),
+        service: release.name(),
+    };
+    let declared = route(&ledger(), &paths(), &platform(), &gateway(), &to);
     let backend = &declared.spec.rules[0].backend_refs[0];
-    let release = Release::new("commons", &wanted.plugin);
     assert_eq!(
         (backend.namespace.as_deref(), &backend.name),
         (Some("commons"), &release.name())
@@ -148,7 +149,7 @@ fn a_release_that_all_tenants_share_is_reached_where_it_is_and_lets_its_tenants_
 fn the_url_is_the_tenants_host_and_the_base_path() {
     let url = |scheme| {
         let gateway = Gateway { scheme, ..gateway() };
-        url(&ledger(), "example.com", &gateway)
+        url(&ledger(), "/books", "example.com", &gateway)
     };
     assert_eq!(url(Scheme::Https), "https://blue-whale.example.com/books");
     assert_eq!(url(Scheme::Http), "http://blue-whale.example.com/books");

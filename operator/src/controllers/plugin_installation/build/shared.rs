@@ -31,10 +31,10 @@ use super::{
     config::{CONFIG_FILE, keyed_hash},
     meta,
     network::{backends, gateway, http, in_namespace, service_ports},
-    pods::{Pods, deployment as deployment_of},
+    pods::{self, Pods},
     variables::{self, Source, Variable},
 };
-use crate::{backends::Credential, controllers::plugin_installation::validate::Wanted, platform::Platform};
+use crate::{backends::Credential, controllers::plugin_installation::model::Place, platform::Platform};
 
 /// Label of everything that belongs to a shared release: its key.
 pub const LABEL_SHARED: &str = "plexica.io/shared-release";
@@ -160,7 +160,7 @@ impl<'a> Release<'a> {
     /// A tenant's part: its configuration, and the variables that a plugin of its own would find.
     pub fn part(
         &self,
-        wanted: &Wanted,
+        place: &Place,
         configuration: &Configuration,
         variables: &[(String, SecretString)],
         access: &Credential,
@@ -180,10 +180,10 @@ impl<'a> Release<'a> {
             .join(&0);
         let hash = keyed_hash(access.secret.expose_secret().as_bytes(), &whole);
         let names: Vec<_> = variables.iter().map(|(name, _)| name.as_str()).collect();
-        let mut metadata = self.meta(format!("{}-{}", self.name(), wanted.slug));
+        let mut metadata = self.meta(format!("{}-{}", self.name(), place.slug));
         metadata.labels.get_or_insert_default().extend([
-            (LABEL_TENANT.to_owned(), wanted.slug.to_string()),
-            (LABEL_TENANT_ID.to_owned(), wanted.owner.tenant_id.to_string()),
+            (LABEL_TENANT.to_owned(), place.slug.to_string()),
+            (LABEL_TENANT_ID.to_owned(), place.owner.tenant_id.to_string()),
         ]);
         metadata.annotations = Some(
             [
@@ -207,18 +207,19 @@ impl<'a> Release<'a> {
             .iter()
             .map(|member| format!("{}={}", member.slug, member.hash))
             .collect();
-        let mut variables = variables::of_process(self.plugin, self.id(), slot.as_ref());
+        let mut variables = variables::of_process(self.plugin, self.id());
+        variables.push(variables::slot(slot.as_ref()));
+        variables.push(variables::connections(self.plugin.spec.database.connections));
         variables.push(Variable {
             name: "PLEXICA_TENANTS".to_owned(),
             value: Source::Text(TENANTS_FOLDER.to_owned()),
         });
-        deployment_of(Pods {
-            metadata: self.meta(format!("{}-{}", self.name(), slot.as_ref())),
+        let metadata = self.meta(format!("{}-{}", self.name(), slot.as_ref()));
+        let template = pods::template(&Pods {
+            metadata: metadata.clone(),
             selected: self.selected(slot),
             plugin: self.plugin,
-            replicas: runtime.replicas,
             resources: &runtime.resources,
-            progress_deadline: PROGRESS_DEADLINE,
             annotations: [(ANNOTATION_TENANTS.to_owned(), known.join(","))].into(),
             variables,
             files: Volume {
@@ -231,7 +232,14 @@ impl<'a> Release<'a> {
             },
             folder: TENANTS_FOLDER,
             meter: None,
-        })
+        });
+        pods::deployment(
+            metadata,
+            self.selected(slot),
+            runtime.replicas,
+            PROGRESS_DEADLINE,
+            template,
+        )
     }
 
     /// The Service that reaches GREEN.
@@ -294,9 +302,9 @@ impl<'a> Release<'a> {
     }
 
     /// The plugin's Service in the tenant's namespace: another name for the release's.
-    pub fn alias(&self, wanted: &Wanted, cluster_domain: &str) -> Service {
+    pub fn alias(&self, place: &Place, cluster_domain: &str) -> Service {
         Service {
-            metadata: meta(wanted, &wanted.id.service()),
+            metadata: meta(place, &place.id.service()),
             spec: Some(ServiceSpec {
                 type_: Some("ExternalName".to_owned()),
                 external_name: Some(format!("{}.{}.svc.{cluster_domain}", self.name(), self.namespace)),

@@ -2,7 +2,7 @@
 
 use plexica_crds::{Plugin, names::PluginId};
 
-use crate::controllers::plugin_installation::validate::Wanted;
+use crate::controllers::plugin_installation::model::Place;
 
 /// Secrets of the tenant that its plugins use.
 const STORAGE_SECRET: &str = "plexica-storage";
@@ -46,12 +46,24 @@ fn secret(name: &str, secret: &str, key: &'static str) -> Variable {
     }
 }
 
-/// What a process is: the plugin, its version and slot, and the manifest's own variables.
-pub fn of_process(plugin: &Plugin, id: &PluginId, slot: &str) -> Vec<Variable> {
+/// Name of the variable that says which slot a process is in.
+pub const SLOT: &str = "PLEXICA_SLOT";
+
+/// The slot that a process is in.
+pub fn slot(slot: &str) -> Variable {
+    text(SLOT, slot)
+}
+
+/// How many sessions a pod may have in the database.
+pub fn connections(number: i32) -> Variable {
+    text("PLEXICA_DATABASE_CONNECTIONS", &number)
+}
+
+/// What a process is: the plugin, its version, and the manifest's own variables.
+pub fn of_process(plugin: &Plugin, id: &PluginId) -> Vec<Variable> {
     let mut all = vec![
         text("PLEXICA_PLUGIN", id),
         text("PLEXICA_VERSION", &plugin.spec.version),
-        text("PLEXICA_SLOT", slot),
     ];
     let own = plugin.spec.runtime.env.iter();
     all.extend(own.map(|variable| text(variable.name.clone(), &variable.value)));
@@ -59,24 +71,24 @@ pub fn of_process(plugin: &Plugin, id: &PluginId, slot: &str) -> Vec<Variable> {
 }
 
 /// What it finds of a tenant.
-pub fn of_tenant(wanted: &Wanted, providers: &[PluginId]) -> Vec<Variable> {
+pub fn of_tenant(place: &Place, providers: &[PluginId]) -> Vec<Variable> {
     let mut all = vec![
-        text("PLEXICA_TENANT", &wanted.slug),
-        text("PLEXICA_TENANT_ID", &wanted.owner.tenant_id),
-        secret("DATABASE_URL", wanted.id.database_secret().as_str(), "uri"),
+        text("PLEXICA_TENANT", &place.slug),
+        text("PLEXICA_TENANT_ID", &place.owner.tenant_id),
+        secret("DATABASE_URL", place.id.database_secret().as_str(), "uri"),
         secret("S3_ENDPOINT", STORAGE_SECRET, "endpoint"),
         secret("S3_REGION", STORAGE_SECRET, "region"),
         secret("S3_BUCKET", STORAGE_SECRET, "bucket"),
         secret("S3_ACCESS_KEY_ID", STORAGE_SECRET, "accessKeyId"),
         secret("S3_SECRET_ACCESS_KEY", STORAGE_SECRET, "secretAccessKey"),
     ];
-    if wanted.has_realm {
+    if place.has_realm {
         all.push(secret("OIDC_ISSUER", IDENTITY_SECRET, "issuer"));
         all.push(secret("OIDC_JWKS_URI", IDENTITY_SECRET, "jwksUri"));
     }
     for provider in providers {
         let id = provider.as_str().to_uppercase().replace('-', "_");
-        let address = format!("http://{}.{}.svc", provider.service(), wanted.slug.namespace());
+        let address = format!("http://{}.{}.svc", provider.service(), place.slug.namespace());
         all.push(text(format!("PLEXICA_PLUGIN_{id}_URL"), &address));
     }
     all

@@ -15,12 +15,13 @@ use super::super::{
         Context,
         build::{Config, meter::Meter},
         dereference::manifest,
-        validate::Wanted,
+        model::RunningSet,
+        providers::providers,
+        validate::{Facts, Wanted},
     },
     configuration,
     database::{self, Access},
     migrations::outgrown,
-    traffic::providers,
 };
 use crate::{
     backends::Credential,
@@ -48,11 +49,12 @@ pub struct Means<'a> {
 /// Why it does not.
 pub async fn goal<'a>(
     installation: &PluginInstallation,
-    wanted: &'a Wanted,
+    facts: &'a Facts,
+    wanted: Option<&Wanted>,
     access: Option<&Access>,
     ctx: &'a Context,
 ) -> Result<(Goal, Means<'a>), Goal> {
-    let plugin = release(installation, wanted)?;
+    let plugin = release(installation, facts, wanted)?;
     let version = &plugin.spec.version;
     let of_version = |reason, message| Why {
         version: Some(version.clone()),
@@ -71,13 +73,15 @@ pub async fn goal<'a>(
     let access = if let Some(access) = access {
         access
     } else {
-        own = database::look(wanted, ctx).await.map_err(held)?;
+        let needs = RunningSet::default().needs();
+        let spec = database::spec(&facts.place, &needs, installation, 1);
+        own = database::look(&facts.place, &spec, ctx).await.map_err(held)?;
         own.as_ref().ok_or_else(|| {
             let message = format!("{version} waits until the plugin's schema is made");
             Goal::Held(of_version(Reason::Provisioning, message))
         })?
     };
-    if let Some(outcome) = outgrown(plugin, &wanted.releases, access) {
+    if let Some(outcome) = outgrown(plugin, &facts.releases, access) {
         return Err(refused(outcome));
     }
     let missing = database::pending(plugin, access, MigrationPhase::Expand);
@@ -89,10 +93,10 @@ pub async fn goal<'a>(
         );
         return Err(Goal::Refused(of_version(Reason::MigrationsMissing, message)));
     }
-    let configuration = configuration::read(installation, &wanted.slug, (plugin, &manifest), ctx)
+    let configuration = configuration::read(installation, &facts.place.slug, (plugin, &manifest), ctx)
         .await
         .map_err(held)?;
-    let config = Config::new(wanted, &configuration, &access.credential);
+    let config = Config::new(&facts.place, &configuration, &access.credential, []);
     let revision = Revision {
         version: version.clone(),
         config_hash: config.hash().to_owned(),
@@ -105,7 +109,7 @@ pub async fn goal<'a>(
         plugin,
         config,
         credential: access.credential.clone(),
-        providers: providers(plugin, &wanted.installed),
+        providers: providers(plugin, &facts.installed),
         meter: Meter {
             image: &ctx.meters.image,
             plugin: u16::try_from(plugin.spec.runtime.port).unwrap_or_default(),
@@ -115,7 +119,11 @@ pub async fn goal<'a>(
 }
 
 /// The release that RED runs.
-fn release<'a>(installation: &PluginInstallation, wanted: &'a Wanted) -> Result<&'a Plugin, Goal> {
+fn release<'a>(
+    installation: &PluginInstallation,
+    facts: &'a Facts,
+    wanted: Option<&Wanted>,
+) -> Result<&'a Plugin, Goal> {
     let refused = |version: Option<&Plugin>, reason, message| {
         Goal::Refused(Why {
             version: version.map(|plugin| plugin.spec.version.clone()),
@@ -126,7 +134,7 @@ fn release<'a>(installation: &PluginInstallation, wanted: &'a Wanted) -> Result<
     let text = installation.spec.red.version.as_deref().unwrap_or("*");
     let range = VersionRange::parse(text)
         .map_err(|error| refused(None, Reason::NoVersionFits, format!("spec.red.version: {error}")))?;
-    let accepted = wanted.releases.iter().filter_map(|guard| guard.0.as_ref().ok());
+    let accepted = facts.releases.iter().filter_map(|guard| guard.0.as_ref().ok());
     // One in deletion waits for its users.
     let stays = accepted.filter(|plugin| plugin.meta().deletion_timestamp.is_none());
     let releases = stays.filter_map(|plugin| Some((Version::parse(&plugin.spec.version).ok()?, plugin)));
@@ -137,17 +145,17 @@ fn release<'a>(installation: &PluginInstallation, wanted: &'a Wanted) -> Result<
         let known: Vec<_> = known.into_iter().map(ToString::to_string).collect();
         let message = format!(
             "no release of {} fits spec.red.version {range}; there are {}",
-            wanted.id,
+            facts.place.id,
             known.join(", ")
         );
         return Err(refused(None, Reason::NoVersionFits, message));
     };
-    for other in [plugin, &wanted.plugin] {
+    for other in [plugin].into_iter().chain(wanted.map(|wanted| &wanted.plugin)) {
         if other.spec.runtime.sharing == Sharing::Shared {
             let message = format!(
                 "{} {} has runtime.sharing Shared and runs for all tenants: RED is a tenant's own, beside a release that is so too; \
                  set spec.red.enabled to false",
-                wanted.id, other.spec.version
+                facts.place.id, other.spec.version
             );
             return Err(refused(Some(plugin), Reason::NotDedicated, message));
         }

@@ -26,9 +26,10 @@ use super::{
     super::{
         Context,
         build::{self, red as declared},
+        model::Place,
         objects::{make, owned, remove},
         report,
-        validate::Wanted,
+        validate::{Facts, Wanted},
     },
     database::Access,
     rollout::Rollout,
@@ -61,14 +62,20 @@ pub enum Led {
 }
 
 /// Leads RED to what is wanted of it. `access` is what the pass has found of the plugin's database, if it came to that.
-pub async fn lead(installation: &PluginInstallation, wanted: &Wanted, access: Option<&Access>, ctx: &Context) -> Led {
+pub async fn lead(
+    installation: &PluginInstallation,
+    facts: &Facts,
+    wanted: Option<&Wanted>,
+    access: Option<&Access>,
+    ctx: &Context,
+) -> Led {
     let uid = installation.uid().unwrap_or_default();
     let led = async {
         if installation.spec.red.enabled {
-            return led(&uid, installation, wanted, access, ctx).await;
+            return led(&uid, installation, facts, wanted, access, ctx).await;
         }
         ctx.meters.forget(&uid);
-        shut(&wanted.slug, &wanted.id, ctx).await.map(|()| Led::Off)
+        shut(&facts.place.slug, &facts.place.id, ctx).await.map(|()| Led::Off)
     };
     led.await.unwrap_or_else(Led::Failed)
 }
@@ -90,23 +97,25 @@ pub async fn shut(slug: &TenantSlug, id: &PluginId, ctx: &Context) -> Result<(),
 async fn led(
     uid: &str,
     installation: &PluginInstallation,
-    wanted: &Wanted,
+    facts: &Facts,
+    wanted: Option<&Wanted>,
     access: Option<&Access>,
     ctx: &Context,
 ) -> Result<Led, Outcome> {
-    let name = wanted.id.red_deployment();
-    let deployment: Option<Deployment> = owned(wanted, name.as_str(), Age::Newest, ctx).await?;
-    let (goal, means) = match goal::goal(installation, wanted, access, ctx).await {
+    let place = &facts.place;
+    let name = place.id.red_deployment();
+    let deployment: Option<Deployment> = owned(place, name.as_str(), Age::Newest, ctx).await?;
+    let (goal, means) = match goal::goal(installation, facts, wanted, access, ctx).await {
         Ok((goal, means)) => (goal, Some(means)),
         Err(goal) => (goal, None),
     };
     let deployed = match &deployment {
-        Some(deployment) => Some(deployed(deployment, wanted, ctx).await?),
+        Some(deployment) => Some(deployed(deployment, place, ctx).await?),
         None => None,
     };
     let look = match (&goal, &means, &deployed) {
         (Goal::Run { revision, idle_after }, Some(means), Some(is)) if is.revision == *revision && is_up(is) => {
-            look(uid, idle_after, means, wanted, ctx).await?
+            look(uid, idle_after, means, place, ctx).await?
         }
         _ => Look::Omitted {
             next: None,
@@ -122,26 +131,26 @@ async fn led(
     let carried_out = status.and_then(|status| status.requests.wake.as_deref());
     let asked = installation.annotations().get("plexica.io/wake").map(String::as_str);
     let wake = asked.filter(|asked| Some(*asked) != carried_out);
-    let namespace = wanted.slug.namespace();
-    let place = (wanted.id.as_str(), namespace.as_str());
+    let namespace = place.slug.namespace();
+    let command = (place.id.as_str(), namespace.as_str());
     let named = deployed.as_ref().map(|is| is.revision.config_hash.clone());
     let observed = Observed { deployed, look };
-    let decision = decide(&observed, &goal, wake, place, Timestamp::now());
+    let decision = decide(&observed, &goal, wake, command, Timestamp::now());
     let hashes = match (&decision.action, &means) {
         (Action::Remove, _) => {
             ctx.meters.forget(uid);
-            shut(&wanted.slug, &wanted.id, ctx).await?;
+            shut(&place.slug, &place.id, ctx).await?;
             vec![]
         }
         (Action::Shape(shape), Some(means)) => {
             ctx.meters.remember(uid, decision.next, silent);
-            make_all(installation, wanted, shape, means, deployment.as_ref(), ctx).await?;
+            make_all(installation, place, shape, means, deployment.as_ref(), ctx).await?;
             vec![shape.revision.config_hash.clone()]
         }
         (Action::Leave | Action::Shape(_), _) => vec![],
     };
     let hashes = hashes.into_iter().chain(named);
-    let uses = hashes.map(|hash| build::config_name(&wanted.id, &hash)).collect();
+    let uses = hashes.map(|hash| build::config_name(&place.id, &hash)).collect();
     Ok(Led::Done { decision, uses })
 }
 
@@ -149,11 +158,11 @@ fn is_up(is: &Deployed) -> bool {
     is.size == 1 && matches!(is.pods, Outcome::Done(..))
 }
 
-async fn deployed(deployment: &Deployment, wanted: &Wanted, ctx: &Context) -> Result<Deployed, Outcome> {
+async fn deployed(deployment: &Deployment, place: &Place, ctx: &Context) -> Result<Deployed, Outcome> {
     let spec = deployment.spec.as_ref();
     let size = spec.and_then(|spec| spec.replicas).unwrap_or(1);
-    let namespace = wanted.slug.namespace();
-    let selector = declared::selector(&wanted.id);
+    let namespace = place.slug.namespace();
+    let selector = declared::selector(&place.id);
     let rollout = Rollout::seen(namespace.as_str(), selector, 1, (Some(deployment), false));
     let pods = if size == 1 {
         rollout.outcome(ctx).await?
@@ -174,15 +183,15 @@ async fn look(
     uid: &str,
     idle_after: &Period,
     means: &Means<'_>,
-    wanted: &Wanted,
+    place: &Place,
     ctx: &Context,
 ) -> Result<Look, Outcome> {
     let now = Timestamp::now();
     if let Some(early) = ctx.meters.early(uid, now) {
         return Ok(early);
     }
-    let api: Api<Pod> = Api::namespaced(ctx.objects.client.clone(), wanted.slug.namespace().as_str());
-    let pods = within(api.list(&labelled(&declared::selector(&wanted.id), Age::Any)))
+    let api: Api<Pod> = Api::namespaced(ctx.objects.client.clone(), place.slug.namespace().as_str());
+    let pods = within(api.list(&labelled(&declared::selector(&place.id), Age::Any)))
         .await
         .map_err(|error| report::api_outcome(&error))?;
     let stays = pods.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none());
@@ -201,7 +210,7 @@ async fn look(
 /// Makes everything of RED's as declared, its Deployment first, by which the rest is found; what is so is not written.
 async fn make_all(
     installation: &PluginInstallation,
-    wanted: &Wanted,
+    place: &Place,
     shape: &Shape,
     means: &Means<'_>,
     live: Option<&Deployment>,
@@ -211,11 +220,11 @@ async fn make_all(
         build::Config::Secret(secret) => make(secret, ctx).await.map(drop)?,
         build::Config::ConfigMap(map) => make(map, ctx).await.map(drop)?,
     }
-    let policy = declared::red_policy(wanted, &means.providers, &ctx.platform, &ctx.namespace);
-    let service = declared::red_service(wanted);
+    let policy = declared::red_policy(place, &means.providers, &ctx.platform, &ctx.namespace);
+    let service = declared::red_service(place);
     let deployment = declared::deployment(
         installation,
-        wanted,
+        place,
         declared::InRed {
             shape,
             plugin: means.plugin,
@@ -225,7 +234,7 @@ async fn make_all(
             meter: means.meter,
         },
     );
-    let api: Api<Deployment> = Api::namespaced(ctx.objects.client.clone(), wanted.slug.namespace().as_str());
+    let api: Api<Deployment> = Api::namespaced(ctx.objects.client.clone(), place.slug.namespace().as_str());
     apply_to(&api, &deployment.name_any(), live, &deployment)
         .await
         .map_err(|error| report::api_outcome(&error))?;

@@ -8,34 +8,34 @@ use plexica_crds::{PluginInstallation, names::Slot};
 
 use super::observe::{Seen, deployed, mark, selector};
 use crate::{
-    controllers::plugin_installation::{Context, id_of, objects::is_ours, validate::Wanted, watched::Kept},
+    controllers::plugin_installation::{Context, id_of, model::Place, objects::is_ours, watched::Kept},
     promotion::{Deployed, Endpoints, Memory, Observed, PerSlot, Selector},
 };
 
 /// What is known without looking; `None` if that is not enough: something is not known yet, is not ours, or is asked of its
 /// pods themselves.
-pub fn glance(installation: &PluginInstallation, wanted: &Wanted, memory: &Memory, ctx: &Context) -> Option<Seen> {
+pub fn glance(installation: &PluginInstallation, place: &Place, memory: &Memory, ctx: &Context) -> Option<Seen> {
     if installation.spec.promotion.probe.is_some() {
         return None;
     }
-    let namespace = wanted.slug.namespace();
+    let namespace = place.slug.namespace();
     let service = ctx
         .watched
         .services
-        .get(namespace.as_str(), wanted.id.service().as_str())?;
-    if !is_ours(&service, wanted) {
+        .get(namespace.as_str(), place.id.service().as_str())?;
+    if !is_ours(&service, place) {
         return None;
     }
     let known = |slot: Slot| {
-        let name = wanted.id.deployment(slot);
+        let name = place.id.deployment(slot);
         let deployment = ctx.watched.deployments.get(namespace.as_str(), name.as_str())?;
-        is_ours(&deployment, wanted).then(|| as_told(&deployment, slot, memory))
+        is_ours(&deployment, place).then(|| as_told(&deployment, slot, memory))
     };
     let slots = PerSlot {
         a: Some(known(Slot::A)?),
         b: Some(known(Slot::B)?),
     };
-    let selector = selector(&wanted.id, &service);
+    let selector = selector(&place.id, &service);
     let named = |slot: Slot| {
         let ready = slots.of(slot).as_ref().map_or(0, |deployed| deployed.ready);
         let ready = if selector == Selector::Slot(slot) { ready } else { 0 };

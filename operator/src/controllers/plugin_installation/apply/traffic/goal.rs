@@ -10,33 +10,27 @@ use plexica_crds::{
 use semver::Version;
 
 use crate::{
-    controllers::plugin_installation::{
-        status::Steps,
-        validate::{Dependant, Wanted},
-    },
+    controllers::plugin_installation::validate::{Dependant, Facts},
     promotion::{self, Memory, Policy, Revision},
 };
 
 /// What the machine is to reach.
+///
+/// `usual` is how many pods there are if the installation does not say.
 pub fn goal(
     installation: &PluginInstallation,
-    wanted: &Wanted,
+    facts: &Facts,
     revision: Revision,
+    usual: i32,
     memory: &Memory,
-    steps: &Steps,
+    contracted: Option<&str>,
     at_once: NonZeroUsize,
 ) -> promotion::Wanted {
-    let before = installation
-        .status
-        .as_ref()
-        .and_then(|status| status.migrations.as_ref());
-    let migrations = steps.migrations.as_ref().or(before);
-    let contracted = migrations.and_then(|migrations| migrations.contracted.as_deref());
     let spec = &installation.spec;
     let promotion = &spec.promotion;
     promotion::Wanted {
         revision,
-        size: spec.replicas.unwrap_or(wanted.plugin.spec.runtime.replicas),
+        size: spec.replicas.unwrap_or(usual),
         policy: Policy {
             auto: promotion.auto,
             promotion_delay: promotion.promotion_delay.value(),
@@ -47,14 +41,14 @@ pub fn goal(
             probe_interval: promotion.probe.as_ref().map(|probe| probe.interval.value()),
         },
         may_begin: true,
-        held_by_others: held_by_others(&wanted.on_their_way, at_once),
-        needed_by_others: needed_by_others(wanted, memory),
-        contracted: contracted.is_some_and(|migration| has_outgrown_the_former(migration, wanted, memory)),
+        held_by_others: held_by_others(&facts.on_their_way, at_once),
+        needed_by_others: needed_by_others(facts, memory),
+        contracted: contracted.is_some_and(|migration| has_outgrown_the_former(migration, facts, memory)),
     }
 }
 
 /// Whether the version that was live before lacks a Contract migration that was applied.
-fn has_outgrown_the_former(migration: &str, wanted: &Wanted, memory: &Memory) -> bool {
+fn has_outgrown_the_former(migration: &str, facts: &Facts, memory: &Memory) -> bool {
     let stands_by = memory.live.and_then(|live| memory.revisions.of(live.other()).as_ref());
     let promoted = |ended: &&promotion::Ended| ended.result == TransitionResult::Promoted;
     let ended = memory
@@ -65,8 +59,7 @@ fn has_outgrown_the_former(migration: &str, wanted: &Wanted, memory: &Memory) ->
     let Some(former) = stands_by.map(|revision| &revision.version).or(ended) else {
         return false;
     };
-    let mut releases = wanted.releases.iter().filter_map(|guard| guard.0.as_ref().ok());
-    let known = releases.find(|release| release.spec.version == *former);
+    let known = facts.release(former);
     !known.is_some_and(|release| release.spec.migrations.iter().any(|own| own.name == migration))
 }
 
@@ -82,15 +75,15 @@ fn held_by_others(on_their_way: &[PluginId], at_once: NonZeroUsize) -> Option<St
 }
 
 /// Which plugin works with what is live, and would not with the former version: it has to go back first.
-fn needed_by_others(wanted: &Wanted, memory: &Memory) -> Option<String> {
+fn needed_by_others(facts: &Facts, memory: &Memory) -> Option<String> {
     let live = memory.live?;
     let version = |slot: Slot| Version::parse(&memory.revisions.of(slot).as_ref()?.version).ok();
     let (live, former) = (version(live)?, version(live.other())?);
-    let mut dependants = wanted.dependants.iter();
+    let mut dependants = facts.dependants.iter();
     let Dependant { plugin, version, needs } =
         dependants.find(|dependant| dependant.needs.matches(&live) && !dependant.needs.matches(&former))?;
     Some(format!(
         "{plugin} {version} needs {} {needs}, which {former} is not: go back with {plugin} first",
-        wanted.id
+        facts.place.id
     ))
 }

@@ -13,7 +13,7 @@ use plexica_crds::{
     PluginInstallation,
     names::Slot,
     plugin_installation::{
-        Step,
+        PluginInstallationStatus, Step,
         conditions::{Outcome, Reason},
     },
 };
@@ -30,12 +30,11 @@ use super::{
 use crate::{
     controllers::plugin_installation::{
         Context,
-        apply::route,
+        apply::route::{self, Paths},
         build::{self, Destination},
         objects::make,
         report,
-        status::Steps,
-        validate::Wanted,
+        validate::Facts,
     },
     promotion::{self, Action, Decision, Memory, Requests, Selector, Shape, decide, requested_switch},
     runtime::{
@@ -82,12 +81,12 @@ enum Done {
 pub struct Leads<'a, R> {
     /// Whose traffic it is.
     pub installation: &'a PluginInstallation,
-    /// What is wanted of it.
-    pub wanted: &'a Wanted,
-    /// The same, as the machine is told.
+    /// What is known of it.
+    pub facts: &'a Facts,
+    /// What the machine is to reach.
     pub goal: promotion::Wanted,
-    /// Without them no pods are made.
-    pub slots: Option<Slots<'a>>,
+    /// What pods are made from.
+    pub slots: Slots<'a>,
     /// What is asked for and was not carried out yet.
     pub requests: R,
     /// The cluster.
@@ -102,7 +101,7 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
         &self,
         mut memory: Memory,
         seen: Option<Seen>,
-        steps: &mut Steps,
+        written: &mut Option<PluginInstallationStatus>,
     ) -> Result<Traffic, Outcome> {
         let (mut conflicts, mut has_repaired) = (0, false);
         let mut seen = match seen {
@@ -113,8 +112,7 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
             let requests = (self.requests)(&memory);
             let Decision { action, memory: next } =
                 decide(&seen.observed, &self.goal, &requests, &memory, Timestamp::now());
-            let lacks_means = self.slots.is_none() && matches!(action, Action::Install { .. } | Action::Reshape { .. });
-            if action == Action::Remember && next == memory || lacks_means {
+            if action == Action::Remember && next == memory {
                 break;
             }
             if seen.is_cached {
@@ -123,7 +121,7 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
             }
             if matches!(action, Action::Switch { .. }) {
                 // The intent is written down before anything moves.
-                self.write_down(&memory, steps).await?;
+                self.write_down(&memory, written).await?;
             }
             has_repaired |= matches!(action, Action::Repair(_)) && memory.live.is_some();
             let mut must_look = false;
@@ -174,54 +172,50 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
             .as_ref()
             .is_some_and(|moving| moving.step == Step::Proving);
         if let Some(live) = memory.live.filter(|_| is_switched && seen.observed.awaits_gateway) {
-            self.turn_route(live).await;
+            self.turn_route(live, memory).await;
         }
     }
 
     /// Leads the Gateway's route to a slot, if it leads to slots. That it could not be written is said by condition Routed, and by
     /// what the proof of the switch waits for.
-    async fn turn_route(&self, live: Slot) {
-        let Some(gateway) = self.ctx.platform.gateway.as_ref().filter(|_| self.is_by_route(live)) else {
+    async fn turn_route(&self, live: Slot, memory: &Memory) {
+        let gateway = self.ctx.platform.gateway.as_ref().filter(|_| self.is_by_route(live));
+        let (Some(gateway), Some(Paths { green, yellow: _ })) = (gateway, Paths::of(self.slots.set, memory)) else {
             return;
         };
-        if let Err(reason) = route::lead_to_green(self.wanted, Destination::Slot(live), gateway, self.ctx).await {
+        let (place, to) = (&self.facts.place, Destination::Slot(live));
+        if let Err(reason) = route::lead_to_green(place, &green, &to, gateway, self.ctx).await {
             warn!(?reason, "the route does not follow the switch yet; it is tried again");
         }
     }
 
     /// Whether a Gateway's route leads to slots.
     fn is_by_route(&self, live: Slot) -> bool {
-        let to = route::destination(self.installation, self.wanted, live);
+        let to = route::destination(self.installation, live);
         self.ctx.platform.gateway.is_some() && matches!(to, Destination::Slot(_))
     }
 
     /// The switch that is asked for, if what the watches told allows it.
     pub async fn carry_out_at_once(&self, memory: &Memory) -> Result<(), Outcome> {
         let requests = (self.requests)(memory);
-        let Some(seen) = glance(self.installation, self.wanted, memory, self.ctx) else {
+        let Some(seen) = glance(self.installation, &self.facts.place, memory, self.ctx) else {
             return Ok(());
         };
         let Some(switch) = requested_switch(&seen.observed, &self.goal, &requests, memory, Timestamp::now()) else {
             return Ok(());
         };
         if let Done::Turned(slot, _) = self.act(&switch.action, &seen).await? {
-            self.turn_route(slot).await;
+            self.turn_route(slot, &switch.memory).await;
         }
         Ok(())
     }
 
-    fn slots(&self) -> Result<&Slots<'_>, Outcome> {
-        let missing = || Outcome::Waiting(Reason::PodsStarting, "the configuration was not reached".to_owned());
-        self.slots.as_ref().ok_or_else(missing)
-    }
-
     async fn look(&self, memory: &Memory, age: Age<'_>) -> Result<Seen, Outcome> {
-        observe(self.installation, self.wanted, memory, age, self.ctx).await
+        observe(self.installation, self.facts, memory, age, self.ctx).await
     }
 
-    async fn write_down(&self, memory: &Memory, steps: &mut Steps) -> Result<(), Outcome> {
-        let before = steps
-            .written
+    async fn write_down(&self, memory: &Memory, written: &mut Option<PluginInstallationStatus>) -> Result<(), Outcome> {
+        let before = written
             .clone()
             .or_else(|| self.installation.status.clone())
             .unwrap_or_default();
@@ -235,13 +229,13 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
             .write_status(self.installation.meta(), &before, &after)
             .await
             .map_err(|error| Outcome::Waiting(Reason::ApiUnavailable, error.to_string()))?;
-        steps.written = Some(after);
+        *written = Some(after);
         Ok(())
     }
 
     /// The intent of an earlier pass is still the one that is recorded: a cache may show an old one.
     async fn is_written_down(&self, memory: &Memory) -> Result<(), Outcome> {
-        let namespace = self.wanted.slug.namespace();
+        let namespace = self.facts.place.slug.namespace();
         let api: Api<PluginInstallation> = Api::namespaced(self.ctx.objects.client.clone(), namespace.as_str());
         // Installations are listed anyway, so this needs no permission of its own.
         let of_this = format!("metadata.name={}", self.installation.name_any());
@@ -263,14 +257,14 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
         match action {
             Action::Remember => Ok(Done::Nothing),
             Action::Install { slot, shape } => {
-                let service = build::live_service(self.wanted, *slot, false);
-                let deployment = self.slots()?.deployment(*slot, shape, None).await?;
+                let service = build::live_service(&self.facts.place, *slot, false);
+                let deployment = self.slots.deployment(*slot, shape, None)?;
                 // API servers make Services one after another: pods do not wait for that.
                 tokio::try_join!(make(&deployment, self.ctx), make(&service, self.ctx))?;
                 Ok(Done::Shaped)
             }
             Action::Repair(slot) | Action::Switch { to: slot } => {
-                let mut service = build::live_service(self.wanted, *slot, true);
+                let mut service = build::live_service(&self.facts.place, *slot, true);
                 service.metadata.resource_version = seen.service.as_ref().and_then(ResourceExt::resource_version);
                 let Written::Yes(service) = written(ahead(self.patch(&service)).await)? else {
                     return Ok(Done::Overtaken);
@@ -280,7 +274,7 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
             }
             Action::Reshape { slot, shape } => {
                 let live = seen.deployments.of(*slot).as_ref();
-                let mut deployment = self.slots()?.deployment(*slot, shape, live).await?;
+                let mut deployment = self.slots.deployment(*slot, shape, live)?;
                 deployment.metadata.resource_version = live.and_then(ResourceExt::resource_version);
                 Ok(match self.write(&deployment).await? {
                     Written::Yes(_) => Done::Shaped,
@@ -302,42 +296,48 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Serialize + DeserializeOwned,
     {
-        let api: Api<K> = Api::namespaced(self.ctx.objects.client.clone(), self.wanted.slug.namespace().as_str());
+        let namespace = self.facts.place.slug.namespace();
+        let api: Api<K> = Api::namespaced(self.ctx.objects.client.clone(), namespace.as_str());
         let params = PatchParams::apply(FieldManager::Objects.as_ref()).force();
         api.patch(&declared.name_any(), &params, &Patch::Apply(declared)).await
     }
 
-    /// What is there stays as declared, whoever changes it: templates, sizes, ports.
+    /// What is there stays as declared, whoever changes it: templates, sizes, ports. What is live comes first, and what fails of the
+    /// one slot leaves the rest as it should be.
     pub async fn keep(&self, traffic: &Traffic) -> Result<(), Outcome> {
         let Traffic { memory, seen, .. } = traffic;
-        for slot in [Slot::A, Slot::B] {
-            let (Some(live), Some(is)) = (seen.deployments.of(slot), seen.observed.slots.of(slot)) else {
-                continue;
-            };
-            if is.size == 0 {
-                continue;
+        let place = &self.facts.place;
+        let live = memory.live.unwrap_or(Slot::A);
+        let mut kept = self.keep_slot(live, seen).await;
+        if let (Some(slot), Some(service)) = (memory.live, &seen.service) {
+            if seen.observed.selector == Selector::Slot(slot) {
+                let declared = build::live_service(place, slot, true);
+                kept = kept.and(self.set_right(service, declared).await);
             }
-            let shape = Shape {
-                revision: is.revision.clone(),
-                size: is.size,
-                recycled: is.recycled.clone(),
-                rejected: is.rejected,
-            };
-            let declared = self.slots()?.deployment(slot, &shape, Some(live)).await?;
-            self.set_right(live, declared).await?;
+            kept = kept.and(make(&build::disruption_budget(place, slot), self.ctx).await.map(drop));
+            if traffic.has_yellow() {
+                let yellow = build::yellow_service(place, slot.other());
+                kept = kept.and(make(&yellow, self.ctx).await.map(drop));
+            }
         }
-        let (Some(slot), Some(service)) = (memory.live, &seen.service) else {
+        kept.and(self.keep_slot(live.other(), seen).await)
+    }
+
+    async fn keep_slot(&self, slot: Slot, seen: &Seen) -> Result<(), Outcome> {
+        let (Some(live), Some(is)) = (seen.deployments.of(slot), seen.observed.slots.of(slot)) else {
             return Ok(());
         };
-        if seen.observed.selector == Selector::Slot(slot) {
-            self.set_right(service, build::live_service(self.wanted, slot, true))
-                .await?;
+        if is.size == 0 {
+            return Ok(());
         }
-        make(&build::disruption_budget(self.wanted, slot), self.ctx).await?;
-        if traffic.has_yellow() {
-            make(&build::yellow_service(self.wanted, slot.other()), self.ctx).await?;
-        }
-        Ok(())
+        let shape = Shape {
+            revision: is.revision.clone(),
+            size: is.size,
+            recycled: is.recycled.clone(),
+            rejected: is.rejected,
+        };
+        let declared = self.slots.deployment(slot, &shape, Some(live))?;
+        self.set_right(live, declared).await
     }
 
     async fn set_right<K>(&self, live: &K, mut declared: K) -> Result<(), Outcome>

@@ -21,9 +21,15 @@ use plexica_crds::{
     },
 };
 
-use super::super::{Context, build, status::Steps, validate::Wanted};
+use super::super::{
+    Context,
+    model::RunningSet,
+    revisions::running_set,
+    status::Steps,
+    validate::{Facts, Wanted},
+};
 use crate::{
-    promotion::{self, Explanation, Memory, Requests, Revision},
+    promotion::{Explanation, Memory, Requests, Revision},
     runtime::{age::Age, objects::Words},
 };
 pub use glance::is_misled;
@@ -33,7 +39,6 @@ use observe::observe;
 pub use observe::{Seen, ready_since};
 pub use probe::Probes;
 use slots::Slots;
-pub use slots::{Means, providers};
 
 /// How the status tells of changes by others.
 const DRIFT: Words<Type> = Words {
@@ -69,6 +74,11 @@ impl Traffic {
         let slots = &self.seen.observed.slots;
         let other = self.memory.live.map(|live| slots.of(live.other()));
         other.and_then(Option::as_ref).is_some_and(|other| other.size > 0)
+    }
+
+    /// The first pods serve.
+    pub fn live_pods_ready(&self) -> bool {
+        self.live_pods().is_some_and(|(ready, _)| ready > 0)
     }
 
     /// The version that is live.
@@ -118,11 +128,11 @@ impl Traffic {
     pub async fn look_anew(
         &mut self,
         installation: &PluginInstallation,
-        wanted: &Wanted,
+        facts: &Facts,
         ctx: &Context,
     ) -> Result<(), Outcome> {
         if self.seen.is_cached {
-            self.seen = observe(installation, wanted, &self.memory, Age::Newest, ctx).await?;
+            self.seen = observe(installation, facts, &self.memory, Age::Newest, ctx).await?;
         }
         Ok(())
     }
@@ -143,22 +153,6 @@ impl Traffic {
         self.memory.transition.is_none() && is_live && is_alone
     }
 
-    /// Names of the configurations that are used: the wanted one, and those that pods were started with.
-    pub fn configurations(&self, wanted: &Wanted, config: &str) -> Vec<String> {
-        let seen = [Slot::A, Slot::B].map(|slot| self.seen.observed.slots.of(slot).as_ref());
-        let run = seen
-            .into_iter()
-            .flatten()
-            .filter(|deployed| deployed.size > 0 || deployed.pods > 0);
-        let live = self
-            .memory
-            .live
-            .and_then(|live| self.memory.revisions.of(live).as_ref());
-        let used = run.map(|deployed| &deployed.revision).chain(live);
-        let used = used.map(|revision| build::config_name(&wanted.id, &revision.config_hash));
-        used.chain([config.to_owned()]).collect()
-    }
-
     /// What is said of it, after what was said `before`.
     pub fn statements(&self, before: &[Condition], now: Timestamp) -> Vec<Statement> {
         let message = "the live Service was found changed or gone, and leads to its slot again";
@@ -173,18 +167,63 @@ impl Traffic {
     }
 }
 
-/// What is under way goes on, and what was changed by others is set right, whatever else may fail in this pass: nothing new
-/// is begun. Does nothing before something is live.
+/// What is served of an installation: what is remembered of it, and what is known of the revisions.
+pub struct Served {
+    /// What is remembered.
+    pub memory: Memory,
+    /// What runs or may run.
+    pub set: RunningSet,
+}
+
+impl Served {
+    /// What is served now; `None` if nothing is live that is this tenant's own.
+    pub async fn now(installation: &PluginInstallation, facts: &Facts, ctx: &Context) -> Result<Option<Self>, Outcome> {
+        let memory = remembered(installation, facts);
+        if memory.live.is_none() {
+            return Ok(None);
+        }
+        let members = RunningSet::members(&memory, None, prepared(installation).as_ref());
+        let set = running_set(facts, members, ctx).await?;
+        Ok(Some(Self { memory, set }))
+    }
+
+    /// How many pods there are if the installation does not say.
+    fn usual(&self) -> Option<i32> {
+        let live = self.memory.revisions.of(self.memory.live?).as_ref()?;
+        self.set.get(live).map(|frozen| frozen.replicas)
+    }
+
+    /// The pods that are wanted of what is live.
+    pub fn size(&self, installation: &PluginInstallation) -> i32 {
+        installation.spec.replicas.or_else(|| self.usual()).unwrap_or(1)
+    }
+}
+
+/// What was prepared to be live next: an earlier pass has kept its revision.
+pub fn prepared(installation: &PluginInstallation) -> Option<Revision> {
+    let status = installation.status.as_ref()?;
+    Some(Revision {
+        version: status.resolved.as_ref()?.version.clone(),
+        config_hash: status.config_hash.clone()?,
+    })
+}
+
+/// What is under way goes on, and what was changed by others is set right: nothing new is begun. `wanted` is what was chosen, if
+/// something could be; `written` is the status that the object was given on the way. Beside how traffic is led it says whether what
+/// runs could be kept as declared.
 pub async fn go_on(
     installation: &PluginInstallation,
-    wanted: &Wanted,
-    steps: &mut Steps,
+    facts: &Facts,
+    served: &Served,
+    wanted: Option<&Wanted>,
+    credential: Option<&str>,
+    written: &mut Option<PluginInstallationStatus>,
     ctx: &Context,
-) -> Result<(), Outcome> {
-    if let Some((memory, leads)) = of_what_is_live(installation, wanted, steps, ctx) {
-        steps.traffic = Some(leads.until_rest(memory, None, steps).await?);
-    }
-    Ok(())
+) -> Result<(Traffic, Result<(), Outcome>), Outcome> {
+    let leads = of_what_is_live(installation, facts, served, wanted, credential, ctx);
+    let traffic = leads.until_rest(served.memory.clone(), None, written).await?;
+    let kept = leads.keep(&traffic).await;
+    Ok((traffic, kept))
 }
 
 /// Does the switch that a person asks for, if what the watches told allows it: one write, no look before it, no intent beside
@@ -192,63 +231,79 @@ pub async fn go_on(
 ///
 /// # Errors
 /// It could not be written; the pass tries that again.
-pub async fn at_once(installation: &PluginInstallation, wanted: &Wanted, ctx: &Context) -> Result<(), Outcome> {
-    let steps = Steps::resolved(wanted);
-    match of_what_is_live(installation, wanted, &steps, ctx) {
-        Some((memory, leads)) => leads.carry_out_at_once(&memory).await,
+pub async fn at_once(
+    installation: &PluginInstallation,
+    facts: &Facts,
+    wanted: Option<&Wanted>,
+    ctx: &Context,
+) -> Result<(), Outcome> {
+    match Served::now(installation, facts, ctx).await? {
+        Some(served) => {
+            let leads = of_what_is_live(installation, facts, &served, wanted, None, ctx);
+            leads.carry_out_at_once(&served.memory).await
+        }
         None => Ok(()),
     }
 }
 
-/// Leads what is live, before anything else of this pass is known; `None` if nothing is, or if that is not enough to know.
+/// Leads what is live, whatever becomes of what is to come next. A candidate is led on, and goes live only while it is known to be
+/// wanted still.
 fn of_what_is_live<'a>(
     installation: &'a PluginInstallation,
-    wanted: &'a Wanted,
-    steps: &Steps,
+    facts: &'a Facts,
+    served: &'a Served,
+    wanted: Option<&Wanted>,
+    credential: Option<&'a str>,
     ctx: &'a Context,
-) -> Option<(Memory, Leads<'a, impl Fn(&Memory) -> Requests + use<'a>>)> {
-    let status = installation.status.clone().unwrap_or_default();
-    let memory = remembered(installation, wanted);
-    let live = memory.live.and_then(|live| memory.revisions.of(live).clone())?;
-    let wanted_last = memory.wanted_last().cloned()?;
-    let candidate = memory
-        .transition
+) -> Leads<'a, impl Fn(&Memory) -> Requests + use<'a>> {
+    let memory = &served.memory;
+    let under_way = memory.transition.as_ref();
+    let candidate = under_way.filter(|transition| transition.is_before_switch());
+    let observed = installation
+        .status
         .as_ref()
-        .filter(|transition| transition.is_before_switch());
-    let is_current = status.observed_generation == installation.metadata.generation;
-    let revision = match candidate {
-        // Perhaps another configuration is wanted: that has to be read first.
-        Some(_) if !is_current => return None,
-        Some(candidate) if candidate.revision.version != wanted.plugin.spec.version => live,
-        _ => wanted_last,
-    };
-    let has_candidate = candidate.is_some();
-    let leads = Leads {
+        .and_then(|status| status.observed_generation);
+    let is_current = observed == installation.metadata.generation;
+    let is_wanted = candidate.is_some_and(|candidate| {
+        is_current && wanted.is_some_and(|wanted| wanted.plugin.spec.version == candidate.revision.version)
+    });
+    let revision = memory.wanted_last().cloned().unwrap_or_else(|| Revision {
+        version: String::new(),
+        config_hash: String::new(),
+    });
+    let status = installation.status.as_ref();
+    let migrations = status.and_then(|status| status.migrations.as_ref());
+    let mut goal = goal(
         installation,
-        wanted,
-        goal: promotion::Wanted {
-            may_begin: false,
-            ..goal(
-                installation,
-                wanted,
-                revision,
-                &memory,
-                steps,
-                ctx.platform.promotions_at_once,
-            )
+        facts,
+        revision,
+        served.size(installation),
+        memory,
+        migrations.and_then(|migrations| migrations.contracted.as_deref()),
+        ctx.platform.promotions_at_once,
+    );
+    goal.may_begin = false;
+    goal.policy.auto &= is_wanted;
+    Leads {
+        installation,
+        facts,
+        goal,
+        slots: Slots {
+            place: &facts.place,
+            set: &served.set,
+            credential,
+            progress_deadline: installation.spec.promotion.progress_deadline.value(),
         },
-        slots: None,
         requests: move |memory: &Memory| {
             let asked = remember::requests(installation, &memory.carried_out);
             Requests {
-                promote: asked.promote.filter(|_| has_candidate),
+                promote: asked.promote.filter(|_| is_wanted),
                 rollback: asked.rollback,
                 retry: None,
             }
         },
         ctx,
-    };
-    Some((memory, leads))
+    }
 }
 
 /// Whether a person asks for a switch that was not carried out yet.
@@ -258,39 +313,54 @@ pub fn is_asked_to_switch(installation: &PluginInstallation) -> bool {
     asked.promote.is_some() || asked.rollback.is_some()
 }
 
+/// What is to be live next, ready to be begun: everything that it needs is there.
+pub struct Next<'a> {
+    /// How the traffic light names it.
+    pub revision: &'a Revision,
+    /// It, and what runs or may run beside it.
+    pub set: &'a RunningSet,
+    /// Id of the credential that its pods log in with.
+    pub credential: &'a str,
+}
+
 /// Leads traffic to what is wanted, as far as that goes now.
 pub async fn lead(
     installation: &PluginInstallation,
-    wanted: &Wanted,
-    means: Means<'_>,
+    facts: &Facts,
+    next: &Next<'_>,
     steps: &mut Steps,
     ctx: &Context,
 ) -> Result<(), Outcome> {
     let memory = match &steps.traffic {
         Some(traffic) => traffic.memory.clone(),
-        None => remembered(installation, wanted),
+        None => remembered(installation, facts),
     };
-    let revision = Revision {
-        version: wanted.plugin.spec.version.clone(),
-        config_hash: means.config.hash().to_owned(),
-    };
+    let live = memory.live.and_then(|live| memory.revisions.of(live).as_ref());
+    let usual = next
+        .set
+        .get(live.unwrap_or(next.revision))
+        .map_or(1, |frozen| frozen.replicas);
+    let status = installation.status.as_ref();
+    let migrations = status.and_then(|status| status.migrations.as_ref());
+    let migrations = steps.migrations.as_ref().or(migrations);
     let leads = Leads {
         installation,
-        wanted,
+        facts,
         goal: goal(
             installation,
-            wanted,
-            revision,
+            facts,
+            next.revision.clone(),
+            usual,
             &memory,
-            steps,
+            migrations.and_then(|migrations| migrations.contracted.as_deref()),
             ctx.platform.promotions_at_once,
         ),
-        slots: Some(Slots {
-            installation,
-            wanted,
-            means,
-            ctx,
-        }),
+        slots: Slots {
+            place: &facts.place,
+            set: next.set,
+            credential: Some(next.credential),
+            progress_deadline: installation.spec.promotion.progress_deadline.value(),
+        },
         requests: |memory: &Memory| remember::requests(installation, &memory.carried_out),
         ctx,
     };
@@ -299,21 +369,21 @@ pub async fn lead(
         .as_ref()
         .filter(|traffic| traffic.memory.transition.is_none() && !steps.has_expanded);
     let seen = at_rest.map(|traffic| traffic.seen.clone());
-    let mut traffic = leads.until_rest(memory, seen, steps).await?;
+    let was_live = memory.live.is_some();
+    let mut traffic = leads.until_rest(memory, seen, &mut steps.written).await?;
     traffic.has_repaired |= steps.traffic.as_ref().is_some_and(|before| before.has_repaired);
-    let kept = leads.keep(&traffic).await;
+    // What was live before this pass is kept as it is already.
+    let kept = if was_live { Ok(()) } else { leads.keep(&traffic).await };
     steps.traffic = Some(traffic);
     kept
 }
 
 /// What the status remembers of slots of the tenant's own; of a release that ran for all tenants there were none.
-fn remembered(installation: &PluginInstallation, wanted: &Wanted) -> Memory {
+pub fn remembered(installation: &PluginInstallation, facts: &Facts) -> Memory {
     let memory = remember::memory(&installation.status.clone().unwrap_or_default());
     let live = memory.live.and_then(|live| memory.revisions.of(live).as_ref());
-    let releases = wanted.releases.iter().filter_map(|guard| guard.0.as_ref().ok());
-    let was_shared = releases.into_iter().any(|plugin| {
-        let is_live = live.is_some_and(|live| live.version == plugin.spec.version);
-        is_live && plugin.spec.runtime.sharing == Sharing::Shared
-    });
+    let was_shared = live
+        .and_then(|live| facts.release(&live.version))
+        .is_some_and(|plugin| plugin.spec.runtime.sharing == Sharing::Shared);
     if was_shared { Memory::default() } else { memory }
 }

@@ -22,14 +22,15 @@ use crate::{
         Context,
         apply::{rollout::trouble_of, route},
         build::{
-            ANNOTATION_CONFIG, ANNOTATION_LIVE, ANNOTATION_RECYCLED, ANNOTATION_REJECTED, Destination, LABEL_PLUGIN,
-            LABEL_SERVICE, LABEL_SLOT, LABEL_VERSION,
+            ANNOTATION_LIVE, ANNOTATION_RECYCLED, ANNOTATION_REJECTED, Destination, LABEL_PLUGIN, LABEL_SERVICE,
+            LABEL_SLOT, revision_named,
         },
+        model::Place,
         objects::owned,
         report,
-        validate::Wanted,
+        validate::Facts,
     },
-    promotion::{Deployed, Endpoints, Memory, Observed, PerSlot, Revision, Selector},
+    promotion::{Deployed, Endpoints, Memory, Observed, PerSlot, Selector},
     runtime::{
         age::{Age, labelled},
         client::within,
@@ -78,21 +79,21 @@ impl Seen {
 /// decided by them.
 pub async fn observe(
     installation: &PluginInstallation,
-    wanted: &Wanted,
+    facts: &Facts,
     memory: &Memory,
     age: Age<'_>,
     ctx: &Context,
 ) -> Result<Seen, Outcome> {
     let is_under_way = memory.transition.is_some();
-    let id = &wanted.id;
+    let id = &facts.place.id;
     let [a, b] = [Slot::A, Slot::B].map(|slot| id.deployment(slot));
     let of_plugin = format!("{LABEL_PLUGIN}={id},{LABEL_SLOT}");
     let (routed, led, a, b, pods) = tokio::try_join!(
-        routed(installation, wanted, memory, age, ctx),
-        led(wanted, memory, age, ctx),
-        owned::<Deployment>(wanted, a.as_str(), age, ctx),
-        owned::<Deployment>(wanted, b.as_str(), age, ctx),
-        list::<Pod>(wanted, &of_plugin, is_under_way.then_some(Age::Any), ctx),
+        routed(installation, facts, memory, age, ctx),
+        led(facts, memory, age, ctx),
+        owned::<Deployment>(&facts.place, a.as_str(), age, ctx),
+        owned::<Deployment>(&facts.place, b.as_str(), age, ctx),
+        list::<Pod>(&facts.place, &of_plugin, is_under_way.then_some(Age::Any), ctx),
     )?;
     let (service, slices) = led;
     let known = is_under_way.then_some(pods.as_slice());
@@ -100,7 +101,7 @@ pub async fn observe(
         a: a.as_ref().map(|deployment| deployed(deployment, Slot::A, known)),
         b: b.as_ref().map(|deployment| deployed(deployment, Slot::B, known)),
     };
-    ask_candidate(installation, wanted, memory, &mut slots, &pods, ctx).await;
+    ask_candidate(installation, facts, memory, &mut slots, &pods, ctx).await;
     let observed = Observed {
         selector: service
             .as_ref()
@@ -122,7 +123,7 @@ pub async fn observe(
 /// Where the route leads, while it matters.
 async fn routed(
     installation: &PluginInstallation,
-    wanted: &Wanted,
+    facts: &Facts,
     memory: &Memory,
     age: Age<'_>,
     ctx: &Context,
@@ -130,9 +131,11 @@ async fn routed(
     let (Some(gateway), Some(_), Some(live)) = (&ctx.platform.gateway, &memory.transition, memory.live) else {
         return Ok(RouteLeads::ByService);
     };
-    match route::destination(installation, wanted, live) {
-        Destination::LiveService => Ok(RouteLeads::ByService),
-        Destination::Slot(_) => route::slot_taken(wanted, gateway, age, ctx).await.map(RouteLeads::To),
+    match route::destination(installation, live) {
+        Destination::LiveService | Destination::Shared { .. } => Ok(RouteLeads::ByService),
+        Destination::Slot(_) => route::slot_taken(&facts.place, gateway, age, ctx)
+            .await
+            .map(RouteLeads::To),
     }
 }
 
@@ -149,14 +152,14 @@ fn with_route(mut endpoints: PerSlot<Endpoints>, routed: RouteLeads) -> PerSlot<
 
 /// The live Service and its EndpointSlices. What is to prove a switch is not older than that.
 async fn led(
-    wanted: &Wanted,
+    facts: &Facts,
     memory: &Memory,
     age: Age<'_>,
     ctx: &Context,
 ) -> Result<(Option<Service>, Vec<EndpointSlice>), Outcome> {
-    let name = wanted.id.service();
+    let name = facts.place.id.service();
     let of_service = format!("{LABEL_SERVICE}={name}");
-    let service = owned::<Service>(wanted, name.as_str(), age, ctx);
+    let service = owned::<Service>(&facts.place, name.as_str(), age, ctx);
     let transition = memory.transition.as_ref();
     if transition.is_some_and(|transition| transition.step == Step::Proving) {
         let service = service.await?;
@@ -164,16 +167,19 @@ async fn led(
             .as_ref()
             .and_then(|service| service.metadata.resource_version.as_deref());
         let age = version.map_or(Age::Any, Age::Since);
-        let slices = list(wanted, &of_service, Some(age), ctx).await?;
+        let slices = list(&facts.place, &of_service, Some(age), ctx).await?;
         return Ok((service, slices));
     }
-    tokio::try_join!(service, list(wanted, &of_service, transition.map(|_| Age::Any), ctx))
+    tokio::try_join!(
+        service,
+        list(&facts.place, &of_service, transition.map(|_| Age::Any), ctx)
+    )
 }
 
 /// A candidate with a probe counts as ready only since it answers that, too.
 async fn ask_candidate(
     installation: &PluginInstallation,
-    wanted: &Wanted,
+    facts: &Facts,
     memory: &Memory,
     slots: &mut PerSlot<Option<Deployed>>,
     pods: &[Pod],
@@ -195,10 +201,7 @@ async fn ask_candidate(
     if deployed.ready_since.is_none() {
         return;
     }
-    let runs = [&wanted.plugin]
-        .into_iter()
-        .chain(wanted.releases.iter().filter_map(|guard| guard.0.as_ref().ok()))
-        .find(|plugin| plugin.spec.version == candidate.revision.version);
+    let runs = facts.release(&candidate.revision.version);
     let port = runs.and_then(|plugin| u16::try_from(plugin.spec.runtime.port).ok());
     let mine = pods.iter().filter(|pod| slot_of_pod(pod) == Some(candidate.to));
     let asked = Candidate {
@@ -213,12 +216,12 @@ async fn ask_candidate(
 }
 
 /// Objects with these labels; none if it does not matter.
-async fn list<K>(wanted: &Wanted, selector: &str, age: Option<Age<'_>>, ctx: &Context) -> Result<Vec<K>, Outcome>
+async fn list<K>(place: &Place, selector: &str, age: Option<Age<'_>>, ctx: &Context) -> Result<Vec<K>, Outcome>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
 {
     let Some(age) = age else { return Ok(vec![]) };
-    let api: Api<K> = Api::namespaced(ctx.objects.client.clone(), wanted.slug.namespace().as_str());
+    let api: Api<K> = Api::namespaced(ctx.objects.client.clone(), place.slug.namespace().as_str());
     within(api.list(&labelled(selector, age)))
         .await
         .map(|listed| listed.items)
@@ -247,22 +250,13 @@ pub(super) fn selector(id: &PluginId, service: &Service) -> Selector {
     found.map_or(Selector::Foreign, Selector::Slot)
 }
 
-/// The revision that a template is of.
-fn revision(labels: &BTreeMap<String, String>, annotations: &BTreeMap<String, String>) -> Revision {
-    let text = |map: &BTreeMap<String, String>, key: &str| map.get(key).cloned().unwrap_or_default();
-    Revision {
-        version: text(labels, LABEL_VERSION),
-        config_hash: text(annotations, ANNOTATION_CONFIG),
-    }
-}
-
 pub(super) fn deployed(deployment: &Deployment, slot: Slot, pods: Option<&[Pod]>) -> Deployed {
     let spec = deployment.spec.clone().unwrap_or_default();
     let status = deployment.status.clone().unwrap_or_default();
     let size = spec.replicas.unwrap_or(1);
     let template = spec.template.metadata.unwrap_or_default();
     let annotations = template.annotations.unwrap_or_default();
-    let revision = revision(&template.labels.unwrap_or_default(), &annotations);
+    let revision = revision_named(&template.labels.unwrap_or_default(), &annotations);
     let is_seen = status.observed_generation == deployment.metadata.generation;
     let count = |number: Option<i32>| number.unwrap_or_default();
     let is_settled = is_seen
@@ -282,7 +276,7 @@ pub(super) fn deployed(deployment: &Deployment, slot: Slot, pods: Option<&[Pod]>
             let ready: Vec<_> = mine
                 .iter()
                 .filter(|pod| pod.meta().deletion_timestamp.is_none())
-                .filter(|pod| self::revision(pod.labels(), pod.annotations()) == revision)
+                .filter(|pod| revision_named(pod.labels(), pod.annotations()) == revision)
                 .filter_map(|pod| ready_since(pod))
                 .collect();
             let number = |length: usize| i32::try_from(length).unwrap_or(i32::MAX);

@@ -1,0 +1,238 @@
+//! Delivery of what is wanted next: configuration, migrations, a frozen revision, and then the traffic light. A step that fails
+//! leaves the later ones as they are, and what runs is cared for elsewhere (`serve`).
+
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::Secret;
+use plexica_crds::{
+    PluginInstallation,
+    plugin_installation::{
+        conditions::{Outcome, Reason, Type},
+        configuration::Configuration,
+    },
+};
+
+use super::{
+    Failed, configuration, dependencies, migrations,
+    route::{self, Paths},
+    serve::{self, Standing},
+    shared, traffic, workload,
+};
+use crate::{
+    backends::Credential,
+    controllers::plugin_installation::{
+        Context,
+        build::{self, Destination, shared::Release},
+        model::{Frozen, RunningSet},
+        objects::make,
+        status::Steps,
+        validate::{Facts, Wanted},
+    },
+    promotion::Revision,
+};
+
+/// Delivers what is wanted as far as that goes now, beside what stands already.
+pub async fn deliver(
+    installation: &PluginInstallation,
+    facts: &Facts,
+    wanted: &Wanted,
+    standing: &mut Standing,
+    steps: &mut Steps,
+    ctx: &Context,
+) -> Result<(), Failed> {
+    let place = &facts.place;
+    let outcome = dependencies::add(place, wanted, ctx).await;
+    steps.end(Type::DependenciesSatisfied, outcome)?;
+    let configuration = configuration::read(installation, &place.slug, (&wanted.plugin, &wanted.manifest), ctx).await;
+    let configuration = steps.take(Type::ConfigurationValid, configuration)?;
+    steps.done(
+        Type::ConfigurationValid,
+        Reason::ConfigurationAccepted,
+        "the plugin's schema admits it",
+    );
+    steps.configuration = Some(configuration.without_secrets());
+    if let Some(batch) = migrations::under_way(installation, ctx) {
+        steps.end(Type::MigrationsApplied, batch.outcome())?;
+    }
+    prepare_shared_needs(installation, facts, wanted, standing, steps, ctx).await?;
+    let Some(access) = &mut standing.access else {
+        // It was said why.
+        return Err(Failed);
+    };
+    migrations::expand(installation, facts, wanted, access, steps, ctx).await?;
+    migrations::contract(installation, facts, wanted, access, steps, ctx).await;
+    let access = access.credential.clone();
+    if wanted.is_dedicated() {
+        dedicated(
+            installation,
+            facts,
+            wanted,
+            &configuration,
+            &access,
+            standing,
+            steps,
+            ctx,
+        )
+        .await
+    } else {
+        for_all_tenants(installation, facts, wanted, &configuration, &access, steps, ctx).await
+    }
+}
+
+/// What a revision and those that run need together of what they share: it is there before the first of its pods.
+async fn prepare_shared_needs(
+    installation: &PluginInstallation,
+    facts: &Facts,
+    wanted: &Wanted,
+    standing: &mut Standing,
+    steps: &mut Steps,
+    ctx: &Context,
+) -> Result<(), Failed> {
+    let unrendered = build::needs(&wanted.plugin, &wanted.providers, wanted.tenant_tables.clone());
+    let next = Revision {
+        version: unrendered.version.clone(),
+        config_hash: String::new(),
+    };
+    let usual = unrendered.replicas;
+    let needs = standing.set.clone().with(&next, &Arc::new(unrendered)).needs();
+    if standing.needs.as_ref() == Some(&needs) {
+        return if standing.access.is_some() { Ok(()) } else { Err(Failed) };
+    }
+    if wanted.is_dedicated() {
+        let policed = serve::police(installation, facts, &needs, ctx).await;
+        steps.take(Type::Deployed, policed)?;
+    }
+    // Where the database failed a moment ago it is not tried again in this pass.
+    if standing.needs.is_some() && standing.access.is_none() {
+        return Err(Failed);
+    }
+    let size = steps.traffic.as_ref().map_or(usual, |traffic| traffic.size);
+    let size = installation.spec.replicas.unwrap_or(size);
+    standing.access = serve::provide(installation, facts, &needs, size, steps, ctx).await;
+    if standing.access.is_some() { Ok(()) } else { Err(Failed) }
+}
+
+/// Freezes what is wanted and brings it to the traffic light.
+#[expect(clippy::too_many_arguments, reason = "all of what the earlier steps made")]
+async fn dedicated(
+    installation: &PluginInstallation,
+    facts: &Facts,
+    wanted: &Wanted,
+    configuration: &Configuration,
+    access: &Credential,
+    standing: &mut Standing,
+    steps: &mut Steps,
+    ctx: &Context,
+) -> Result<(), Failed> {
+    let was_live = standing.needs.is_some();
+    let frozen = freeze(installation, facts, wanted, configuration, access, &standing.set, ctx).await;
+    let (revision, frozen) = steps.take(Type::Deployed, frozen)?;
+    steps.config_hash = Some(revision.config_hash.clone());
+    standing.set = std::mem::take(&mut standing.set).with(&revision, &Arc::new(frozen));
+    let next = traffic::Next {
+        revision: &revision,
+        set: &standing.set,
+        credential: &access.id,
+    };
+    let led = traffic::lead(installation, facts, &next, steps, ctx).await;
+    steps.delivered = steps.traffic.is_some();
+    steps.take(Type::Deployed, led)?;
+    if !was_live && let Some(traffic) = &steps.traffic {
+        let (slot, memory) = (traffic.slot(), traffic.memory.clone());
+        let serves = traffic.live_pods_ready();
+        if let Some(paths) = Paths::of(&standing.set, &memory).filter(|_| serves) {
+            let to = route::destination(installation, slot);
+            serve::lead_route(facts, &paths, &to, steps, ctx).await;
+        }
+        if serves {
+            // What ran for all tenants until now serves this one no more.
+            let left = shared::leave(&facts.place.slug, &facts.place.id, None, ctx).await;
+            steps.take(Type::Deployed, left)?;
+        }
+    }
+    Ok(())
+}
+
+/// What is wanted, rendered and kept, with the configuration that it names.
+async fn freeze(
+    installation: &PluginInstallation,
+    facts: &Facts,
+    wanted: &Wanted,
+    configuration: &Configuration,
+    access: &Credential,
+    set: &RunningSet,
+    ctx: &Context,
+) -> Result<(Revision, Frozen), Outcome> {
+    let place = &facts.place;
+    let before = if configuration.has_secrets() {
+        configurations_of(set, facts, ctx).await?
+    } else {
+        vec![]
+    };
+    let config = build::Config::new(place, configuration, access, before);
+    match &config {
+        build::Config::Secret(secret) => make(secret, ctx).await.map(drop)?,
+        build::Config::ConfigMap(map) => make(map, ctx).await.map(drop)?,
+    }
+    let rendered = build::Rendered {
+        plugin: &wanted.plugin,
+        providers: &wanted.providers,
+        tenant_tables: wanted.tenant_tables.clone(),
+        config: config.volume(),
+    };
+    let frozen = build::freeze(installation, place, rendered);
+    let revision = ctx.revisions.keep(place, &frozen, ctx).await?;
+    Ok((revision, frozen))
+}
+
+/// The secret configurations that revisions were frozen with.
+async fn configurations_of(set: &RunningSet, facts: &Facts, ctx: &Context) -> Result<Vec<Secret>, Outcome> {
+    let volumes = set.frozen().filter_map(|frozen| frozen.volume(build::CONFIG_VOLUME));
+    let names = volumes.filter_map(|volume| volume.secret.as_ref()?.secret_name.clone());
+    let mut found = vec![];
+    for name in names {
+        found.extend(workload::secret(&facts.place, &name, ctx).await?);
+    }
+    Ok(found)
+}
+
+/// Brings the tenant into a release that runs once for all of them.
+async fn for_all_tenants(
+    installation: &PluginInstallation,
+    facts: &Facts,
+    wanted: &Wanted,
+    configuration: &Configuration,
+    access: &Credential,
+    steps: &mut Steps,
+    ctx: &Context,
+) -> Result<(), Failed> {
+    let place = &facts.place;
+    let deployed = async {
+        let namespace = shared::namespace(&wanted.plugin, ctx)?;
+        let deployed = shared::deploy(place, wanted, namespace, configuration, access, ctx).await?;
+        let release = Release::new(namespace, &wanted.plugin);
+        if shared::is_new_to(installation, wanted) && deployed.is_complete() {
+            shared::leave(&place.slug, &place.id, Some(&release), ctx).await?;
+            shared::forget_own(place, ctx).await?;
+        }
+        let to = Destination::Shared {
+            namespace: namespace.to_owned(),
+            service: release.name(),
+        };
+        Ok((deployed, to))
+    };
+    let (deployed, to) = steps.take(Type::Deployed, deployed.await)?;
+    // Pods that do not know this tenant yet are ready for others.
+    let serves = deployed.is_complete();
+    steps.slot = Some(deployed.slot);
+    steps.delivered = true;
+    let ended = steps.end(Type::Deployed, deployed.outcome);
+    if serves {
+        let paths = Paths {
+            green: vec![wanted.manifest.base_path.clone()],
+            yellow: vec![],
+        };
+        serve::lead_route(facts, &paths, &to, steps, ctx).await;
+    }
+    ended
+}

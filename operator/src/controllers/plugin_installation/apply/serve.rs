@@ -1,0 +1,212 @@
+//! Care of what runs: where requests go, pods, policy, route, and what the plugin has in the database. It knows what runs and at
+//! which size. Of what is to come next it knows nothing, so that nothing of that can hold it up; each part fails for itself.
+
+use std::time::Duration;
+
+use kube::ResourceExt;
+use plexica_crds::{
+    PluginInstallation,
+    plugin_installation::conditions::{Outcome, Reason, Type},
+};
+
+use super::{
+    Traffic, credential,
+    database::{self, Access},
+    migrations,
+    rollout::Rollout,
+    route::{self, Paths},
+    traffic::{self, Served},
+};
+use crate::{
+    backends::postgres::plugin::Surplus,
+    controllers::plugin_installation::{
+        Context,
+        build::{self, Destination},
+        model::{Needs, RunningSet},
+        objects::make,
+        revisions::running_set,
+        status::Steps,
+        validate::{Facts, Wanted},
+    },
+};
+
+/// What is there for what runs, and what more is to be there for what comes next has to be added to.
+#[derive(Default)]
+pub struct Standing {
+    /// What runs or may run.
+    pub set: RunningSet,
+    /// What it needs; `None` if nothing runs.
+    pub needs: Option<Needs>,
+    /// What the plugin has of its database; `None` if that is not known: nothing runs, or it was told why.
+    pub access: Option<Access>,
+}
+
+/// Cares for what is live, for a candidate and a standby; does nothing before something is live that is the tenant's own. `wanted`
+/// is what was chosen, if something could be: a candidate that is not wanted any more does not go live.
+pub async fn serve(
+    installation: &PluginInstallation,
+    facts: &Facts,
+    wanted: Option<&Wanted>,
+    steps: &mut Steps,
+    ctx: &Context,
+) -> Standing {
+    let served = match Served::now(installation, facts, ctx).await {
+        Ok(Some(served)) => served,
+        Ok(None) => return Standing::default(),
+        Err(outcome) => {
+            steps.say(Type::Promoted, outcome);
+            return Standing::default();
+        }
+    };
+    // Pods keep the credential that they have while it is not known whether there is another one.
+    let credential = credential::live(&facts.place, ctx).await.ok().flatten();
+    let credential = credential.as_ref().and_then(credential::held).map(|held| held.id);
+    let led = traffic::go_on(
+        installation,
+        facts,
+        &served,
+        wanted,
+        credential.as_deref(),
+        &mut steps.written,
+        ctx,
+    );
+    let (memory, kept) = match led.await {
+        Ok((traffic, kept)) => {
+            let memory = traffic.memory.clone();
+            steps.traffic = Some(traffic);
+            (memory, kept)
+        }
+        Err(outcome) => {
+            steps.say(Type::Promoted, outcome);
+            (served.memory.clone(), Ok(()))
+        }
+    };
+    let observed = steps.traffic.as_ref().map(|traffic| &traffic.seen.observed);
+    let members = RunningSet::members(&memory, observed, traffic::prepared(installation).as_ref());
+    let set = match running_set(facts, members, ctx).await {
+        Ok(set) => set,
+        Err(outcome) => {
+            steps.say(Type::Promoted, outcome);
+            return Standing::default();
+        }
+    };
+    let needs = set.needs();
+    let policed = police(installation, facts, &needs, ctx).await;
+    if let Err(outcome) = kept.and(policed) {
+        steps.not_kept = Some(outcome);
+    }
+    if let (Some(live), Some(paths)) = (memory.live, Paths::of(&set, &memory)) {
+        lead_route(facts, &paths, &route::destination(installation, live), steps, ctx).await;
+    }
+    let size = served.size(installation);
+    let access = provide(installation, facts, &needs, size, steps, ctx).await;
+    if access
+        .as_ref()
+        .is_some_and(|access| Some(&access.credential.id) != credential.as_ref())
+    {
+        // Pods are told of the new one.
+        steps.look_again = Some(Duration::ZERO);
+    }
+    Standing {
+        set,
+        needs: Some(needs),
+        access,
+    }
+}
+
+/// Makes the policy: pods reach what any revision of those that run needs. While it is not known what one needs, they reach all
+/// plugins of the tenant.
+pub async fn police(
+    installation: &PluginInstallation,
+    facts: &Facts,
+    needs: &Needs,
+    ctx: &Context,
+) -> Result<(), Outcome> {
+    let providers = match needs.surplus {
+        Surplus::Kept => &facts.installed,
+        Surplus::Removed => &needs.providers,
+    };
+    let is_probed = installation.spec.promotion.probe.is_some();
+    let probed_from = is_probed.then_some(ctx.namespace.as_str());
+    let policy = build::network_policy(&facts.place, providers, &ctx.platform, probed_from);
+    make(&policy, ctx).await.map(drop)
+}
+
+/// Leads the Gateway's route to what is live, and says how that fares.
+pub async fn lead_route(facts: &Facts, paths: &Paths, to: &Destination, steps: &mut Steps, ctx: &Context) {
+    let has_yellow = steps.traffic.as_ref().is_some_and(Traffic::has_yellow);
+    let routed = route::lead(&facts.place, paths, to, has_yellow, ctx).await;
+    let is_there = routed.wait.is_none() && matches!(routed.outcome, Outcome::Done(..));
+    let mut outcome = routed.outcome;
+    if !matches!(to, Destination::Slot(_)) && is_there {
+        if let Err(why) = route::forget_slots(&facts.place, ctx).await {
+            outcome = why;
+        }
+    }
+    steps.url = routed.url;
+    steps.route_wait = routed.wait;
+    steps.say(Type::Routed, outcome);
+}
+
+/// Makes what revisions need together of the database; says why not, if so. While migrations run, the database is left alone.
+pub async fn provide(
+    installation: &PluginInstallation,
+    facts: &Facts,
+    needs: &Needs,
+    size: i32,
+    steps: &mut Steps,
+    ctx: &Context,
+) -> Option<Access> {
+    if migrations::under_way(installation, ctx).is_some() {
+        return None;
+    }
+    let uid = installation.uid().unwrap_or_default();
+    let (place, spec) = (&facts.place, database::spec(&facts.place, needs, installation, size));
+    let provided = async {
+        let access = database::provision(place, &spec, ctx).await?;
+        database::seed(place, needs, ctx).await?;
+        Ok(access)
+    };
+    match ctx.in_hand.giving_way(&uid, provided).await {
+        Ok(access) => {
+            let schema = place.slug.plugin_schema(&place.id);
+            let secret = place.id.database_secret();
+            let said = format!("schema {schema} in pool {}, Secret {secret}", place.postgres_pool);
+            steps.say(Type::DatabaseReady, Outcome::Done(Reason::Provisioned, said));
+            Some(access)
+        }
+        Err(outcome) => {
+            steps.say(Type::DatabaseReady, outcome);
+            None
+        }
+    }
+}
+
+/// Says how the pods fare that are live, or are to be the first.
+pub async fn tell_of_pods(facts: &Facts, wanted: Option<&Wanted>, steps: &mut Steps, ctx: &Context) {
+    let not_kept = steps.not_kept.take();
+    let Some(traffic) = &mut steps.traffic else {
+        if let Some(outcome) = not_kept {
+            steps.say(Type::Deployed, outcome);
+        }
+        return;
+    };
+    let (namespace, slot) = (facts.place.slug.namespace(), traffic.slot());
+    let selector = build::slot_selector(&facts.place.id, slot);
+    let live = traffic.seen.deployments.of(slot).as_ref();
+    let is_live = traffic.memory.live.is_some();
+    let rollout = Rollout::seen(namespace.as_str(), selector, traffic.size, (live, is_live));
+    let mut outcome = match rollout.outcome(ctx).await {
+        Ok(outcome) | Err(outcome) => outcome,
+    };
+    traffic.replaces_pods = !rollout.is_complete();
+    let beside = traffic.live_version().zip(wanted);
+    let beside = beside.and_then(|(live, wanted)| migrations::applied_beside(live, &wanted.plugin, &facts.releases));
+    if let (Some(migration), Some(wanted), Outcome::Waiting(_, said) | Outcome::Blocked(_, said), 0) =
+        (beside, wanted, &mut outcome, rollout.ready())
+    {
+        let next = &wanted.plugin.spec.version;
+        *said = format!("{said}; {migration} of {next} was applied while they served: see whether that is why");
+    }
+    steps.say(Type::Deployed, not_kept.unwrap_or(outcome));
+}
