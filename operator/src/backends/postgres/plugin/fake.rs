@@ -211,6 +211,7 @@ impl PluginDatabase for FakePluginDatabase {
             let is_listed = |one: &&PluginPermission| permissions.iter().any(|listed| listed.key == one.key);
             wanted.extend(found.iter().filter(|one| !is_listed(one)).cloned());
         }
+        wanted.sort_by(|one, other| one.key.cmp(&other.key));
         let changed = *found != wanted;
         *found = wanted;
         Ok(SeededPermissions { changed, unknown_roles })
