@@ -4,18 +4,20 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Du
 
 use clap::{Parser, Subcommand};
 use futures::FutureExt;
-use kube::runtime::{events::Reporter, reflector};
+use kube::runtime::events::Reporter;
 use plexica_operator::{
     controllers::{
         plugin,
-        plugin_installation::{self, Caches, Image, InHand, Meters, Migrating, Probes, Revisions, Watched},
+        plugin_installation::{self, Caches, Image, InHand, Meters, Migrating, News, Probes, Revisions, Watched},
         tenant::{self, ServiceAccount},
     },
     meter::{self, Addresses},
     platform::Platform,
     pools::{Backends, Verb},
     runtime::{
-        backoff, client,
+        backoff,
+        cache::cache,
+        client,
         controller::{self, Reconciler as _},
         logging,
         metrics::Metrics,
@@ -28,7 +30,7 @@ use plexica_operator::{
 use tikv_jemallocator::Jemalloc;
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::{Mutex, watch},
+    sync::Mutex,
 };
 use tracing::{error, info, warn};
 
@@ -171,15 +173,13 @@ async fn run(platform: PathBuf, listen: SocketAddr, image: Image) -> Result<(), 
     let recorder = BoundedRecorder::new(client.clone(), reporter);
     let backends = Arc::new(wiring::backends(&platform, &metrics)?);
     let account = ServiceAccount::from_env();
-    let (tenants, tenant_writer) = reflector::store();
-    let (plugins, plugin_writer) = reflector::store();
-    let (installations, installation_writer) = reflector::store();
-    let (changed, installations_changed) = watch::channel(());
+    let (tenants, tenant_writer) = cache();
+    let (plugins, plugin_writer) = cache();
+    let (installations, installation_writer) = cache();
     let plugin_context = Arc::new(plugin::Context {
         objects: Objects::new(client.clone(), recorder.clone(), metrics.clone()),
         plugins: plugins.clone(),
         installations: installations.clone(),
-        installations_changed: installations_changed.clone(),
         platform: Arc::clone(&platform),
         backends: Arc::clone(&backends),
         namespace: account.namespace.clone(),
@@ -188,12 +188,16 @@ async fn run(platform: PathBuf, listen: SocketAddr, image: Image) -> Result<(), 
     let installation_context = Arc::new(plugin_installation::Context {
         objects: Objects::new(client.clone(), recorder.clone(), metrics.clone()),
         caches: Caches {
+            tenants: (*tenants).clone(),
+            plugins: (*plugins).clone(),
+            installations: (*installations).clone(),
+        },
+        news: News {
             tenants,
             plugins: plugins.clone(),
             installations: installations.clone(),
         },
         watched: Watched::default(),
-        changed,
         probes: Probes::new()?,
         meters: Meters::new(image)?,
         in_hand: InHand::default(),
@@ -210,7 +214,6 @@ async fn run(platform: PathBuf, listen: SocketAddr, image: Image) -> Result<(), 
         backends: Arc::clone(&backends),
         plugins,
         installations,
-        installations_changed,
         account,
     });
     let reconciling = async {

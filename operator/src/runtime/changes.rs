@@ -1,74 +1,111 @@
-//! Which of our objects are to be looked at, after what a watch tells. Pure.
+//! Which objects of a cache are otherwise than before, after what a watch tells. Pure.
 //!
-//! The operator's own writes of finalizer and status need no further pass: the pass that sets the finalizer goes on.
-//! A deletion is a new generation, a request and a confirmation are annotations.
+//! What the cache holds is compared, not what a watch says: what was deleted while nobody watched is in no event, and an object
+//! that was deleted and made again looks like the one before.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     hash::{DefaultHasher, Hash, Hasher},
-    mem,
+    sync::Arc,
 };
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{
     Resource,
-    runtime::{reflector::ObjectRef, watcher::Event},
+    runtime::{
+        reflector::{ObjectRef, Store},
+        watcher::Event,
+    },
 };
 
-/// What was told of objects so far.
-pub struct Changes<K: Resource> {
-    known: HashMap<ObjectRef<K>, u64>,
-    /// What a list holds that is not complete yet.
-    listed: HashMap<ObjectRef<K>, u64>,
+/// What the cache held when it was looked at last.
+pub struct Changes<K: Resource<DynamicType = ()> + Clone + 'static> {
+    known: HashMap<ObjectRef<K>, Known<K>>,
+    summary: fn(&K) -> u64,
 }
 
-impl<K: Resource> Default for Changes<K> {
-    fn default() -> Self {
+struct Known<K> {
+    /// The cache's own, so none is kept longer than there.
+    object: Arc<K>,
+    summary: u64,
+}
+
+impl<K: Resource<DynamicType = ()> + Clone + 'static> Changes<K> {
+    /// Nothing was looked at yet. Objects of one summary count as the same.
+    pub fn by(summary: fn(&K) -> u64) -> Self {
         Self {
             known: HashMap::new(),
-            listed: HashMap::new(),
+            summary,
         }
     }
-}
 
-impl<K: Resource<DynamicType = ()>> Changes<K> {
-    /// The objects that are otherwise than before. Those of a list are named when it is complete: only then they are in
-    /// the cache, and whoever looks for one before finds none.
-    pub fn after(&mut self, event: &Event<K>) -> Vec<ObjectRef<K>> {
+    /// The objects that came, changed or went, once the cache has followed the event. One that went is marked as deleted. Those of a
+    /// list are named when it is complete: only then they are in the cache, and whoever looks for one before finds none.
+    pub fn after(&mut self, event: &Event<K>, cache: &Store<K>) -> Vec<Arc<K>> {
         match event {
-            Event::Init => self.listed.clear(),
-            Event::InitApply(object) => {
-                self.listed.insert(ObjectRef::from_obj(object), summary(object.meta()));
-            }
-            Event::InitDone => {
-                let before = mem::replace(&mut self.known, mem::take(&mut self.listed));
-                let now = self.known.iter();
-                let changed = now.filter(|(object, summary)| before.get(object) != Some(summary));
-                return changed.map(|(object, _)| object.clone()).collect();
-            }
+            Event::Init | Event::InitApply(_) => vec![],
+            Event::InitDone => self.all(cache),
             Event::Apply(object) => {
-                let (of, summary) = (ObjectRef::from_obj(object), summary(object.meta()));
-                if self.known.insert(of.clone(), summary) != Some(summary) {
-                    return vec![of];
-                }
+                let found = cache.get(&ObjectRef::from_obj(object));
+                found.and_then(|object| self.one(object)).into_iter().collect()
             }
             Event::Delete(object) => {
-                self.known.remove(&ObjectRef::from_obj(object));
+                let gone = self.known.remove(&ObjectRef::from_obj(object));
+                gone.map(Known::gone).into_iter().collect()
             }
         }
-        vec![]
+    }
+
+    /// The same, of everything that the cache holds now.
+    pub fn all(&mut self, cache: &Store<K>) -> Vec<Arc<K>> {
+        let now = cache.state();
+        let there: HashSet<_> = now.iter().map(|object| ObjectRef::from_obj(&**object)).collect();
+        let gone = self.known.extract_if(|of, _| !there.contains(of));
+        let mut changed: Vec<_> = gone.map(|(_, known)| known.gone()).collect();
+        changed.extend(now.into_iter().filter_map(|object| self.one(object)));
+        changed
+    }
+
+    fn one(&mut self, object: Arc<K>) -> Option<Arc<K>> {
+        // Another object of the same name is another object.
+        let summary = fingerprint((&object.meta().uid, (self.summary)(&object)));
+        let now = Known {
+            object: Arc::clone(&object),
+            summary,
+        };
+        let before = self.known.insert(ObjectRef::from_obj(&*object), now);
+        before.is_none_or(|before| before.summary != summary).then_some(object)
     }
 }
 
-fn summary(meta: &ObjectMeta) -> u64 {
+impl<K: Resource + Clone> Known<K> {
+    fn gone(self) -> Arc<K> {
+        let mut object = Arc::unwrap_or_clone(self.object);
+        let deleted = &mut object.meta_mut().deletion_timestamp;
+        deleted.get_or_insert(Time(Timestamp::now()));
+        Arc::new(object)
+    }
+}
+
+/// A number that differs, but for an accident, where this does.
+pub fn fingerprint(of: impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
-    (&meta.uid, meta.generation, &meta.annotations).hash(&mut hasher);
+    of.hash(&mut hasher);
     hasher.finish()
+}
+
+/// What is asked for by an object itself. The operator's own writes of finalizer and status need no further pass: the pass that
+/// sets the finalizer goes on. A deletion is a new generation, a request and a confirmation are annotations.
+pub fn asked_for(object: &impl Resource) -> u64 {
+    let meta = object.meta();
+    fingerprint((meta.generation, &meta.annotations))
 }
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::api::core::v1::ConfigMap;
+    use k8s_openapi::{api::core::v1::ConfigMap, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+    use kube::runtime::reflector::{self, store::Writer};
 
     use super::*;
 
@@ -83,57 +120,99 @@ mod tests {
         }
     }
 
-    fn names(objects: Vec<ObjectRef<ConfigMap>>) -> Vec<String> {
-        let mut names: Vec<_> = objects.into_iter().map(|object| object.name).collect();
-        names.sort();
-        names
+    struct World {
+        cache: Store<ConfigMap>,
+        writer: Writer<ConfigMap>,
+        changes: Changes<ConfigMap>,
     }
 
-    fn list(changes: &mut Changes<ConfigMap>, objects: &[(&str, i64)]) -> Vec<String> {
-        assert!(changes.after(&Event::Init).is_empty());
-        for (name, generation) in objects {
-            let told = changes.after(&Event::InitApply(object(name, *generation)));
-            assert!(told.is_empty(), "{name} is told of before it is in the cache");
+    impl World {
+        fn new() -> Self {
+            let (cache, writer) = reflector::store();
+            let changes = Changes::by(asked_for);
+            Self { cache, writer, changes }
         }
-        names(changes.after(&Event::InitDone))
+
+        /// Names of what changed by an event, and whether it is gone.
+        fn after(&mut self, event: &Event<ConfigMap>) -> Vec<(String, bool)> {
+            self.writer.apply_watcher_event(event);
+            let changed = self.changes.after(event, &self.cache);
+            let mut told: Vec<_> = changed
+                .iter()
+                .map(|object| {
+                    let meta = object.meta();
+                    (meta.name.clone().unwrap(), meta.deletion_timestamp.is_some())
+                })
+                .collect();
+            told.sort();
+            told
+        }
+
+        fn list(&mut self, objects: &[(&str, i64)]) -> Vec<(String, bool)> {
+            assert!(self.after(&Event::Init).is_empty());
+            for (name, generation) in objects {
+                let told = self.after(&Event::InitApply(object(name, *generation)));
+                assert!(told.is_empty(), "{name} is told of before it is in the cache");
+            }
+            self.after(&Event::InitDone)
+        }
+    }
+
+    fn there(name: &str) -> (String, bool) {
+        (name.to_owned(), false)
+    }
+
+    fn gone(name: &str) -> (String, bool) {
+        (name.to_owned(), true)
     }
 
     #[test]
     fn objects_of_a_list_are_told_of_when_all_of_it_is_in_the_cache() {
-        assert_eq!(list(&mut Changes::default(), &[("a", 1), ("b", 1)]), ["a", "b"]);
+        assert_eq!(World::new().list(&[("a", 1), ("b", 1)]), [there("a"), there("b")]);
     }
 
     #[test]
-    fn a_watch_that_begins_anew_tells_of_what_came_or_changed_meanwhile() {
-        let mut changes = Changes::default();
-        list(&mut changes, &[("same", 1), ("changed", 1), ("gone", 1)]);
+    fn a_watch_that_begins_anew_tells_of_what_came_changed_or_went_meanwhile() {
+        let mut world = World::new();
+        world.list(&[("same", 1), ("changed", 1), ("gone", 1)]);
         assert_eq!(
-            list(&mut changes, &[("same", 1), ("changed", 2), ("new", 1)]),
-            ["changed", "new"]
+            world.list(&[("same", 1), ("changed", 2), ("new", 1)]),
+            [there("changed"), gone("gone"), there("new")]
         );
     }
 
     #[test]
     fn a_list_that_was_broken_off_counts_for_nothing() {
-        let mut changes = Changes::default();
-        changes.after(&Event::Init);
-        changes.after(&Event::InitApply(object("a", 1)));
-        assert_eq!(list(&mut changes, &[("b", 1)]), ["b"]);
+        let mut world = World::new();
+        world.after(&Event::Init);
+        world.after(&Event::InitApply(object("a", 1)));
+        assert_eq!(world.list(&[("b", 1)]), [there("b")]);
     }
 
     #[test]
-    fn an_object_is_told_of_when_its_spec_or_annotations_change_or_it_is_another_of_its_name() {
-        let mut changes = Changes::default();
+    fn an_object_is_told_of_when_its_spec_or_annotations_change_or_it_is_another_of_its_name_or_it_goes() {
+        let mut world = World::new();
         let mut now = object("a", 1);
-        let mut told = |now: &ConfigMap| names(changes.after(&Event::Apply(now.clone())));
-        assert_eq!(told(&now), ["a"]);
+        let mut told = |now: &ConfigMap| world.after(&Event::Apply(now.clone()));
+        assert_eq!(told(&now), [there("a")]);
         now.metadata.resource_version = Some("2".into());
         assert!(told(&now).is_empty(), "its status was written");
         now.metadata.generation = Some(2);
-        assert_eq!(told(&now), ["a"]);
+        assert_eq!(told(&now), [there("a")]);
         now.metadata.annotations = Some([("plexica.io/promote".to_owned(), "1".to_owned())].into());
-        assert_eq!(told(&now), ["a"]);
+        assert_eq!(told(&now), [there("a")]);
         now.metadata.uid = Some("another".into());
-        assert_eq!(told(&now), ["a"]);
+        assert_eq!(told(&now), [there("a")]);
+        assert_eq!(world.after(&Event::Delete(now)), [gone("a")]);
+    }
+
+    /// The last thing that a watch says of an object with a finalizer is what it said before: only its end is new.
+    #[test]
+    fn the_end_of_an_object_is_told_though_it_says_nothing_new() {
+        let mut world = World::new();
+        let mut now = object("a", 2);
+        now.metadata.deletion_timestamp = Some(Time(Timestamp::UNIX_EPOCH));
+        assert_eq!(world.after(&Event::Apply(now.clone())), [gone("a")]);
+        assert_eq!(world.after(&Event::Delete(now)), [gone("a")]);
     }
 }

@@ -17,7 +17,7 @@ use kube::{
     core::{DeserializeGuard, PartialObjectMeta},
     runtime::{
         WatchStreamExt,
-        reflector::{ObjectRef, Store, store::Writer},
+        reflector::{ObjectRef, Store},
         watcher,
         watcher::Event,
     },
@@ -31,7 +31,8 @@ use tracing::{Instrument, info, info_span, warn};
 
 use super::{
     apply::FieldManager,
-    changes::Changes,
+    cache::CacheWriter,
+    changes::{Changes, asked_for},
     client::within,
     metrics::{KindLabels, PhaseLabels},
     objects::{Error, Kind, Objects},
@@ -43,8 +44,8 @@ use super::{
 const PAGE: u32 = 50;
 /// How long a pass is put off while another kind's cache is being filled.
 const CACHE_FILLING: Duration = Duration::from_millis(50);
-/// How long changes of another kind are gathered: a hundred promotions at once are one look.
-const GATHERED: Duration = Duration::from_millis(100);
+/// How long changes of other kinds are gathered where they are only told of: a hundred promotions at once are one look.
+pub const GATHERED: Duration = Duration::from_millis(100);
 /// How often the CRDs are looked for at start, and the gauges are filled.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -68,7 +69,8 @@ pub trait Reconciler: Send + Sync + Sized + 'static {
     const KIND: &'static str;
     /// Passes at once. Objects wait for backends most of the time; backends limit themselves.
     const AT_ONCE: usize = 100;
-    /// Other kinds whose caches a pass reads: none begins before they are filled.
+    /// Other kinds whose caches a pass reads: none begins before they are filled. Of changes after that, [`Self::triggers`] have to
+    /// tell, each by the cache that the pass reads ([`super::cache`], [`when_otherwise`]).
     const READS: &'static [&'static str];
     /// The phases that objects are counted by.
     fn phases() -> Vec<&'static str>;
@@ -80,8 +82,6 @@ pub trait Reconciler: Send + Sync + Sized + 'static {
     fn objects(&self) -> &Objects<Self::Kind>;
     /// What else objects are looked at for.
     fn triggers(&self) -> Vec<Triggers<Self::Kind>>;
-    /// Called whenever the cache of the objects has changed, for those who compute something from it.
-    fn cache_changed(&self) {}
     /// Called when an object has changed and is in the cache, for what cannot wait for its turn. The pass comes nevertheless.
     fn told(_this: &Arc<Self>, _object: &Self::Kind) {}
     /// One pass over one object.
@@ -91,10 +91,11 @@ pub trait Reconciler: Send + Sync + Sized + 'static {
     fn pass(&self, object: &Root<Self::Kind>) -> impl Future<Output = Result<Passed, Error>> + Send;
 }
 
-/// Runs until `shutdown` resolves, then finishes the passes that run. What is watched fills the cache behind `writer`.
+/// Runs until `shutdown` resolves, then finishes the passes that run. What is watched fills the cache of `writer`: no other watch of
+/// the kind is needed.
 pub async fn run<R: Reconciler>(
     reconciler: Arc<R>,
-    writer: Writer<Root<R::Kind>>,
+    writer: CacheWriter<R::Kind>,
     readiness: Readiness,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) where
@@ -106,42 +107,48 @@ pub async fn run<R: Reconciler>(
         () = shutdown.clone() => return,
         () = wait_for_crd::<R>(&client) => readiness.open(Gate::Crd(R::KIND)),
     }
-    let reader = writer.as_reader();
+    let cache = writer.cache();
+    let reader: &Store<_> = &cache;
     let gauges = tokio::spawn(fill_gauges(Arc::clone(&reconciler), reader.clone()));
 
-    let mut changes = Changes::default();
+    let mut changes = Changes::by(asked_for);
+    let followed = reader.clone();
     let memory = Arc::clone(&reconciler);
     let gates = readiness.clone();
-    let root = watcher(Api::<Root<R::Kind>>::all(client), watched())
+    let events = watcher(Api::<Root<R::Kind>>::all(client), watched())
         .default_backoff()
-        .modify(|object| object.managed_fields_mut().clear())
-        .reflect(writer)
+        .modify(|object| object.managed_fields_mut().clear());
+    let root = writer
+        .fill(events)
         // Not `Store::wait_until_ready`: of two tasks that wait for it, kube 5.0 wakes only the last (its oneshot
         // receiver keeps one waker), and the passes are one.
-        .inspect(move |event| {
-            match event {
-                Ok(Event::InitDone) => gates.open(Gate::Cache(R::KIND)),
-                // Also of those that no pass has let go, since none had held them.
-                Ok(Event::Delete(gone)) => memory.objects().forget(gone.meta()),
-                Ok(Event::Apply(object)) => {
-                    let is_known = R::READS.iter().all(|kind| gates.is_open(Gate::Cache(kind)));
-                    if let (Ok(live), true, None) = (&object.0, is_known, memory.objects().stale(object.meta())) {
-                        R::told(&memory, live);
-                    }
+        .inspect(move |event| match event {
+            Ok(Event::InitDone) => gates.open(Gate::Cache(R::KIND)),
+            // Also of those that no pass has let go, since none had held them.
+            Ok(Event::Delete(gone)) => memory.objects().forget(gone.meta()),
+            Ok(Event::Apply(object)) => {
+                let is_known = R::READS.iter().all(|kind| gates.is_open(Gate::Cache(kind)));
+                if let (Ok(live), true, None) = (&object.0, is_known, memory.objects().stale(object.meta())) {
+                    R::told(&memory, live);
                 }
-                Ok(Event::Init | Event::InitApply(_)) | Err(_) => {}
             }
-            memory.cache_changed();
+            Ok(Event::Init | Event::InitApply(_)) | Err(_) => {}
         })
         .flat_map(move |event| {
             stream::iter(match event {
-                Ok(event) => changes.after(&event).into_iter().map(Ok).collect(),
+                Ok(event) => {
+                    let changed = changes.after(&event, &followed);
+                    changed
+                        .iter()
+                        .map(|object| Ok(ObjectRef::from_obj(&**object)))
+                        .collect()
+                }
                 Err(error) => vec![Err(error)],
             })
         })
         .boxed();
     let triggers = stream::select_all([root].into_iter().chain(reconciler.triggers())).take_until(shutdown);
-    passes(reconciler, &reader, triggers, &readiness).await;
+    passes(reconciler, reader, triggers, &readiness).await;
     gauges.abort();
     info!(kind = R::KIND, "all passes have ended");
 }
@@ -280,30 +287,44 @@ where
         .boxed()
 }
 
-/// Requests for the objects (by name) of which something is otherwise than before, as `summary` finds it in the cache of
-/// another kind. What the cache shows is compared, not events: so nothing is missed, whatever happened between two looks.
-pub fn when_otherwise<K, O, V>(
-    cache: Store<Root<K>>,
-    changed: watch::Receiver<()>,
-    summary: impl Fn(&[Arc<Root<K>>]) -> BTreeMap<String, V> + Clone + Send + Sync + 'static,
+/// Requests for the objects (by name) of which something is otherwise than before, as `summary` finds it in the caches of other
+/// kinds: all that it reads, by their [`Cache::changed`](super::cache::Cache::changed). Changes are gathered for so long. What the
+/// caches show is compared, not events: so nothing is missed, whatever happened between two looks.
+///
+/// The first look is as soon as all caches are filled, which is what passes wait for; later it would cost everything a second one.
+pub fn when_otherwise<O, V>(
+    caches: impl IntoIterator<Item = watch::Receiver<bool>>,
+    gathered: Duration,
+    summary: impl Fn() -> BTreeMap<String, V> + Clone + Send + Sync + 'static,
 ) -> Triggers<O>
 where
-    K: Kind,
     O: Kind,
     V: PartialEq + Send + 'static,
-    Root<K>: Resource<DynamicType = ()>,
     Root<O>: Resource<DynamicType = ()>,
 {
-    let before: BTreeMap<String, V> = BTreeMap::new();
-    stream::unfold((changed, before), move |(mut changed, before)| {
-        let (cache, summary) = (cache.clone(), summary.clone());
+    let caches: Vec<_> = caches.into_iter().collect();
+    let before: Option<BTreeMap<String, V>> = None;
+    stream::unfold((caches, before), move |(mut caches, before)| {
+        let summary = summary.clone();
         async move {
-            changed.changed().await.ok()?;
-            sleep(GATHERED).await;
-            changed.mark_unchanged();
-            let now = summary(&cache.state());
+            if before.is_none() {
+                for cache in &mut caches {
+                    if cache.wait_for(|is_filled| *is_filled).await.is_err() {
+                        return None;
+                    }
+                }
+            } else {
+                let any = future::select_all(caches.iter_mut().map(|cache| cache.changed().boxed()));
+                any.await.0.ok()?;
+                sleep(gathered).await;
+            }
+            for cache in &mut caches {
+                cache.mark_unchanged();
+            }
+            let now = summary();
+            let before = before.unwrap_or_default();
             let requests: Vec<_> = differing(&before, &now).map(|name| Ok(ObjectRef::new(name))).collect();
-            Some((stream::iter(requests), (changed, now)))
+            Some((stream::iter(requests), (caches, Some(now))))
         }
     })
     .flatten()
@@ -368,6 +389,10 @@ where
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Mutex, PoisonError};
+
+    use plexica_crds::Tenant;
+
     use super::*;
 
     fn entry(manager: &str, subresource: Option<&str>) -> ManagedFieldsEntry {
@@ -384,6 +409,32 @@ mod tests {
         let before = map(&[("left", 1), ("same", 1), ("more", 1)]);
         let now = map(&[("same", 1), ("more", 2), ("new", 1)]);
         assert_eq!(differing(&before, &now).collect::<Vec<_>>(), ["left", "more", "new"]);
+    }
+
+    #[tokio::test]
+    async fn what_is_read_from_two_caches_is_looked_at_when_either_changes_and_first_when_both_are_filled() {
+        let (one, other) = (watch::Sender::new(false), watch::Sender::new(false));
+        let shown = Arc::new(Mutex::new(BTreeMap::new()));
+        let show = |name: &str, value: i32| {
+            let mut shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
+            shown.insert(name.to_owned(), value);
+        };
+        let seen = Arc::clone(&shown);
+        let look = move || seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut requests = when_otherwise::<Tenant, _>([one.subscribe(), other.subscribe()], Duration::ZERO, look);
+        let moment = || sleep(Duration::from_millis(20));
+        show("acme", 1);
+        one.send_replace(true);
+        tokio::select! { _ = requests.next() => panic!("the other is not filled"), () = moment() => {} }
+        show("acme", 2);
+        other.send_replace(true);
+        assert_eq!(requests.next().await.unwrap().unwrap().name, "acme");
+        for (cache, tenant) in [(&one, "beta"), (&other, "gamma")] {
+            tokio::select! { _ = requests.next() => panic!("nothing has changed"), () = moment() => {} }
+            show(tenant, 1);
+            cache.send_replace(true);
+            assert_eq!(requests.next().await.unwrap().unwrap().name, tenant);
+        }
     }
 
     #[test]

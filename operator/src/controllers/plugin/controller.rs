@@ -6,7 +6,7 @@ use strum::IntoEnumIterator;
 
 use super::{Context, INSTALLATIONS, KIND, pass, uses::Uses};
 use crate::runtime::{
-    controller::{Passed, Reconciler, Root, Triggers, when_otherwise},
+    controller::{GATHERED, Passed, Reconciler, Root, Triggers, when_otherwise},
     objects::{Error, Objects},
 };
 
@@ -32,11 +32,10 @@ impl Reconciler for Context {
     }
 
     fn triggers(&self) -> Vec<Triggers<Plugin>> {
-        vec![when_otherwise(
-            self.installations.clone(),
-            self.installations_changed.clone(),
-            Uses::by_release,
-        )]
+        let installations = self.installations.clone();
+        vec![when_otherwise([installations.changed()], GATHERED, move || {
+            Uses::by_release(&installations.state())
+        })]
     }
 
     async fn pass(&self, plugin: &Root<Plugin>) -> Result<Passed, Error> {

@@ -16,20 +16,18 @@ mod validate;
 
 use std::sync::Arc;
 
-use kube::{
-    Api, Resource, ResourceExt, api::ListParams, core::error_boundary::InvalidObject, runtime::reflector::Store,
-};
+use kube::{Api, Resource, ResourceExt, api::ListParams, core::error_boundary::InvalidObject};
 use plexica_crds::{
     Plugin, PluginInstallation,
     plugin::conditions::{Outcome, Reason},
 };
-use tokio::sync::watch;
 
 use crate::{
     platform::Platform,
     pools::Backends,
     runtime::{
         backoff::spread,
+        cache::Cache,
         client::within,
         controller::{Passed, Root},
         objects::{Error, Objects, holds},
@@ -51,11 +49,9 @@ pub struct Context {
     /// The Plugins.
     pub objects: Objects<Plugin>,
     /// Their cache.
-    pub plugins: Store<Root<Plugin>>,
+    pub plugins: Cache<Plugin>,
     /// The cache of installations.
-    pub installations: Store<Root<PluginInstallation>>,
-    /// Marked as changed whenever that cache is.
-    pub installations_changed: watch::Receiver<()>,
+    pub installations: Cache<PluginInstallation>,
     /// The platform file.
     pub platform: Arc<Platform>,
     /// Its pools, the registry among them.

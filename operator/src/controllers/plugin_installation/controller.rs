@@ -1,9 +1,6 @@
 //! When installations are looked at, and what of them is counted.
 
-use std::{
-    hash::{DefaultHasher, Hash, Hasher},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use futures::{Stream, StreamExt, TryStreamExt, future, stream};
 use k8s_openapi::{
@@ -16,7 +13,7 @@ use k8s_openapi::{
 use kube::{
     Api, Resource, ResourceExt,
     core::PartialObjectMeta,
-    runtime::{PredicateConfig, WatchStreamExt, reflector::ObjectRef, watcher},
+    runtime::{WatchStreamExt, reflector::ObjectRef, watcher},
 };
 use plexica_crds::{
     Plugin, PluginInstallation, Tenant, condition,
@@ -36,9 +33,21 @@ use super::{
 };
 use crate::gateway_api::HTTPRoute;
 use crate::runtime::{
+    cache::Cache,
+    changes::fingerprint,
     controller::{Passed, Reconciler, Root, Triggers, only_touched_by_others, touched_by_others, watched},
     objects::{Error, Objects},
 };
+
+/// Tells of what changes in the caches that a pass reads. What it tells of is in them.
+pub struct News {
+    /// Of tenants.
+    pub tenants: Cache<Tenant>,
+    /// Of releases.
+    pub plugins: Cache<Plugin>,
+    /// Of installations.
+    pub installations: Cache<PluginInstallation>,
+}
 
 impl Reconciler for Context {
     type Kind = PluginInstallation;
@@ -71,9 +80,9 @@ impl Reconciler for Context {
             touched_by_others::<PodDisruptionBudget, _>(client, LABEL_PLUGIN, owner),
             self.deployments(),
             self.endpoints(),
-            self.tenants(),
-            self.releases(),
-            self.siblings(),
+            self.news.of_tenants(self.caches.clone()),
+            self.news.of_releases(self.caches.clone()),
+            self.news.of_siblings(self.caches.clone()),
             self.migrating.ended(),
         ];
         if self.platform.gateway.is_some() {
@@ -81,10 +90,6 @@ impl Reconciler for Context {
             triggers.push(self.routes());
         }
         triggers
-    }
-
-    fn cache_changed(&self) {
-        self.changed.send_replace(());
     }
 
     fn told(this: &Arc<Self>, installation: &PluginInstallation) {
@@ -115,12 +120,6 @@ fn is_of_yellow(slice: &ObjectMeta) -> bool {
     let plugin = label(LABEL_PLUGIN).and_then(|id| PluginId::parse(id).ok());
     let yellow = plugin.map(|id| id.yellow_service());
     yellow.is_some_and(|yellow| label(LABEL_SERVICE).is_some_and(|service| service == yellow.as_str()))
-}
-
-fn fingerprint(of: impl Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    of.hash(&mut hasher);
-    hasher.finish()
 }
 
 impl Context {
@@ -169,66 +168,39 @@ impl Context {
         let kept = self.watched.services.keep(events, trim_service);
         only_touched_by_others(kept, owner)
     }
+}
 
-    /// All installations of a tenant whose readiness, suspension or deletion changes.
-    fn tenants(&self) -> Triggers<PluginInstallation> {
-        let caches = self.caches.clone();
-        let api: Api<Root<Tenant>> = Api::all(self.objects.client.clone());
-        watcher(api, watched())
-            .default_backoff()
-            .touched_objects()
-            .predicate_filter(
-                |tenant: &Root<Tenant>| Some(of_tenant(tenant)),
-                PredicateConfig::default(),
-            )
-            .flat_map(move |event| {
-                let found = event.map(|tenant| all_in(&caches, &format!("tenant-{}", tenant.name_any())));
-                stream::iter(requests(found))
-            })
+impl News {
+    /// All installations of a tenant whose readiness, suspension, deletion, or place for data changes.
+    fn of_tenants(&self, caches: Caches) -> Triggers<PluginInstallation> {
+        let changed = self.tenants.subscribe(of_tenant);
+        changed
+            .map(move |tenant| all_in(&caches, &format!("tenant-{}", tenant.name_any())))
+            .flat_map(|found| stream::iter(requests(Ok(found))))
             .boxed()
     }
 
-    /// Installations that a release concerns when it comes, goes or is accepted.
-    fn releases(&self) -> Triggers<PluginInstallation> {
-        let caches = self.caches.clone();
-        let api: Api<Root<Plugin>> = Api::all(self.objects.client.clone());
-        watcher(api, watched())
-            .default_backoff()
-            .touched_objects()
-            .predicate_filter(
-                |plugin: &Root<Plugin>| Some(of_release(plugin)),
-                PredicateConfig::default(),
-            )
-            .flat_map(move |event| {
-                let found = event.map(|plugin| {
-                    let plugin = plugin.0.as_ref().ok();
-                    let concerned = plugin.map_or_else(Vec::new, |plugin| concerned(plugin, &caches));
-                    concerned.iter().map(|object| ObjectRef::from_obj(&**object)).collect()
-                });
-                stream::iter(requests(found))
+    /// Installations that a release concerns when it comes, goes or is judged otherwise.
+    fn of_releases(&self, caches: Caches) -> Triggers<PluginInstallation> {
+        let changed = self.plugins.subscribe(of_release);
+        changed
+            .map(move |plugin| {
+                let plugin = plugin.0.as_ref().ok();
+                refs(&plugin.map_or_else(Vec::new, |plugin| concerned(plugin, &caches)))
             })
+            .flat_map(|found| stream::iter(requests(Ok(found))))
             .boxed()
     }
 
     /// The other installations of a tenant that are concerned when one comes, goes, or changes what it serves.
-    fn siblings(&self) -> Triggers<PluginInstallation> {
-        let caches = self.caches.clone();
-        let api: Api<Root<PluginInstallation>> = Api::all(self.objects.client.clone());
-        watcher(api, watched())
-            .default_backoff()
-            .touched_objects()
-            .predicate_filter(
-                |other: &Root<PluginInstallation>| Some(of_installation(other)),
-                PredicateConfig::default(),
-            )
-            .flat_map(move |event| {
-                let found = event.map(|installation| {
-                    let all = caches.installations_in(&installation.namespace().unwrap_or_default());
-                    let concerned = neighbours::concerned(&installation, &all, &caches.releases());
-                    concerned.iter().map(|object| ObjectRef::from_obj(&**object)).collect()
-                });
-                stream::iter(requests(found))
+    fn of_siblings(&self, caches: Caches) -> Triggers<PluginInstallation> {
+        let changed = self.installations.subscribe(of_installation);
+        changed
+            .map(move |installation| {
+                let all = caches.installations_in(&installation.namespace().unwrap_or_default());
+                refs(&neighbours::concerned(&installation, &all, &caches.releases()))
             })
+            .flat_map(|found| stream::iter(requests(Ok(found))))
             .boxed()
     }
 }
@@ -243,7 +215,10 @@ fn requests(
 }
 
 fn all_in(caches: &Caches, namespace: &str) -> Vec<ObjectRef<Root<PluginInstallation>>> {
-    let found = caches.installations_in(namespace);
+    refs(&caches.installations_in(namespace))
+}
+
+fn refs(found: &[Arc<Root<PluginInstallation>>]) -> Vec<ObjectRef<Root<PluginInstallation>>> {
     found.iter().map(|object| ObjectRef::from_obj(&**object)).collect()
 }
 
@@ -254,20 +229,38 @@ fn all_of(caches: &Caches, id: Option<&String>) -> Vec<ObjectRef<Root<PluginInst
     of_plugin.map(|object| ObjectRef::from_obj(&**object)).collect()
 }
 
+/// All that passes over installations read of a tenant.
 fn of_tenant(tenant: &Root<Tenant>) -> u64 {
-    let conditions = tenant.0.as_ref().ok().and_then(|tenant| tenant.status.as_ref());
-    let ready = conditions.and_then(|status| condition::find(&status.conditions, TenantCondition::Ready.into()));
-    let ready = ready.map(|ready| (ready.status.clone(), ready.observed_generation));
+    let status = tenant.0.as_ref().ok().and_then(|tenant| tenant.status.as_ref());
+    let ready = status.and_then(|status| condition::find(&status.conditions, TenantCondition::Ready.into()));
+    let ready = ready.map(|ready| (&ready.status, ready.observed_generation));
+    let place = status.map(|status| {
+        let pool = status.database.as_ref().map(|database| &database.pool);
+        (status.tenant_id, pool, status.identity.is_some())
+    });
     let meta = tenant.meta();
-    fingerprint((meta.generation, meta.deletion_timestamp.is_some(), ready))
+    fingerprint((
+        tenant.0.is_ok(),
+        meta.generation,
+        meta.deletion_timestamp.is_some(),
+        ready,
+        place,
+    ))
 }
 
+/// All that passes over installations read of a release, which is frozen.
 fn of_release(plugin: &Root<Plugin>) -> u64 {
     let status = plugin.0.as_ref().ok().and_then(|plugin| plugin.status.as_ref());
     let accepted = status.and_then(|status| condition::find(&status.conditions, PluginCondition::Accepted.into()));
-    let accepted = accepted.map(|accepted| (accepted.status.clone(), accepted.observed_generation));
+    let accepted = accepted.map(|accepted| (&accepted.status, accepted.observed_generation));
     let meta = plugin.meta();
-    fingerprint((meta.generation, meta.deletion_timestamp.is_some(), accepted))
+    fingerprint((
+        plugin.0.is_ok(),
+        meta.generation,
+        meta.deletion_timestamp.is_some(),
+        status.is_some(),
+        accepted,
+    ))
 }
 
 fn of_installation(installation: &Root<PluginInstallation>) -> u64 {
@@ -288,3 +281,7 @@ fn of_installation(installation: &Root<PluginInstallation>) -> u64 {
         on_its_way,
     ))
 }
+
+#[cfg(test)]
+#[path = "controller_tests.rs"]
+mod tests;

@@ -36,7 +36,7 @@ use plexica_crds::{
     PluginInstallation,
     plugin_installation::conditions::{Outcome, Reason},
 };
-use tokio::sync::{Mutex, watch};
+use tokio::sync::Mutex;
 
 use crate::{
     platform::Platform,
@@ -50,6 +50,7 @@ use crate::{
 
 pub use apply::{Meters, Probes};
 pub use build::meter::Image;
+pub use controller::News;
 pub use dereference::{Caches, World, running_version};
 pub use migrating::Migrating;
 pub use revisions::Revisions;
@@ -69,8 +70,8 @@ pub struct Context {
     pub caches: Caches,
     /// What is known of plugins' Services, Deployments and routes.
     pub watched: Watched,
-    /// Told whenever the cache of installations has changed.
-    pub changed: watch::Sender<()>,
+    /// Tells of what changes in those caches.
+    pub news: News,
     /// The platform file.
     pub platform: Arc<Platform>,
     /// Its pools.

@@ -14,7 +14,7 @@ use strum::IntoEnumIterator;
 
 use super::{Context, KIND, frontends, pass, plugins};
 use crate::runtime::{
-    controller::{Passed, Reconciler, Root, Triggers, touched_by_others, when_otherwise},
+    controller::{GATHERED, Passed, Reconciler, Root, Triggers, touched_by_others, when_otherwise},
     objects::{Error, Objects},
 };
 
@@ -41,23 +41,21 @@ impl Reconciler for Context {
 
     fn triggers(&self) -> Vec<Triggers<Tenant>> {
         let client = &self.objects.client;
-        let plugins = self.plugins.clone();
+        let (counted, live, plugins) = (
+            self.installations.clone(),
+            self.installations.clone(),
+            self.plugins.clone(),
+        );
         vec![
             touched_by_others::<Namespace, _>(client, LABEL_TENANT, owner),
             touched_by_others::<RoleBinding, _>(client, LABEL_TENANT, owner),
             touched_by_others::<ResourceQuota, _>(client, LABEL_TENANT, owner),
             touched_by_others::<LimitRange, _>(client, LABEL_TENANT, owner),
             touched_by_others::<NetworkPolicy, _>(client, LABEL_TENANT, owner),
-            when_otherwise(
-                self.installations.clone(),
-                self.installations_changed.clone(),
-                plugins::counts,
-            ),
-            when_otherwise(
-                self.installations.clone(),
-                self.installations_changed.clone(),
-                move |installations: &[_]| frontends::all(installations, &plugins),
-            ),
+            when_otherwise([counted.changed()], GATHERED, move || plugins::counts(&counted.state())),
+            when_otherwise([live.changed(), plugins.changed()], GATHERED, move || {
+                frontends::all(&live.state(), &plugins)
+            }),
         ]
     }
 

@@ -18,18 +18,19 @@ mod validate;
 
 use std::{sync::Arc, time::Duration};
 
-use kube::{Resource, core::error_boundary::InvalidObject, runtime::reflector::Store};
+use kube::{Resource, core::error_boundary::InvalidObject};
 use plexica_crds::{
     Plugin, PluginInstallation, Tenant, TenantStatus, condition,
     tenant::conditions::{Outcome, Reason, Type},
 };
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 use crate::{
     platform::Platform,
     pools::Backends,
     runtime::{
         backoff::spread,
+        cache::Cache,
         controller::{Passed, Root},
         objects::{Error, Objects},
     },
@@ -50,11 +51,9 @@ pub struct Context {
     /// Its pools.
     pub backends: Arc<Backends>,
     /// The cache of releases, for what they say of their front ends.
-    pub plugins: Store<Root<Plugin>>,
+    pub plugins: Cache<Plugin>,
     /// The cache of installations, for counting them and for what of them is live.
-    pub installations: Store<Root<PluginInstallation>>,
-    /// Marked as changed whenever that cache is.
-    pub installations_changed: watch::Receiver<()>,
+    pub installations: Cache<PluginInstallation>,
     /// Who the operator is, for the bindings that it gives itself.
     pub account: ServiceAccount,
 }
