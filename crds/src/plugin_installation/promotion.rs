@@ -1,10 +1,15 @@
 //! How releases of an installation go live, and its development slot.
 
+use std::time::Duration;
+
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{period::Period, version_range::VersionRange};
+
+/// How long an answer to a candidate's probe may take at most.
+pub const LONGEST_PROBE: Duration = Duration::from_secs(10);
 
 /// How a release goes live.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,11 +70,11 @@ pub struct ProbeSpec {
     pub path: String,
     /// Time between two questions.
     #[serde(default = "interval")]
-    #[x_kube(validation = Rule::new("duration(self) >= duration('1s')").message("a probe's interval is at least 1s"))]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('1s') && duration(self) <= duration('5m')").message("a probe's interval is between 1s and 5m"))]
     pub interval: Period,
     /// Time for an answer.
     #[serde(default = "timeout")]
-    #[x_kube(validation = Rule::new("duration(self) > duration('0s')").message("a probe's timeout must be longer than zero"))]
+    #[x_kube(validation = Rule::new("duration(self) > duration('0s') && duration(self) <= duration('10s')").message("a probe's timeout is longer than zero, and at most 10s"))]
     pub timeout: Period,
 }
 

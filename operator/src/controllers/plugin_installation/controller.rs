@@ -75,6 +75,7 @@ impl Reconciler for Context {
             self.releases(),
             self.siblings(),
             self.migrating.ended(),
+            self.probes.answered(),
         ];
         if self.platform.gateway.is_some() {
             // Without a Gateway the cluster need not know the kind.
