@@ -28,7 +28,7 @@ pub struct PromotionSpec {
     #[serde(default = "rollback_window")]
     #[x_kube(validation = Rule::new("duration(self) > duration('0s')").message("promotion.rollbackWindow must be longer than zero: a rollback needs somewhere to go"))]
     pub rollback_window: Period,
-    /// A candidate that is not ready for long enough by then is rejected.
+    /// A candidate that is not ready by then, or does not stay so until promotionDelay is over, is rejected.
     #[serde(default = "progress_deadline")]
     #[x_kube(validation = Rule::new("duration(self) > duration('0s')").message("promotion.progressDeadline must be longer than zero"))]
     pub progress_deadline: Period,
@@ -36,7 +36,8 @@ pub struct PromotionSpec {
     #[serde(default = "connection_drain")]
     #[x_kube(validation = Rule::new("duration(self) > duration('0s')").message("promotion.connectionDrain must be longer than zero"))]
     pub connection_drain: Period,
-    /// True: if the new version fails within the rollback window, the former one goes live again by itself.
+    /// True: if the new version has no ready pod for promotionDelay within the rollback window, the former one goes live again by
+    /// itself.
     #[serde(default)]
     pub auto_rollback: bool,
     /// What moves when requests are led to another slot. Service (default): the selector of Service <plugin>, to which the route

@@ -229,6 +229,8 @@ impl World {
             }
             Event::OffAndOn => {
                 world.left.faults -= 1;
+                // Else only pods are taken away, and made again.
+                self.memory.transition.as_ref()?;
                 world.take_pods_away();
             }
             Event::Release => world.needed = false,

@@ -49,7 +49,7 @@ pub struct Place {
     pub size: i32,
     /// Ticks since the pod became ready, no more than are asked for; `None` if it is not.
     pub ready: Option<u8>,
-    /// Ticks since it is not, no more than are asked for.
+    /// Ticks since it is not, no more than are asked for, as far as that matters.
     pub unready: u8,
     pub recycled: Option<String>,
     pub rejected: bool,
@@ -234,7 +234,9 @@ impl World {
         let current = self.memory.transition.as_ref().map(|transition| transition.id.clone());
         for slot in [Slot::A, Slot::B] {
             let Some(place) = self.slots.of_mut(slot) else { continue };
-            if place.ready.is_some() || place.size == 0 || !self.auto_rollback {
+            // It matters only of what is live and may be gone back from.
+            let may_matter = self.auto_rollback && self.memory.live == Some(slot) && place.size > 0;
+            if place.ready.is_some() || !may_matter {
                 place.unready = 0;
             }
             if let Some(recycled) = &mut place.recycled {

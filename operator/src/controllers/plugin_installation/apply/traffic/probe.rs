@@ -246,8 +246,8 @@ fn timeout(probe: &ProbeSpec) -> Duration {
 
 /// Asks all pods at once; all have to answer.
 async fn answer(client: Client, pods: Vec<(String, Option<SocketAddr>)>, probe: ProbeSpec) -> Result<(), String> {
-    let (timeout, path) = (timeout(&probe), &probe.path);
-    let asked = pods.iter().map(|(name, address)| async {
+    let (timeout, path, client) = (timeout(&probe), &probe.path, &client);
+    let asked = pods.iter().map(async |(name, address)| {
         let wrong = |what: String| format!("GET {path} of pod {name} {what}");
         let address = address.ok_or_else(|| wrong("cannot be asked: it has no address".into()))?;
         // As a kubelet does: over a connection of its own.
