@@ -203,6 +203,8 @@ fn an_installation_that_breaks_a_rule_is_refused_with_its_sentence() {
             "longer than promotion.promotionDelay",
         ),
         ("/spec/promotion/probe/timeout", json!("9s"), "at most its interval"),
+        ("/spec/promotion/probe/timeout", json!("11s"), "at most 10s"),
+        ("/spec/promotion/probe/interval", json!("10m"), "between 1s and 5m"),
         ("/spec/red/idleAfter", json!("0s"), "idleAfter must be longer than zero"),
     ] {
         let text = refusals::<PluginInstallation>(&with(&installation(), pointer, value), None);

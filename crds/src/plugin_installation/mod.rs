@@ -10,7 +10,7 @@ mod traffic;
 pub mod validation;
 
 pub use moves::{MOVES, Move};
-pub use promotion::{ProbeSpec, PromotionSpec, RedSpec, SwitchBy};
+pub use promotion::{LONGEST_PROBE, ProbeSpec, PromotionSpec, RedSpec, SwitchBy};
 pub use spec::{
     ConfigFormat, ConfigSource, DataPolicy, DependencyPolicy, KeyRef, PluginInstallation, PluginInstallationSpec,
     UpdatePolicy,

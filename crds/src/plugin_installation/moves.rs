@@ -63,11 +63,9 @@ pub const MOVES: &[Move] = {
         rare(Some(Proving), Some(Switching), "rollback"),
         usual(Some(MovingConnections), Some(StandingBy), "no pod that served is left, or connectionDrain is over"),
         rare(Some(MovingConnections), Some(Switching), "rollback"),
-        rare(Some(MovingConnections), None, "somebody deleted the standby's Deployment"),
         usual(Some(StandingBy), Some(Switching), "rollback"),
         usual(Some(StandingBy), Some(Deploying), "another version or configuration is wanted"),
         usual(Some(StandingBy), Some(Draining), "rollbackWindow is over"),
-        rare(Some(StandingBy), None, "somebody deleted the standby's Deployment"),
         rare(Some(Draining), Some(Deploying), "another version or configuration is wanted"),
         usual(Some(Draining), None, "the slot is empty"),
     ]

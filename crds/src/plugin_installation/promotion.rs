@@ -1,10 +1,15 @@
 //! How releases of an installation go live, and its development slot.
 
+use std::time::Duration;
+
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{period::Period, version_range::VersionRange};
+
+/// How long an answer to a candidate's probe may take at most.
+pub const LONGEST_PROBE: Duration = Duration::from_secs(10);
 
 /// How a release goes live.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,7 +28,7 @@ pub struct PromotionSpec {
     #[serde(default = "rollback_window")]
     #[x_kube(validation = Rule::new("duration(self) > duration('0s')").message("promotion.rollbackWindow must be longer than zero: a rollback needs somewhere to go"))]
     pub rollback_window: Period,
-    /// A candidate that is not ready for long enough by then is rejected.
+    /// A candidate that is not ready by then, or does not stay so until promotionDelay is over, is rejected.
     #[serde(default = "progress_deadline")]
     #[x_kube(validation = Rule::new("duration(self) > duration('0s')").message("promotion.progressDeadline must be longer than zero"))]
     pub progress_deadline: Period,
@@ -31,7 +36,8 @@ pub struct PromotionSpec {
     #[serde(default = "connection_drain")]
     #[x_kube(validation = Rule::new("duration(self) > duration('0s')").message("promotion.connectionDrain must be longer than zero"))]
     pub connection_drain: Period,
-    /// True: if the new version fails within the rollback window, the former one goes live again by itself.
+    /// True: if the new version has no ready pod for promotionDelay within the rollback window, the former one goes live again by
+    /// itself.
     #[serde(default)]
     pub auto_rollback: bool,
     /// What moves when requests are led to another slot. Service (default): the selector of Service <plugin>, to which the route
@@ -65,11 +71,11 @@ pub struct ProbeSpec {
     pub path: String,
     /// Time between two questions.
     #[serde(default = "interval")]
-    #[x_kube(validation = Rule::new("duration(self) >= duration('1s')").message("a probe's interval is at least 1s"))]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('1s') && duration(self) <= duration('5m')").message("a probe's interval is between 1s and 5m"))]
     pub interval: Period,
     /// Time for an answer.
     #[serde(default = "timeout")]
-    #[x_kube(validation = Rule::new("duration(self) > duration('0s')").message("a probe's timeout must be longer than zero"))]
+    #[x_kube(validation = Rule::new("duration(self) > duration('0s') && duration(self) <= duration('10s')").message("a probe's timeout is longer than zero, and at most 10s"))]
     pub timeout: Period,
 }
 

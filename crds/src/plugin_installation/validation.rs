@@ -1,10 +1,12 @@
 //! The rules of a PluginInstallation that need no other object, checked again by the operator: the schema may be
 //! older or looser than the code.
 
+use std::{ops::RangeInclusive, time::Duration};
+
 use jsonptr::PointerBuf;
 use kube::ResourceExt;
 
-use super::{ConfigSource, PluginInstallation, PromotionSpec, RedSpec};
+use super::{ConfigSource, LONGEST_PROBE, PluginInstallation, ProbeSpec, PromotionSpec, RedSpec};
 use crate::{
     names::{InvalidPluginId, PluginId},
     plugin::validation::resources,
@@ -13,6 +15,9 @@ use crate::{
 };
 
 pub use crate::violation::Violation;
+
+/// How often a candidate may be asked its probe.
+const INTERVALS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_mins(5);
 
 impl From<InvalidPluginId> for Violation {
     fn from(error: InvalidPluginId) -> Self {
@@ -116,15 +121,28 @@ fn promotion(promotion: &PromotionSpec) -> Vec<Violation> {
             format!("`{progress_deadline}` is not longer than promotionDelay `{promotion_delay}`: no candidate could be ready that long before it is rejected"),
         ));
     }
-    if let Some(probe) = probe
-        && (probe.timeout.value().is_zero() || probe.timeout.value() > probe.interval.value())
-    {
+    found.extend(probe.iter().flat_map(probe_violations));
+    found
+}
+
+fn probe_violations(probe: &ProbeSpec) -> Vec<Violation> {
+    let ProbeSpec {
+        path: _,
+        interval,
+        timeout,
+    } = probe;
+    let mut found = vec![];
+    if !INTERVALS.contains(&interval.value()) {
+        found.push(Violation::new(
+            "spec.promotion.probe.interval",
+            format!("`{interval}` is not between 1s and 5m"),
+        ));
+    }
+    let longest = interval.value().min(LONGEST_PROBE);
+    if timeout.value().is_zero() || timeout.value() > longest {
         found.push(Violation::new(
             "spec.promotion.probe.timeout",
-            format!(
-                "`{}` is not between zero and the interval `{}`",
-                probe.timeout, probe.interval
-            ),
+            format!("`{timeout}` is not between zero and the interval `{interval}`, or longer than 10s"),
         ));
     }
     found
@@ -179,7 +197,7 @@ mod tests {
             ],
             "replicas": 0,
             "resources": {"limits": {"cpu": "none"}},
-            "promotion": {"promotionDelay": "20m", "rollbackWindow": "0s", "probe": {"path": "/", "timeout": "9s"}},
+            "promotion": {"promotionDelay": "20m", "rollbackWindow": "0s", "probe": {"path": "/", "interval": "10m", "timeout": "11s"}},
             "red": {"enabled": true, "version": "newest", "idleAfter": "0s"}
         });
         let text = violations(&installation("my.crm", &spec))
@@ -198,7 +216,8 @@ mod tests {
             "spec.resources.limits.cpu: `none`",
             "spec.promotion.rollbackWindow: must be longer than zero",
             "spec.promotion.progressDeadline: `10m` is not longer than promotionDelay `20m`",
-            "spec.promotion.probe.timeout: `9s`",
+            "spec.promotion.probe.interval: `10m` is not between 1s and 5m",
+            "spec.promotion.probe.timeout: `11s` is not between zero and the interval `10m`, or longer than 10s",
             "spec.red.version: `newest` is no version range",
             "spec.red.idleAfter: must be longer than zero",
         ] {

@@ -129,8 +129,17 @@ impl Pass<'_> {
             rejected: false,
         };
         let Some(deployed) = deployed.filter(|deployed| is_shaped(deployed, &shape)) else {
-            return Some(self.reshape(slot, shape));
+            // Pods that are made for it now have as long as those before them.
+            let mut decision = self.reshape(slot, shape);
+            decision.memory.transition = Some(Transition {
+                deadline: Some(self.after(self.wanted.policy.progress_deadline)),
+                ..transition.clone()
+            });
+            return Some(decision);
         };
+        if let Some(renewed) = self.asked_anew(transition, deployed) {
+            return Some(self.at_step(transition, transition.step, |_| Some(renewed)));
+        }
         match deployed.ready_since {
             None => {
                 let fault = if deployed.is_unanswered {
@@ -143,6 +152,13 @@ impl Pass<'_> {
             }
             Some(_) => self.is_ready(transition, deployed),
         }
+    }
+
+    /// Its probe is asked anew, since the operator was restarted: what was answered before is not known, and is no fault of it.
+    /// It gets the whole time again.
+    fn asked_anew(&self, transition: &Transition, deployed: &Deployed) -> Option<Timestamp> {
+        let renewed = later(deployed.asked_since?, self.wanted.policy.progress_deadline);
+        (transition.deadline? < renewed).then_some(renewed)
     }
 
     fn stands_by_again(&self, transition: &Transition) -> Decision {
@@ -160,6 +176,7 @@ impl Pass<'_> {
         Decision::remember(memory)
     }
 
+    /// By its deadline it has to be ready; from then on it only has to stay so.
     fn is_overdue(&self, transition: &Transition, fault: Fault) -> Option<Decision> {
         let deadline = transition.deadline.filter(|deadline| *deadline <= self.now);
         deadline.map(|_| {
@@ -187,8 +204,9 @@ impl Pass<'_> {
         let has_soaked = later(since, self.wanted.policy.promotion_delay) <= self.now;
         let asked = self.requests.promote.as_ref();
         if !has_soaked && asked.is_none() {
-            let overdue = self.is_overdue(transition, Fault::ProgressDeadlineExceeded);
-            return overdue.or_else(|| {
+            let was_late = transition.deadline.is_some_and(|deadline| deadline < since);
+            let overdue = was_late.then(|| self.is_overdue(transition, Fault::ProgressDeadlineExceeded));
+            return overdue.flatten().or_else(|| {
                 let renewed = self.after(self.wanted.policy.progress_deadline);
                 let soaks = |deadline: Option<Timestamp>| deadline.or(Some(renewed));
                 (transition.step != Step::Soaking).then(|| self.at_step(transition, Step::Soaking, soaks))

@@ -239,7 +239,14 @@ impl Pass<'_> {
                 write!(text, "{former} stands by for the rollback that was asked for and waits")
             }
             Step::StandingBy if self.can_do_without() => write!(text, "{former} stands by until {until}"),
-            Step::StandingBy => write!(text, "{former} stands by, since {live} has no ready pod"),
+            Step::StandingBy => match self.gives_up_at().filter(|_| self.blocked().is_none()) {
+                Some(by) => write!(
+                    text,
+                    "{former} stands by, since {live} has no ready pod, and is live again by {} if it has none until then",
+                    at(by)
+                ),
+                None => write!(text, "{former} stands by, since {live} has no ready pod"),
+            },
             _ if self.can_do_without() => write!(text, "{former} is being drained"),
             _ => write!(text, "{former} is not drained, since {live} has no ready pod"),
         };
@@ -320,7 +327,7 @@ impl Pass<'_> {
             .probe_interval
             .filter(|_| transition.is_before_switch());
         let asked = asked.map(|interval| later(self.now, interval));
-        [transition.deadline, soaked, looked, asked]
+        [transition.deadline, soaked, looked, asked, self.gives_up_at()]
             .into_iter()
             .flatten()
             .filter(|due| *due > self.now)

@@ -81,18 +81,24 @@ pub struct Deployed {
     /// Since when all its pods are ready without a break, and of this revision, and as many as it is told; `None` if they
     /// are not.
     pub ready_since: Option<Timestamp>,
+    /// Since when none of its pods is ready without a break, by those that are there: the earliest moment that they prove.
+    /// `None` if one is ready, or if they prove nothing.
+    pub unready_since: Option<Timestamp>,
     /// Id of the transition after which its pods were replaced by ones that never served, or are being so.
     pub recycled: Option<String>,
     /// It bears the mark that its revision was rejected.
     pub rejected: bool,
     /// No pod of another template is left.
     pub is_settled: bool,
-    /// Pods that are there at all, those that end included.
+    /// Pods that are there at all, those that end included. One that has ended, evicted or completed, is not.
     pub pods: i32,
     /// What is wrong with a pod that does not start, or does not answer.
     pub trouble: Option<String>,
     /// It is a candidate that does not answer its probe: then it has no `ready_since`, whatever its pods say.
     pub is_unanswered: bool,
+    /// Since when the operator has been asking it its probe without a break of its own, such as a restart: what it answered
+    /// before that is not known any more. `None` if nothing is asked.
+    pub asked_since: Option<Timestamp>,
 }
 
 /// How the EndpointSlices name a slot's pods.

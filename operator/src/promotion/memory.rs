@@ -61,6 +61,11 @@ pub struct Transition {
     pub deadline: Option<Timestamp>,
 }
 
+/// Whether a transition at this step goes on after all pods were taken away for a while.
+pub fn outlasts_a_stop(step: Step) -> bool {
+    step >= Step::Switching
+}
+
 impl Transition {
     /// Whether nothing has moved yet.
     pub fn is_before_switch(&self) -> bool {
@@ -118,6 +123,18 @@ pub struct CarriedOut {
 }
 
 impl Memory {
+    /// What is left of it in the status of an installation that is off: all pods are taken away. A candidate is given up, and comes anew when pods may run again. What is past its switch goes on
+    /// then: its window is open until its deadline, whatever runs.
+    #[cfg(test)]
+    pub fn stop(&mut self) {
+        self.transition = self.transition.take().filter(|moving| outlasts_a_stop(moving.step));
+        if self.transition.is_none()
+            && let Some(live) = self.live
+        {
+            *self.revisions.of_mut(live.other()) = None;
+        }
+    }
+
     /// Why a revision is not tried again, if it was rejected.
     pub fn rejection(&self, revision: &Revision) -> Option<&Rejection> {
         self.rejected.iter().find(|rejection| rejection.revision == *revision)

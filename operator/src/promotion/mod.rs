@@ -23,5 +23,5 @@ pub use action::{Action, Decision, Shape};
 pub use decide::decide;
 pub use explain::{Explanation, explain};
 pub use facts::{Deployed, Endpoints, Observed, PerSlot, Policy, Requests, Revision, Selector, Wanted};
-pub use memory::{CarriedOut, Ended, Memory, Rejection, Transition};
+pub use memory::{CarriedOut, Ended, Memory, Rejection, Transition, outlasts_a_stop};
 pub use requested::requested_switch;

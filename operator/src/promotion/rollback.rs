@@ -1,11 +1,12 @@
 //! The way back: a switch with the roles swapped. It asks nothing of what it leaves.
 
+use jiff::Timestamp;
 use plexica_crds::plugin_installation::{Cause, Fault, Step, TransitionResult, conditions::Reason};
 
 use super::{
     action::Decision,
     candidate::{id, make_way},
-    decide::Pass,
+    decide::{Pass, later},
     memory::Transition,
 };
 
@@ -29,12 +30,21 @@ impl Pass<'_> {
         Some(decision)
     }
 
-    /// What went live has no ready pod any more, and the former one has.
+    /// What went live has had no ready pod for as long as a candidate has to have all of them, and the former one has.
     pub fn live_revision_failed(&self) -> Option<Decision> {
-        let live = self.memory.live?;
-        let has_failed = self.deployed(live).is_none_or(|deployed| deployed.ready == 0);
-        (self.wanted.policy.auto_rollback && has_failed && self.blocked().is_none())
+        let has_failed = self.gives_up_at().is_some_and(|at| at <= self.now);
+        (has_failed && self.blocked().is_none())
             .then(|| self.go_back(Cause::AutomaticRollback, Fault::FailedAfterPromotion))?
+    }
+
+    /// When it is gone back from what is live by itself, if no pod of it is ready until then and there is a way back; `None` if it
+    /// is not. A pod that was replaced, a node that was drained and a database that fails over are no reason: they pass.
+    pub fn gives_up_at(&self) -> Option<Timestamp> {
+        let policy = &self.wanted.policy;
+        let has_left = self.transition(|step| step > Step::Switching)?;
+        let live = self.deployed(has_left.to)?;
+        let since = live.unready_since.filter(|_| live.ready == 0 && policy.auto_rollback)?;
+        Some(later(since, policy.promotion_delay))
     }
 
     /// Why there is no way back, by the first check that fails; `None` if there is one.
@@ -42,12 +52,13 @@ impl Pass<'_> {
         let mut history = self.memory.history.iter();
         let has_former = history.any(|ended| ended.result == TransitionResult::Promoted);
         let no_more = |why: Reason| Some(if has_former { why } else { Reason::NoFormerVersion });
+        let over = if self.wanted.contracted {
+            Reason::Contracted
+        } else {
+            Reason::WindowClosed
+        };
         let Some(transition) = &self.memory.transition else {
-            return no_more(if self.wanted.contracted {
-                Reason::Contracted
-            } else {
-                Reason::WindowClosed
-            });
+            return no_more(over);
         };
         let Some(former) = transition.from else {
             return Some(Reason::NoFormerVersion);
@@ -56,7 +67,8 @@ impl Pass<'_> {
             Step::Switching => return Some(Reason::Switching),
             Step::Deploying | Step::Soaking | Step::AwaitingPromotion => return no_more(Reason::SlotTaken),
             _ if transition.is_rollback() => return Some(Reason::NoFormerVersion),
-            Step::Draining => return Some(Reason::WindowClosed),
+            // It may be a candidate that is drained, and nothing was live before.
+            Step::Draining => return no_more(over),
             Step::Proving | Step::MovingConnections | Step::StandingBy => {}
         }
         if self.wanted.contracted {

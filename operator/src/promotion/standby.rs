@@ -27,44 +27,50 @@ impl Pass<'_> {
         if self.is_reached(former) {
             return None;
         }
-        let Some(deployed) = self.deployed(former) else {
-            return Some(self.end());
-        };
         match transition.step {
-            Step::MovingConnections => self.move_connections(transition, former, deployed),
-            Step::StandingBy => self.stand_by(transition, former, deployed),
-            Step::Draining => self.drain(transition, former, deployed),
+            Step::MovingConnections => self.move_connections(transition, former),
+            Step::StandingBy => self.stand_by(transition, former),
+            Step::Draining => self.drain(transition, former),
             Step::Deploying | Step::Soaking | Step::AwaitingPromotion | Step::Switching | Step::Proving => None,
         }
     }
 
     /// A client that keeps its connection speaks to a pod that served; each is replaced by one that never did, and ends
     /// its connections as it goes. The slot stays ready all the while.
-    fn move_connections(&self, transition: &Transition, former: Slot, deployed: &Deployed) -> Option<Decision> {
+    fn move_connections(&self, transition: &Transition, former: Slot) -> Option<Decision> {
+        let Some(standby) = self.standby(transition, former) else {
+            return Some(self.former_at(transition, Step::StandingBy, Duration::ZERO));
+        };
         let shape = Shape {
             recycled: Some(transition.id.clone()),
-            ..self.standby(deployed)
+            ..standby
         };
-        if !is_shaped(deployed, &shape) {
+        let Some(deployed) = self.deployed(former).filter(|deployed| is_shaped(deployed, &shape)) else {
             return Some(self.reshape(former, shape));
-        }
+        };
         let is_over = transition.deadline.is_none_or(|deadline| deadline <= self.now);
         (deployed.is_settled && deployed.ready_since.is_some() || is_over)
             .then(|| self.former_at(transition, Step::StandingBy, self.wanted.policy.rollback_window))
     }
 
-    fn stand_by(&self, transition: &Transition, former: Slot, deployed: &Deployed) -> Option<Decision> {
-        let shape = self.standby(deployed);
-        if !is_shaped(deployed, &shape) {
-            return Some(self.reshape(former, shape));
-        }
+    /// What was taken away within the window, by somebody or while the installation was off, is made again.
+    fn stand_by(&self, transition: &Transition, former: Slot) -> Option<Decision> {
+        let deployed = self.deployed(former);
         let is_open = transition.deadline.is_some_and(|deadline| self.now < deadline);
-        (!is_open && self.can_do_without() && !self.is_waited_for())
-            .then(|| self.former_at(transition, Step::Draining, Duration::ZERO))
+        let is_needed = !self.can_do_without() && deployed.is_some_and(|deployed| deployed.size > 0);
+        let is_kept = is_open || is_needed || self.is_waited_for();
+        let Some(shape) = self.standby(transition, former).filter(|_| is_kept) else {
+            return Some(self.former_at(transition, Step::Draining, Duration::ZERO));
+        };
+        let is_made = deployed.is_some_and(|deployed| is_shaped(deployed, &shape));
+        (!is_made).then(|| self.reshape(former, shape))
     }
 
     /// Step by step to zero.
-    fn drain(&self, transition: &Transition, former: Slot, deployed: &Deployed) -> Option<Decision> {
+    fn drain(&self, transition: &Transition, former: Slot) -> Option<Decision> {
+        let Some(deployed) = self.deployed(former) else {
+            return Some(self.end());
+        };
         let rejected = self.memory.rejection(&deployed.revision).is_some();
         if deployed.size == 0 {
             if deployed.rejected != rejected {
@@ -134,8 +140,20 @@ impl Pass<'_> {
         Some(Decision::remember(memory))
     }
 
-    fn standby(&self, deployed: &Deployed) -> Shape {
-        of_size(deployed, self.wanted.size)
+    /// What stands by: what is deployed, or what was. Pods that are made again have never served. `None` if nobody knows what
+    /// it was.
+    fn standby(&self, transition: &Transition, former: Slot) -> Option<Shape> {
+        let size = self.wanted.size;
+        let made_again = || {
+            Some(Shape {
+                revision: self.memory.revisions.of(former).clone()?,
+                size,
+                recycled: Some(transition.id.clone()),
+                rejected: false,
+            })
+        };
+        let deployed = self.deployed(former).map(|deployed| of_size(deployed, size));
+        deployed.or_else(made_again)
     }
 
     fn former_at(&self, transition: &Transition, step: Step, period: Duration) -> Decision {

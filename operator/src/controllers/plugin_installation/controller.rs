@@ -84,6 +84,7 @@ impl Reconciler for Context {
             self.news.of_releases(self.caches.clone()),
             self.news.of_siblings(self.caches.clone()),
             self.migrating.ended(),
+            self.probes.answered(),
         ];
         if self.platform.gateway.is_some() {
             // Without a Gateway the cluster need not know the kind.

@@ -46,6 +46,8 @@ pub enum Event {
     DeleteDeployment(Slot),
     /// Fault: the status is emptied.
     LoseStatus,
+    /// Fault: the installation is switched off, and on again: all pods are taken away.
+    OffAndOn,
     /// Another revision is wanted.
     Want(u8),
     Promote,
@@ -128,6 +130,7 @@ impl World {
                 Event::DeleteService,
                 Event::ReplaceService,
                 Event::LoseStatus,
+                Event::OffAndOn,
             ]);
         }
         if self.needed {
@@ -224,6 +227,12 @@ impl World {
                 world.truth.is_lost |= world.mark.is_none();
                 world.truth.is_forgotten = true;
             }
+            Event::OffAndOn => {
+                world.left.faults -= 1;
+                // Else only pods are taken away, and made again.
+                self.memory.transition.as_ref()?;
+                world.take_pods_away();
+            }
             Event::Release => world.needed = false,
             Event::Want(number) => {
                 world.left.wishes -= 1;
@@ -259,6 +268,20 @@ impl World {
             self.truth.gone_back_from.dedup();
         }
         Some(Ok(()))
+    }
+
+    /// What becomes of slots and status of an installation that is off.
+    fn take_pods_away(&mut self) {
+        for slot in [Slot::A, Slot::B] {
+            if let Some(place) = self.slots.of_mut(slot) {
+                (place.size, place.ready) = (0, None);
+            }
+        }
+        let mut memory = self.memory.clone();
+        memory.stop();
+        if memory != self.memory {
+            self.before = std::mem::replace(&mut self.memory, memory);
+        }
     }
 
     /// Somebody changes the live Service.
@@ -323,6 +346,7 @@ impl World {
         *self.slots.of_mut(slot) = Some(Place {
             revision,
             size: shape.size,
+            unready: ready.as_ref().map_or(0, |before| before.unready),
             ready: ready.and_then(|before| before.ready),
             recycled: shape.recycled.clone(),
             rejected: shape.rejected,

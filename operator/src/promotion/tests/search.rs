@@ -6,13 +6,16 @@ use std::{
     time::Instant,
 };
 
-use plexica_crds::{names::Slot, plugin_installation::Step};
+use plexica_crds::{
+    names::Slot,
+    plugin_installation::{Cause, Step},
+};
 
 use super::{
     super::{Action, Decision, Memory, memory::Transition},
     diagram::{Pair, shown_move},
     events::Event,
-    world::{Left, Selected, World, revision},
+    world::{DELAY, Left, Selected, World, now, revision},
 };
 
 /// Passes and events after which a world without faults has come to rest.
@@ -66,10 +69,49 @@ fn check_switch(world: &World, decision: &Decision, to: Slot) -> Result<(), Stri
     Ok(())
 }
 
+/// What is remembered of a candidate and of a standby is given up in time, and not before.
+fn check_giving_up(world: &World, memory: &Memory, after: &Memory) -> Result<(), String> {
+    let observed = world.observed();
+    let began = |cause: Cause| {
+        let begun = after.transition.as_ref().filter(|begun| begun.cause == cause);
+        begun.is_some_and(|begun| memory.transition.as_ref().is_none_or(|before| before.id != begun.id))
+    };
+    if began(Cause::AutomaticRollback) {
+        let live = memory.live.and_then(|live| world.slots.of(live).as_ref());
+        if live.is_none_or(|live| live.ready.is_some() || live.unready < DELAY) {
+            return Err("only what was not ready for long enough is gone back from unasked".into());
+        }
+    }
+    let Some(before) = &memory.transition else {
+        return Ok(());
+    };
+    let is_open = before.deadline.is_some_and(|deadline| deadline > now());
+    let ended = after
+        .transition
+        .as_ref()
+        .is_none_or(|after| after.step == Step::Draining);
+    if before.step == Step::StandingBy && is_open && ended && after.live == memory.live {
+        return Err("a window is not closed before its deadline".into());
+    }
+    let rejected = after.rejected.len() > memory.rejected.len();
+    let since = observed
+        .slots
+        .of(before.to)
+        .as_ref()
+        .and_then(|place| place.ready_since);
+    let is_in_time = since.is_some_and(|since| before.deadline.is_none_or(|deadline| since <= deadline));
+    let is_unasked = memory.carried_out == after.carried_out;
+    if before.is_before_switch() && rejected && is_unasked && is_in_time && after.live == memory.live {
+        return Err("a candidate that was ready in time and stays so is not rejected".into());
+    }
+    Ok(())
+}
+
 /// The rules that every write keeps.
 pub fn check(world: &World, memory: &Memory, decision: &Decision) -> Result<(), String> {
     let observed = world.observed();
     check_beginning(world, memory, decision)?;
+    check_giving_up(world, memory, &decision.memory)?;
     let named = |slot: Slot| observed.endpoints.of(slot).named > 0 || world.route == Some(slot);
     let reached = |slot: Slot| world.selector == Some(Selected::Slot(slot)) || named(slot);
     match &decision.action {

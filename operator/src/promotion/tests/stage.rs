@@ -113,12 +113,15 @@ impl Stage {
         deployed.pods = deployed.size;
         deployed.is_settled = true;
         deployed.ready_since = deployed.ready_since.or(Some(now)).filter(|_| deployed.size > 0);
+        deployed.unready_since = None;
     }
 
     /// No pod of a slot is ready any more.
     pub fn fails(&mut self, slot: Slot) {
+        let now = self.now;
         let deployed = self.slot(slot);
         (deployed.ready, deployed.ready_since) = (0, None);
+        deployed.unready_since = deployed.unready_since.or(Some(now));
     }
 
     /// The EndpointSlices name what the live Service selects.
@@ -139,6 +142,19 @@ impl Stage {
     /// Time passes.
     pub fn later(&mut self, seconds: u64) {
         self.now += Duration::from_secs(seconds);
+    }
+
+    /// The installation is switched off, which takes all pods away, and on again later.
+    pub fn is_off_for(&mut self, seconds: u64) {
+        for slot in [Slot::A, Slot::B] {
+            if let Some(deployed) = self.observed.slots.of_mut(slot) {
+                (deployed.size, deployed.ready, deployed.pods) = (0, 0, 0);
+                (deployed.ready_since, deployed.unready_since) = (None, None);
+            }
+        }
+        self.memory.stop();
+        self.slices_follow();
+        self.later(seconds);
     }
 
     /// The status is emptied.
@@ -297,6 +313,11 @@ impl Stage {
         let before = place.take().filter(|before| before.revision == revision);
         let is_same_template = before.as_ref().is_some_and(|before| before.recycled == recycled);
         let ready = before.as_ref().map_or(0, |before| before.ready.min(size));
+        let unready = before
+            .as_ref()
+            .and_then(|before| before.unready_since)
+            .unwrap_or(self.now);
+        let asked_since = before.as_ref().and_then(|before| before.asked_since);
         let since = before.and_then(|before| before.ready_since);
         *place = Some(Deployed {
             revision,
@@ -308,6 +329,8 @@ impl Stage {
             is_settled: is_same_template,
             trouble: None,
             is_unanswered: false,
+            asked_since,
+            unready_since: (size > 0 && ready == 0).then_some(unready),
             pods: size,
         });
         told

@@ -14,7 +14,7 @@ use super::super::*;
 /// A tick of the world's clock.
 const TICK: Duration = Duration::from_secs(1);
 /// Ticks that a candidate has to be ready.
-const DELAY: u8 = 1;
+pub const DELAY: u8 = 1;
 /// Ticks that the standby is kept.
 const WINDOW: u8 = 2;
 /// Ticks that a candidate has to become ready.
@@ -49,6 +49,8 @@ pub struct Place {
     pub size: i32,
     /// Ticks since the pod became ready, no more than are asked for; `None` if it is not.
     pub ready: Option<u8>,
+    /// Ticks since it is not, no more than are asked for, as far as that matters.
+    pub unready: u8,
     pub recycled: Option<String>,
     pub rejected: bool,
 }
@@ -137,12 +139,14 @@ impl World {
                 size: place.size,
                 ready: i32::from(place.ready.is_some()),
                 ready_since: place.ready.filter(|_| place.size > 0).map(|age| now() - ticks(age)),
+                unready_since: (place.ready.is_none() && place.size > 0).then(|| now() - ticks(place.unready)),
                 recycled: place.recycled.clone(),
                 rejected: place.rejected,
                 is_settled: true,
                 pods: place.size,
                 trouble: None,
                 is_unanswered: false,
+                asked_since: None,
             })
         };
         let endpoints = |slot: Slot| {
@@ -209,8 +213,8 @@ impl World {
     /// Time passes.
     pub fn tick(&mut self) {
         for slot in [Slot::A, Slot::B] {
-            let place = self.slots.of_mut(slot).as_mut();
-            if let Some(age) = place.and_then(|place| place.ready.as_mut()) {
+            if let Some(place) = self.slots.of_mut(slot) {
+                let age = place.ready.as_mut().unwrap_or(&mut place.unready);
                 *age = (*age + 1).min(DELAY);
             }
         }
@@ -229,9 +233,13 @@ impl World {
     pub fn normalize(&mut self) {
         let current = self.memory.transition.as_ref().map(|transition| transition.id.clone());
         for slot in [Slot::A, Slot::B] {
-            if let Some(place) = self.slots.of_mut(slot)
-                && let Some(recycled) = &mut place.recycled
-            {
+            let Some(place) = self.slots.of_mut(slot) else { continue };
+            // It matters only of what is live and may be gone back from.
+            let may_matter = self.auto_rollback && self.memory.live == Some(slot) && place.size > 0;
+            if place.ready.is_some() || !may_matter {
+                place.unready = 0;
+            }
+            if let Some(recycled) = &mut place.recycled {
                 *recycled = if Some(&*recycled) == current.as_ref() {
                     "now"
                 } else {
@@ -246,7 +254,8 @@ impl World {
                 transition.id = if is_current { "now" } else { "before" }.to_owned();
                 transition.started_at = now();
                 if let Some(deadline) = &mut transition.deadline {
-                    *deadline = (*deadline).max(now());
+                    // One that has passed matters as long as what is ready now may have become so before it.
+                    *deadline = (*deadline).max(now() - ticks(DELAY));
                 }
             }
             memory

@@ -24,7 +24,7 @@ pub struct Rollout<'a> {
     pub desired: i32,
     status: DeploymentStatus,
     complete: bool,
-    /// All wanted pods are ready, though some are still to be replaced.
+    /// It is live, and some pod is ready, though others are still to be started or replaced.
     serves: bool,
 }
 
@@ -53,8 +53,8 @@ impl<'a> Rollout<'a> {
         }
     }
 
-    /// The rollout of a Deployment that was read after it was written. Of one that is live already, pods that are replaced
-    /// one by one do not make it less ready.
+    /// The rollout of a Deployment that was read after it was written. One that is live and was complete once serves as long as any
+    /// pod is ready: pods that are added, lost or replaced do not make it less ready, unless they do not come.
     pub fn seen(
         namespace: &'a str,
         selector: String,
@@ -66,12 +66,13 @@ impl<'a> Rollout<'a> {
             deployment.is_some_and(|live| live.spec.as_ref().and_then(|spec| spec.replicas) == Some(desired));
         let is_seen = deployment.is_some_and(|live| status.observed_generation == live.metadata.generation);
         let ready = status.ready_replicas.unwrap_or_default();
+        let was_complete = deployment.is_some_and(was_complete);
         Self {
             namespace,
             selector,
             desired,
             complete: is_sized && is_seen && is_complete(&status, desired),
-            serves: is_live && is_sized && desired > 0 && ready >= desired,
+            serves: is_live && was_complete && ready > 0,
             status,
         }
     }
@@ -88,10 +89,16 @@ impl<'a> Rollout<'a> {
 
     /// That all pods are ready, or why not.
     pub async fn outcome(&self, ctx: &Context) -> Result<Outcome, Outcome> {
+        let trouble = if self.complete { None } else { self.trouble(ctx).await? };
+        Ok(self.told(trouble))
+    }
+
+    /// The same, once it is known what is wrong with a pod.
+    fn told(&self, trouble: Option<String>) -> Outcome {
         let (ready, desired) = (self.ready(), self.desired);
         let mut message = format!("{ready} of {desired} pods ready");
         if self.complete {
-            return Ok(Outcome::Done(Reason::PodsReady, message));
+            return Outcome::Done(Reason::PodsReady, message);
         }
         let condition = |type_: &str| {
             let mut conditions = self.status.conditions.iter().flatten();
@@ -104,15 +111,14 @@ impl<'a> Rollout<'a> {
             } else {
                 Reason::PodsFailing
             };
-            return Ok(Outcome::Blocked(reason, format!("{message}: {said}")));
+            return Outcome::Blocked(reason, format!("{message}: {said}"));
         }
-        let trouble = self.trouble(ctx).await?;
         if let Some(said) = &trouble {
             message = format!("{message}: {said}");
         }
         let overdue = condition("Progressing")
             .is_some_and(|progressing| progressing.reason.as_deref() == Some("ProgressDeadlineExceeded"));
-        Ok(match (overdue, trouble) {
+        match (overdue, trouble) {
             (true, _) => Outcome::Blocked(
                 Reason::PodsFailing,
                 format!(
@@ -120,10 +126,10 @@ impl<'a> Rollout<'a> {
                     self.namespace, self.selector
                 ),
             ),
+            (false, _) if self.serves => Outcome::Done(Reason::PodsReady, message),
             (false, Some(_)) => Outcome::Waiting(Reason::PodsFailing, message),
-            (false, None) if self.serves => Outcome::Done(Reason::PodsReady, message),
             (false, None) => Outcome::Waiting(Reason::PodsStarting, message),
-        })
+        }
     }
 
     /// What Kubernetes says of the first pod that is in trouble.
@@ -134,6 +140,18 @@ impl<'a> Rollout<'a> {
             .map_err(|error| report::api_outcome(&error))?;
         Ok(pods.iter().find_map(trouble_of))
     }
+}
+
+/// Whether all pods of a Deployment have once been ready at the same time. Kubernetes says so of the present template, and counts the
+/// templates that there were.
+fn was_complete(deployment: &Deployment) -> bool {
+    let conditions = deployment.status.as_ref().and_then(|status| status.conditions.as_ref());
+    let mut reasons = conditions
+        .into_iter()
+        .flatten()
+        .filter_map(|said| said.reason.as_deref());
+    let templates = deployment.annotations().get("deployment.kubernetes.io/revision");
+    reasons.any(|reason| reason == "NewReplicaSetAvailable") || templates.is_some_and(|number| number != "1")
 }
 
 fn is_complete(status: &DeploymentStatus, desired: i32) -> bool {
@@ -161,4 +179,73 @@ pub fn trouble_of(pod: &Pod) -> Option<String> {
         let said = scheduled.message.as_deref().filter(|_| scheduled.status == "False")?;
         Some(format!("pod {} cannot be scheduled: {said}", pod.name_any()))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// What is told of a live Deployment of three pods.
+    fn told(ready: i32, conditions: &Value, trouble: Option<&str>, templates: &str) -> String {
+        let deployment: Deployment = serde_json::from_value(json!({
+            "metadata": { "generation": 1, "annotations": { "deployment.kubernetes.io/revision": templates } },
+            "spec": { "replicas": 3, "selector": {}, "template": {} },
+            "status": {
+                "observedGeneration": 1, "replicas": 3, "updatedReplicas": 3, "readyReplicas": ready, "conditions": conditions,
+            },
+        }))
+        .unwrap();
+        let rollout = Rollout::seen("tenant-acme", "app=crm".to_owned(), 3, (Some(&deployment), true));
+        match rollout.told(trouble.map(str::to_owned)) {
+            Outcome::Done(reason, said) => format!("done {reason:?}: {said}"),
+            Outcome::Waiting(reason, said) => format!("waits {reason:?}: {said}"),
+            Outcome::Blocked(reason, said) => format!("blocked {reason:?}: {said}"),
+        }
+    }
+
+    fn once_complete() -> Value {
+        json!([{ "type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable" }])
+    }
+
+    #[test]
+    fn what_is_live_serves_while_pods_are_added_lost_or_replaced() {
+        assert_eq!(
+            told(3, &once_complete(), None, "1"),
+            "done PodsReady: 3 of 3 pods ready"
+        );
+        assert_eq!(
+            told(2, &once_complete(), None, "1"),
+            "done PodsReady: 2 of 3 pods ready"
+        );
+        let lost = "pod crm-a-1 cannot be scheduled: no node";
+        assert_eq!(
+            told(1, &once_complete(), Some(lost), "1"),
+            "done PodsReady: 1 of 3 pods ready: pod crm-a-1 cannot be scheduled: no node"
+        );
+        let replaced = json!([{ "type": "Progressing", "status": "True", "reason": "ReplicaSetUpdated" }]);
+        assert_eq!(told(2, &replaced, None, "2"), "done PodsReady: 2 of 3 pods ready");
+    }
+
+    #[test]
+    fn it_does_not_if_pods_do_not_come_or_none_is_ready() {
+        assert_eq!(
+            told(0, &once_complete(), None, "1"),
+            "waits PodsStarting: 0 of 3 pods ready"
+        );
+        let late = json!([{ "type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded" }]);
+        assert!(told(2, &late, None, "2").starts_with("blocked PodsFailing: 2 of 3 pods ready; look at the pods"));
+        let quota = json!([
+            { "type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable" },
+            { "type": "ReplicaFailure", "status": "True", "message": "exceeded quota: tenant" },
+        ]);
+        assert!(told(2, &quota, None, "1").starts_with("blocked QuotaExceeded: 2 of 3 pods ready"));
+    }
+
+    #[test]
+    fn a_first_installation_waits_for_all_its_pods() {
+        let first = json!([{ "type": "Progressing", "status": "True", "reason": "ReplicaSetUpdated" }]);
+        assert_eq!(told(2, &first, None, "1"), "waits PodsStarting: 2 of 3 pods ready");
+    }
 }

@@ -219,3 +219,33 @@ fn promoted_is_not_true_while_something_else_is_wanted() {
     stage.rest();
     assert!(promoted(&stage).starts_with("False"), "{}", promoted(&stage));
 }
+
+#[test]
+fn while_a_rejected_candidate_is_drained_no_window_is_said_to_have_closed_that_never_was_open() {
+    let mut stage = Stage::at(Step::Deploying);
+    stage.rest();
+    stage.later(600);
+    stage.until(Some(Step::Draining));
+    assert_eq!(way_back(&stage), "False NoFormerVersion: there is no former version");
+    let mut contracted = Stage::upgraded();
+    contracted.wanted.contracted = true;
+    contracted.want("3.0.0");
+    contracted.until(Some(Step::Deploying));
+    contracted.later(600);
+    contracted.until(Some(Step::Draining));
+    assert_eq!(
+        way_back(&contracted),
+        "False Contracted: a Contract migration was applied: the former version would not work"
+    );
+}
+
+#[test]
+fn an_automatic_rollback_that_is_to_come_says_when() {
+    let mut stage = Stage::at(Step::StandingBy);
+    stage.wanted.policy.auto_rollback = true;
+    stage.fails(Slot::B);
+    assert_eq!(
+        promoted(&stage),
+        "True Live: 2.0.0 is live; 1.0.0 stands by, since 2.0.0 has no ready pod, and is live again by 12:01:00Z if it has none until then"
+    );
+}

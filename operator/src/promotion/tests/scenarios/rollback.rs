@@ -1,5 +1,7 @@
 //! The way back.
 
+use std::time::Duration;
+
 use plexica_crds::{
     names::Slot,
     plugin_installation::{
@@ -78,6 +80,7 @@ fn rollback_waits_until_nobody_needs_what_is_live() {
     assert_eq!(stage.rest(), [""; 0]);
     assert_eq!(blocked_by(&stage).as_deref(), Some(Reason::AwaitingOthers.as_ref()));
     stage.fails(Slot::B);
+    stage.later(30);
     assert_eq!(stage.rest(), [""; 0], "nor by itself");
     stage.wanted.needed_by_others = None;
     assert_eq!(stage.rest(), ["switch: a"]);
@@ -191,10 +194,60 @@ fn after_a_contract_migration_there_is_no_way_back() {
 fn what_fails_after_its_promotion_stays_live_unless_automatic_rollback_was_opted_in() {
     let mut stage = Stage::at(Step::StandingBy);
     stage.fails(Slot::B);
+    stage.later(30);
     assert_eq!(stage.rest(), [""; 0]);
     stage.wanted.policy.auto_rollback = true;
     assert_eq!(stage.rest(), ["switch: a"]);
     assert_eq!(stage.rejected(), [("2.0.0", Fault::FailedAfterPromotion)]);
+}
+
+#[test]
+fn automatic_rollback_waits_until_nothing_was_ready_for_promotion_delay_without_a_break() {
+    let mut stage = Stage::at(Step::StandingBy);
+    stage.wanted.policy.auto_rollback = true;
+    stage.fails(Slot::B);
+    assert_eq!(stage.rest(), [""; 0], "not at the first look");
+    assert_eq!(stage.explain().due, Some(stage.now + Duration::from_secs(30)));
+    stage.later(29);
+    assert_eq!(stage.rest(), [""; 0]);
+    stage.later(1);
+    assert_eq!(stage.rest(), ["switch: a"]);
+}
+
+#[test]
+fn what_is_ready_again_in_time_is_neither_left_nor_rejected() {
+    let mut stage = Stage::at(Step::StandingBy);
+    stage.wanted.policy.auto_rollback = true;
+    for _ in 0..5 {
+        stage.fails(Slot::B);
+        stage.later(29);
+        assert_eq!(stage.rest(), [""; 0]);
+        stage.ready(Slot::B);
+        assert_eq!(stage.rest(), [""; 0]);
+    }
+    assert_eq!((stage.live(), stage.rejected()), (("2.0.0", Slot::B), vec![]));
+}
+
+#[test]
+fn a_pod_that_was_replaced_begins_the_wait_for_an_automatic_rollback_anew() {
+    let mut stage = Stage::at(Step::StandingBy);
+    stage.wanted.policy.auto_rollback = true;
+    stage.fails(Slot::B);
+    stage.later(29);
+    stage.slot(Slot::B).unready_since = Some(stage.now);
+    stage.later(29);
+    assert_eq!(stage.rest(), [""; 0]);
+    stage.later(1);
+    assert_eq!(stage.rest(), ["switch: a"]);
+}
+
+#[test]
+fn a_live_deployment_that_somebody_deleted_is_made_again_and_not_gone_back_from() {
+    let mut stage = Stage::at(Step::StandingBy);
+    stage.wanted.policy.auto_rollback = true;
+    stage.observed.slots.b = None;
+    assert_eq!(stage.rest(), ["b: 2.0.0 x4"]);
+    assert_eq!(stage.rejected(), []);
 }
 
 #[test]
@@ -203,7 +256,10 @@ fn automatic_rollback_leaves_alone_what_has_one_ready_pod() {
     stage.wanted.policy.auto_rollback = true;
     stage.fails(Slot::B);
     stage.slot(Slot::B).ready = 1;
-    assert_eq!(stage.rest(), [""; 0]);
+    stage.slot(Slot::B).unready_since = None;
+    stage.later(3600);
+    assert_eq!(stage.rest(), ["a: 1.0.0 x3, recycled"], "the window closes");
+    assert_eq!(stage.live(), ("2.0.0", Slot::B));
 }
 
 #[test]
@@ -211,5 +267,6 @@ fn automatic_rollback_ends_with_the_window() {
     let mut stage = Stage::upgraded();
     stage.wanted.policy.auto_rollback = true;
     stage.fails(Slot::B);
+    stage.later(30);
     assert_eq!(stage.rest(), [""; 0]);
 }

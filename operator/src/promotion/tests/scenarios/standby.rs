@@ -161,3 +161,94 @@ fn a_standby_that_is_needed_again_stands_by() {
     assert_eq!(stage.step(), Some(Step::StandingBy));
     assert!(stage.explain().rollback.available);
 }
+
+#[test]
+fn the_window_goes_on_while_the_installation_is_off_and_the_standby_is_made_again() {
+    let mut stage = Stage::at(Step::StandingBy);
+    let before = stage.memory.transition.clone();
+    stage.is_off_for(300);
+    assert_eq!(stage.rest(), ["b: 2.0.0 x4", "a: 1.0.0 x4, recycled"]);
+    assert_eq!(stage.memory.transition, before);
+    stage.ready(Slot::B);
+    stage.ready(Slot::A);
+    stage.slices_follow();
+    stage.later(599);
+    assert_eq!(stage.rest(), [""; 0]);
+    assert!(stage.explain().rollback.available);
+    stage.later(1);
+    assert_eq!(stage.rest(), ["a: 1.0.0 x3, recycled"]);
+}
+
+#[test]
+fn a_standby_whose_window_closed_while_the_installation_was_off_is_not_made_again() {
+    let mut stage = Stage::at(Step::StandingBy);
+    stage.is_off_for(3600);
+    assert_eq!(stage.rest(), ["b: 2.0.0 x4"]);
+    assert_eq!((stage.live(), stage.step()), (("2.0.0", Slot::B), None));
+}
+
+#[test]
+fn what_is_past_its_switch_goes_on_after_the_installation_was_off() {
+    for step in [Step::Proving, Step::MovingConnections, Step::StandingBy] {
+        let mut stage = Stage::at(step);
+        stage.is_off_for(60);
+        assert_eq!(stage.step(), Some(step));
+        stage.until(Some(Step::StandingBy));
+        assert_eq!(stage.live(), ("2.0.0", Slot::B));
+        stage.rest();
+        stage.ready(Slot::A);
+        assert!(stage.explain().rollback.available, "{step:?}");
+    }
+}
+
+#[test]
+fn a_switch_that_was_written_before_the_installation_was_off_is_not_undone() {
+    let mut stage = Stage::at(Step::Switching);
+    assert_eq!(stage.killed_pass().as_deref(), Some("switch: b"));
+    stage.is_off_for(60);
+    assert_eq!(stage.rest(), ["b: 2.0.0 x4"]);
+    assert_eq!((stage.live(), stage.step()), (("2.0.0", Slot::B), Some(Step::Proving)));
+}
+
+#[test]
+fn a_candidate_is_given_up_while_the_installation_is_off_and_comes_anew() {
+    let mut stage = Stage::at(Step::Soaking);
+    stage.is_off_for(60);
+    assert_eq!((stage.step(), stage.rejected()), (None, vec![]));
+    assert_eq!(stage.rest(), ["a: 1.0.0 x4", "b: 2.0.0 x4"]);
+    assert_eq!(stage.step(), Some(Step::Deploying));
+}
+
+#[test]
+fn a_standby_that_somebody_deleted_is_made_again_and_keeps_its_window() {
+    for step in [Step::MovingConnections, Step::StandingBy] {
+        let mut stage = Stage::at(step);
+        let before = stage.memory.transition.clone();
+        stage.observed.slots.a = None;
+        assert_eq!(stage.rest(), ["a: 1.0.0 x4, recycled"]);
+        assert_eq!(stage.memory.transition, before);
+        stage.until(Some(Step::StandingBy));
+        stage.ready(Slot::A);
+        assert!(stage.explain().rollback.available);
+    }
+}
+
+#[test]
+fn a_standby_that_somebody_deleted_after_its_window_is_not_made_again() {
+    let mut stage = Stage::at(Step::StandingBy);
+    stage.later(15 * 60);
+    stage.observed.slots.a = None;
+    assert_eq!(stage.rest(), [""; 0]);
+    assert_eq!(stage.step(), None);
+}
+
+#[test]
+fn a_standby_of_which_nothing_is_left_and_nothing_remembered_is_done_without() {
+    for step in [Step::MovingConnections, Step::StandingBy] {
+        let mut stage = Stage::at(step);
+        stage.observed.slots.a = None;
+        stage.memory.revisions.a = None;
+        assert_eq!(stage.rest(), [""; 0]);
+        assert_eq!(stage.step(), None);
+    }
+}

@@ -59,7 +59,7 @@ pub struct Traffic {
     pub size: i32,
     /// The live Service was found changed by others, and leads to its slot again.
     pub has_repaired: bool,
-    /// Pods of the live slot are still to be replaced by ones as declared.
+    /// Pods of the live slot are still to be started, or replaced by ones as declared.
     pub replaces_pods: bool,
 }
 
@@ -105,7 +105,7 @@ impl Traffic {
             Phase::Promoting => Reason::Soaking,
             Phase::RollingBack => Reason::Switching,
             _ if self.replaces_pods => {
-                let message = "pods are replaced one by one; as many as wanted are ready";
+                let message = "pods are started or replaced; what is live serves meanwhile";
                 return Some(Type::Reconciling.says(Status::True, Reason::PodsStarting, message));
             }
             Phase::Pending

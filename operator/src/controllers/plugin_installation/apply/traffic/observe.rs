@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt::Debug};
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::{
-    apps::v1::Deployment,
+    apps::v1::{Deployment, DeploymentStatus},
     core::v1::{Pod, Service},
     discovery::v1::EndpointSlice,
 };
@@ -85,6 +85,8 @@ pub async fn observe(
     ctx: &Context,
 ) -> Result<Seen, Outcome> {
     let is_under_way = memory.transition.is_some();
+    // What is decided is decided by pods and EndpointSlices as new as Service and Deployments.
+    let listed = is_under_way.then_some(age);
     let id = &facts.place.id;
     let [a, b] = [Slot::A, Slot::B].map(|slot| id.deployment(slot));
     let of_plugin = format!("{LABEL_PLUGIN}={id},{LABEL_SLOT}");
@@ -93,7 +95,7 @@ pub async fn observe(
         led(facts, memory, age, ctx),
         owned::<Deployment>(&facts.place, a.as_str(), age, ctx),
         owned::<Deployment>(&facts.place, b.as_str(), age, ctx),
-        list::<Pod>(&facts.place, &of_plugin, is_under_way.then_some(Age::Any), ctx),
+        list::<Pod>(&facts.place, &of_plugin, listed, ctx),
     )?;
     let (service, slices) = led;
     let known = is_under_way.then_some(pods.as_slice());
@@ -101,7 +103,7 @@ pub async fn observe(
         a: a.as_ref().map(|deployment| deployed(deployment, Slot::A, known)),
         b: b.as_ref().map(|deployment| deployed(deployment, Slot::B, known)),
     };
-    ask_candidate(installation, facts, memory, &mut slots, &pods, ctx).await;
+    ask_candidate(installation, facts, memory, &mut slots, &pods, ctx);
     let observed = Observed {
         selector: service
             .as_ref()
@@ -161,7 +163,7 @@ async fn led(
     let of_service = format!("{LABEL_SERVICE}={name}");
     let service = owned::<Service>(&facts.place, name.as_str(), age, ctx);
     let transition = memory.transition.as_ref();
-    if transition.is_some_and(|transition| transition.step == Step::Proving) {
+    if age == Age::Any && transition.is_some_and(|transition| transition.step == Step::Proving) {
         let service = service.await?;
         let version = service
             .as_ref()
@@ -170,14 +172,12 @@ async fn led(
         let slices = list(&facts.place, &of_service, Some(age), ctx).await?;
         return Ok((service, slices));
     }
-    tokio::try_join!(
-        service,
-        list(&facts.place, &of_service, transition.map(|_| Age::Any), ctx)
-    )
+    tokio::try_join!(service, list(&facts.place, &of_service, transition.map(|_| age), ctx))
 }
 
-/// A candidate with a probe counts as ready only since it answers that, too.
-async fn ask_candidate(
+/// A candidate with a probe counts as ready only since it answers that, too. It is asked beside passes; this one knows what it
+/// answered last.
+fn ask_candidate(
     installation: &PluginInstallation,
     facts: &Facts,
     memory: &Memory,
@@ -197,22 +197,22 @@ async fn ask_candidate(
     let Some(deployed) = deployed.filter(is_candidate) else {
         return;
     };
-    // Others are not ready anyway.
-    if deployed.ready_since.is_none() {
-        return;
-    }
     let runs = facts.release(&candidate.revision.version);
     let port = runs.and_then(|plugin| u16::try_from(plugin.spec.runtime.port).ok());
     let mine = pods.iter().filter(|pod| slot_of_pod(pod) == Some(candidate.to));
     let asked = Candidate {
-        installation: &uid,
-        transition: &candidate.id,
-        pods: mine.filter(|pod| ready_since(pod).is_some()).collect(),
+        installation,
+        transition: candidate,
+        ready_since: deployed.ready_since,
+        // As long as some are not ready, the others need not be asked.
+        pods: mine
+            .filter(|pod| deployed.ready_since.is_some() && ready_since(pod).is_some())
+            .collect(),
         port: port.unwrap_or_default(),
         probe,
     };
-    let answers = ctx.probes.ask(&asked, Timestamp::now()).await;
-    judge(deployed, answers);
+    let heard = ctx.probes.ask(&asked, Timestamp::now());
+    judge(deployed, heard);
 }
 
 /// Objects with these labels; none if it does not matter.
@@ -267,11 +267,13 @@ pub(super) fn deployed(deployment: &Deployment, slot: Slot, pods: Option<&[Pod]>
     let failure = failures
         .find(|condition| condition.type_ == "ReplicaFailure" && condition.status == "True")
         .and_then(|failure| failure.message.clone());
-    let mut trouble = None;
+    let (mut trouble, mut unready_since) = (None, None);
     let (ready, ready_since, present) = match pods {
         None => (count(status.ready_replicas), None, count(status.replicas)),
         Some(pods) => {
-            let mine: Vec<_> = pods.iter().filter(|pod| slot_of_pod(pod) == Some(slot)).collect();
+            let of_slot = pods.iter().filter(|pod| slot_of_pod(pod) == Some(slot));
+            let mine: Vec<_> = of_slot.filter(|pod| !has_ended(pod)).collect();
+            unready_since = none_ready_since(&mine).or_else(|| none_made_since(&mine, &status));
             trouble = mine.iter().find_map(|pod| trouble_of(pod));
             let ready: Vec<_> = mine
                 .iter()
@@ -290,28 +292,77 @@ pub(super) fn deployed(deployment: &Deployment, slot: Slot, pods: Option<&[Pod]>
         size,
         ready,
         ready_since,
+        unready_since,
         recycled: annotations.get(ANNOTATION_RECYCLED).cloned(),
         rejected: deployment.annotations().contains_key(ANNOTATION_REJECTED),
         is_settled,
         pods: present,
         trouble: failure.or(trouble),
         is_unanswered: false,
+        asked_since: None,
     }
+}
+
+/// Whether all containers of a pod have ended for good: it was evicted, its node was shut down, or it has completed. Such a pod is
+/// left for people to look at, for days perhaps, and another one is made in its place.
+fn has_ended(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    matches!(phase, Some("Failed" | "Succeeded"))
+}
+
+/// Since when none of these pods is ready: since the last of them that was is not, or was made. `None` if one is ready, or if there
+/// is no pod.
+fn none_ready_since(pods: &[&Pod]) -> Option<Timestamp> {
+    let since: Option<Vec<_>> = pods.iter().map(|pod| unready_since(pod)).collect();
+    since?.into_iter().max()
+}
+
+/// Since when a pod is not ready; `None` if it is, or if it does not say. One that is being deleted is not, since then.
+fn unready_since(pod: &Pod) -> Option<Timestamp> {
+    let meta = pod.meta();
+    if let Some(ends) = &meta.deletion_timestamp {
+        let grace = SignedDuration::from_secs(meta.deletion_grace_period_seconds.unwrap_or_default());
+        return rounded_up(ends.0.checked_sub(grace).ok()?);
+    }
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+    let ready = conditions
+        .into_iter()
+        .flatten()
+        .find(|condition| condition.type_ == "Ready");
+    match ready {
+        Some(ready) if ready.status == "True" => None,
+        Some(ready) if ready.last_transition_time.is_some() => rounded_up(ready.last_transition_time.as_ref()?.0),
+        _ => rounded_up(meta.creation_timestamp.as_ref()?.0),
+    }
+}
+
+/// Since when there is no pod, and none can be made: a quota forbids it, for example.
+fn none_made_since(pods: &[&Pod], status: &DeploymentStatus) -> Option<Timestamp> {
+    let since = |type_: &str, is: &str| {
+        let mut conditions = status.conditions.iter().flatten();
+        let found = conditions.find(|condition| condition.type_ == type_ && condition.status == is)?;
+        rounded_up(found.last_transition_time.as_ref()?.0)
+    };
+    let since = since("Available", "False")?.max(since("ReplicaFailure", "True")?);
+    pods.is_empty().then_some(since)
+}
+
+/// Kubernetes cuts times to seconds: the next one, so that nothing counts as earlier than it was.
+fn rounded_up(moment: Timestamp) -> Option<Timestamp> {
+    moment.checked_add(SignedDuration::from_secs(1)).ok()
 }
 
 fn slot_of_pod(pod: &Pod) -> Option<Slot> {
     slot_of(pod.labels().get(LABEL_SLOT)?)
 }
 
-/// Since when a pod is ready; `None` if it is not. Kubernetes cuts times to seconds: the next one is taken, so that nothing
-/// counts as ready before it was.
+/// Since when a pod is ready; `None` if it is not.
 pub fn ready_since(pod: &Pod) -> Option<Timestamp> {
     let conditions = pod.status.as_ref()?.conditions.as_ref()?;
     let ready = conditions
         .iter()
         .find(|condition| condition.type_ == "Ready" && condition.status == "True")?;
-    let since = ready.last_transition_time.as_ref()?.0;
-    since.checked_add(SignedDuration::from_secs(1)).ok()
+    rounded_up(ready.last_transition_time.as_ref()?.0)
 }
 
 /// Which slots the live Service's EndpointSlices name, by the pods that they refer to. One that is gone already is found by
@@ -339,17 +390,5 @@ fn endpoints(slices: &[EndpointSlice], pods: &[Pod]) -> PerSlot<Endpoints> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_slot_is_named_while_the_gateway_may_lead_there() {
-        let named = |leads| {
-            let found = with_route(PerSlot::default(), leads);
-            (found.a.named, found.b.named)
-        };
-        assert_eq!(named(RouteLeads::ByService), (0, 0));
-        assert_eq!(named(RouteLeads::To(Some(Slot::B))), (0, 1));
-        assert_eq!(named(RouteLeads::To(None)), (1, 1));
-    }
-}
+#[path = "observe_tests.rs"]
+mod tests;

@@ -169,7 +169,12 @@ fn slot_status(memory: &Memory, deployed: Option<&Deployed>, slot: Slot, size: i
         .as_ref()
         .is_some_and(|transition| transition.step == Step::Draining && transition.from == Some(slot));
     let present = deployed.filter(|deployed| is_live || deployed.size > 0 || deployed.pods > 0);
-    let remembered = memory.revisions.of(slot).as_ref().filter(|_| is_live);
+    // What stands by is made again from what is remembered of it.
+    let stands_by = memory
+        .transition
+        .as_ref()
+        .is_some_and(|moving| (Step::Switching..Step::Draining).contains(&moving.step));
+    let remembered = memory.revisions.of(slot).as_ref().filter(|_| is_live || stands_by);
     let revision = present.map(|deployed| &deployed.revision).or(remembered)?;
     let light = match (is_live, is_draining) {
         (true, _) => Some(Light::Green),
