@@ -227,12 +227,7 @@ impl World {
                 world.truth.is_lost |= world.mark.is_none();
                 world.truth.is_forgotten = true;
             }
-            Event::OffAndOn => {
-                world.left.faults -= 1;
-                // Else only pods are taken away, and made again.
-                self.memory.transition.as_ref()?;
-                world.take_pods_away();
-            }
+            Event::OffAndOn => world.take_pods_away()?,
             Event::Release => world.needed = false,
             Event::Want(number) => {
                 world.left.wishes -= 1;
@@ -270,8 +265,11 @@ impl World {
         Some(Ok(()))
     }
 
-    /// What becomes of slots and status of an installation that is off.
-    fn take_pods_away(&mut self) {
+    /// What becomes of slots and status of an installation that is off; `None` if that is nothing to be looked at: if nothing is
+    /// under way, pods are taken away and made again.
+    fn take_pods_away(&mut self) -> Option<()> {
+        self.left.faults -= 1;
+        self.memory.transition.as_ref()?;
         for slot in [Slot::A, Slot::B] {
             if let Some(place) = self.slots.of_mut(slot) {
                 (place.size, place.ready) = (0, None);
@@ -282,6 +280,7 @@ impl World {
         if memory != self.memory {
             self.before = std::mem::replace(&mut self.memory, memory);
         }
+        Some(())
     }
 
     /// Somebody changes the live Service.

@@ -4,6 +4,7 @@ mod glance;
 mod goal;
 mod leads;
 mod observe;
+mod pods;
 mod probe;
 mod remember;
 mod slots;

@@ -53,8 +53,8 @@ struct Asked {
     since: Timestamp,
     /// When one did last.
     looked_at: Timestamp,
-    /// When it was asked last.
-    asked_at: Option<Timestamp>,
+    /// When the last question was.
+    last: Option<Timestamp>,
     is_under_way: bool,
     /// A pass does nothing before the answer is there.
     is_awaited: bool,
@@ -126,9 +126,9 @@ impl Probes {
             (asked.since, asked.answer) = (now, None);
         }
         asked.looked_at = now;
-        let is_due = asked.asked_at.is_none_or(|before| is_due(before, probe, now));
+        let is_due = asked.last.is_none_or(|before| is_due(before, probe, now));
         if is_due && !asked.is_under_way && !candidate.pods.is_empty() {
-            (asked.asked_at, asked.is_under_way) = (Some(now), true);
+            (asked.last, asked.is_under_way) = (Some(now), true);
             self.ask_beside(candidate, now);
         }
         let answer = asked.answer.as_ref();
@@ -210,7 +210,7 @@ impl Asked {
             transition: transition.id.clone(),
             since: transition.started_at,
             looked_at: transition.started_at,
-            asked_at: None,
+            last: None,
             is_under_way: false,
             is_awaited: false,
             answer: None,
