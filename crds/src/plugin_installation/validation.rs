@@ -8,7 +8,7 @@ use super::{ConfigSource, PluginInstallation, PromotionSpec, RedSpec};
 use crate::{
     names::{InvalidPluginId, PluginId},
     plugin::validation::resources,
-    schema,
+    schema, text,
     version_range::VersionRange,
 };
 
@@ -42,6 +42,7 @@ pub fn violations(installation: &PluginInstallation) -> Vec<Violation> {
     }
     found.extend(promotion(&spec.promotion));
     found.extend(red(&spec.red));
+    found.extend(text::nul("spec", spec));
     found
 }
 
@@ -205,6 +206,18 @@ mod tests {
             assert!(text.contains(part), "{part} is missing in:\n{text}");
         }
         assert!(!text.contains("configFrom[4]"), "{text}");
+    }
+
+    #[test]
+    fn what_postgresql_cannot_store_is_reported_with_its_field() {
+        let found = violations(&installation("crm", &json!({"config": {"smtp": {"host": "a\0"}}})));
+        assert_eq!(
+            found,
+            [Violation::new(
+                "spec.config.smtp.host",
+                "must not contain U+0000, which PostgreSQL cannot store"
+            )]
+        );
     }
 
     #[test]
