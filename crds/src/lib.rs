@@ -17,6 +17,7 @@ pub mod quantity;
 pub mod schema;
 pub mod sql;
 pub mod tenant;
+pub mod text;
 pub mod version_range;
 pub mod violation;
 

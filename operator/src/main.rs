@@ -184,6 +184,7 @@ async fn run(platform: PathBuf, listen: SocketAddr, image: Image) -> Result<(), 
         backends: Arc::clone(&backends),
         namespace: account.namespace.clone(),
         base_paths: plugin::BasePaths::default(),
+        copies: plugin::Copies::default(),
     });
     let installation_context = Arc::new(plugin_installation::Context {
         objects: Objects::new(client.clone(), recorder.clone(), metrics.clone()),

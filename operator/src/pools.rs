@@ -165,6 +165,15 @@ impl AsBackendError for crate::backends::postgres::registry::PlacementError {
     }
 }
 
+impl AsBackendError for crate::backends::postgres::registry::RecordError {
+    fn as_backend_error(&self) -> Option<&BackendError> {
+        match self {
+            Self::Backend(error) => Some(error),
+            Self::Value(_) => None,
+        }
+    }
+}
+
 impl AsBackendError for crate::backends::postgres::plugin::MigrationError {
     fn as_backend_error(&self) -> Option<&BackendError> {
         match self {

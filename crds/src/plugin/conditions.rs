@@ -29,7 +29,7 @@ pub enum Reason {
     /// The manifest breaks rules; the message names each with its path. Publish a corrected version under another number,
     /// or delete this one and apply it again.
     ManifestInvalid,
-    /// A ConfigMap with migrations is not there or lacks the key.
+    /// A ConfigMap with migrations is not there or lacks the key. It is needed until the release is accepted, not longer.
     MigrationSourceMissing,
     /// Another plugin has the same base path, or one above or below it.
     BasePathTaken,
@@ -41,7 +41,8 @@ pub enum Reason {
     Registered,
     /// The registry's database does not answer; it is tried again by itself.
     RegistryUnavailable,
-    /// The registry's database refuses the operator's own account: look at the platform file and its credentials.
+    /// The registry's database refuses the operator's own account (look at the platform file and its credentials), or what the
+    /// release says (publish another version).
     RegistryRefused,
     /// The registry's database gave an answer that the operator does not understand: look at the log.
     RegistryUnexpected,

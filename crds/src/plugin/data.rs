@@ -129,6 +129,7 @@ pub struct TenantTable {
     pub table: TenantTableName,
     /// What may be done with its rows.
     #[schemars(length(min = 1, max = 5))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
     pub privileges: Vec<Privilege>,
 }
 

@@ -20,4 +20,4 @@ pub use spec::{
     ApiSpec, Conflict, Dependency, DependencyKind, Deprecation, EventsSpec, FrontendSpec, Permission, Plugin,
     PluginSpec,
 };
-pub use status::{InstallationCounts, PluginStatus, State};
+pub use status::{AcceptedScript, InstallationCounts, PluginStatus, State};

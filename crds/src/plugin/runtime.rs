@@ -7,6 +7,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::immutability::{SAME_ORDER, UNCHANGED};
 use crate::{
     period::Period,
     schema::{self, quantities_of},
@@ -42,7 +43,8 @@ pub struct RuntimeSpec {
     #[schemars(length(max = 64))]
     #[x_kube(
         merge_strategy = ListMerge::Map(vec!["name".into()]),
-        validation = Rule::new("self.all(e, !e.name.matches('^(DATABASE_URL$|PLEXICA_|S3_|OIDC_)'))").message("PLEXICA_*, DATABASE_URL, S3_* and OIDC_* are set by the platform")
+        validation = Rule::new("self.all(e, !e.name.matches('^(DATABASE_URL$|PLEXICA_|S3_|OIDC_)'))").message("PLEXICA_*, DATABASE_URL, S3_* and OIDC_* are set by the platform"),
+        validation = Rule::new(SAME_ORDER).message(UNCHANGED)
     )]
     pub env: Vec<EnvVar>,
     /// Port of the container that speaks HTTP. It runs without privileges, so it is 1024 or above.

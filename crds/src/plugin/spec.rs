@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{
     ConfigurationSpec, DatabaseSpec, Migration, PluginStatus, RuntimeSpec,
-    immutability::{FRONTEND, UNCHANGED},
+    immutability::{FRONTEND, SAME_ORDER, UNCHANGED},
 };
 use crate::{names::PluginId, schema, version_range::VersionRange};
 
@@ -118,7 +118,11 @@ pub struct PluginSpec {
     /// word for word: new ones are added at the end.
     #[serde(default)]
     #[schemars(length(max = 200))]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]), validation = Rule::new("self == oldSelf").message(UNCHANGED))]
+    #[x_kube(
+        merge_strategy = ListMerge::Map(vec!["name".into()]),
+        validation = Rule::new("self == oldSelf").message(UNCHANGED),
+        validation = Rule::new(SAME_ORDER).message(UNCHANGED)
+    )]
     pub migrations: Vec<Migration>,
 
     /// What it may use of the tenant's own tables.
@@ -247,6 +251,7 @@ pub struct Permission {
     /// Roles of the tenant (admin, user, guest or its own) that are granted it at installation, if they are there.
     #[serde(default)]
     #[schemars(length(max = 20), inner(length(min = 1, max = 100)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
     pub roles: Vec<String>,
 }
 

@@ -23,6 +23,11 @@ pub struct PluginStatus {
     /// SHA-256 of what was accepted, without spec.deprecated: a release that is not that any more is not used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accepted_digest: Option<String>,
+    /// Statements that were in ConfigMaps when the release was accepted. The operator keeps a copy of each, so the ConfigMaps
+    /// are not needed any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["migration".into()]))]
+    pub accepted_scripts: Vec<AcceptedScript>,
     /// Who uses this version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub installations: Option<InstallationCounts>,
@@ -33,6 +38,16 @@ pub struct PluginStatus {
     #[serde(default)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
+}
+
+/// Statements of a migration as they were accepted.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AcceptedScript {
+    /// Name of the migration.
+    pub migration: String,
+    /// SHA-256 of its statements. ConfigMap plexica-script-<plugin>-<this> of the operator's namespace has them.
+    pub sha256: String,
 }
 
 /// Summary of a release for people.
@@ -57,7 +72,7 @@ pub enum State {
     Installed,
     /// It is not to be installed any more.
     Deprecated,
-    /// Its manifest breaks a rule; it is not installed anywhere.
+    /// Its manifest is not accepted, or not taken any more; see its conditions. It is not installed anywhere.
     Invalid,
 }
 

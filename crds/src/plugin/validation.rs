@@ -10,7 +10,7 @@ use oci_spec::distribution::Reference;
 use semver::Version;
 
 use super::{DependencyKind, Plugin, PluginSpec, configuration_schema::ConfigurationSchema, migrations, paths};
-use crate::{names::PluginId, version_range::VersionRange};
+use crate::{names::PluginId, text, version_range::VersionRange};
 
 pub use crate::violation::Violation;
 pub(crate) use runtime::resources;
@@ -91,6 +91,7 @@ pub fn check(spec: &PluginSpec) -> Result<ValidatedManifest, Vec<Violation>> {
     found.extend(migrations::violations(&spec.migrations));
     found.extend(manifest::tenant_tables(&spec.database));
     found.extend(manifest::sizes(spec));
+    found.extend(text::nul("spec", spec));
     match (version, image, configuration) {
         (Some(version), Some(image), Some(configuration)) if found.is_empty() => Ok(ValidatedManifest {
             id: spec.id.clone(),

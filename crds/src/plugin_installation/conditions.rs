@@ -110,7 +110,7 @@ pub enum Reason {
     MigrationTimedOut,
     /// A migration that was applied has changed since: publish a version with the original, and add a new one.
     MigrationChanged,
-    /// A ConfigMap with migrations is not there or lacks the key.
+    /// Neither the operator's copy of a migration's statements nor the ConfigMap that they came from has what was accepted.
     MigrationSourceMissing,
     /// All wanted pods are ready.
     PodsReady,

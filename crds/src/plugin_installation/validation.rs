@@ -10,7 +10,7 @@ use super::{ConfigSource, LONGEST_PROBE, PluginInstallation, ProbeSpec, Promotio
 use crate::{
     names::{InvalidPluginId, PluginId},
     plugin::validation::resources,
-    schema,
+    schema, text,
     version_range::VersionRange,
 };
 
@@ -47,6 +47,7 @@ pub fn violations(installation: &PluginInstallation) -> Vec<Violation> {
     }
     found.extend(promotion(&spec.promotion));
     found.extend(red(&spec.red));
+    found.extend(text::nul("spec", spec));
     found
 }
 
@@ -224,6 +225,18 @@ mod tests {
             assert!(text.contains(part), "{part} is missing in:\n{text}");
         }
         assert!(!text.contains("configFrom[4]"), "{text}");
+    }
+
+    #[test]
+    fn what_postgresql_cannot_store_is_reported_with_its_field() {
+        let found = violations(&installation("crm", &json!({"config": {"smtp": {"host": "a\0"}}})));
+        assert_eq!(
+            found,
+            [Violation::new(
+                "spec.config.smtp.host",
+                "must not contain U+0000, which PostgreSQL cannot store"
+            )]
+        );
     }
 
     #[test]

@@ -8,7 +8,7 @@ use url::Url;
 use super::Tenant;
 use crate::{
     names::{InvalidSlug, TenantSlug},
-    quantity, schema,
+    quantity, schema, text,
 };
 
 pub use crate::violation::Violation;
@@ -67,6 +67,7 @@ pub fn violations(tenant: &Tenant) -> Vec<Violation> {
             "must be longer than zero: it is how long data outlives the tenant",
         ));
     }
+    found.extend(text::nul("spec", spec));
     found
 }
 
@@ -128,6 +129,26 @@ mod tests {
             assert!(text.contains(part), "{part} is missing in:\n{text}");
         }
         assert!(!text.contains("redirectUris[2]"));
+    }
+
+    #[test]
+    fn what_postgresql_cannot_store_is_reported_with_its_field() {
+        for (spec, field) in [
+            (json!({"displayName": "a\0b"}), "spec.displayName"),
+            (
+                json!({"displayName": "x", "settings": {"import": {"delimiter": "\0"}}}),
+                "spec.settings.import.delimiter",
+            ),
+            (
+                json!({"displayName": "x", "theme": {"logo": ["\0"]}}),
+                "spec.theme.logo[0]",
+            ),
+        ] {
+            assert_eq!(
+                messages("acme", &spec),
+                format!("{field}: must not contain U+0000, which PostgreSQL cannot store")
+            );
+        }
     }
 
     #[test]

@@ -257,6 +257,13 @@ async fn the_operators_token_opens_no_other_namespace(env: &Env) -> Result<()> {
     let stolen: Api<Namespace> = Api::all(client.clone());
     let deleted = stolen.delete(&foreign, &DeleteParams::default()).await;
     forbidden("deleting a namespace", deleted, POLICY)?;
+    let platform: Api<ConfigMap> = Api::namespaced(client.clone(), NAMESPACE);
+    let dry = DeleteParams {
+        dry_run: true,
+        ..DeleteParams::default()
+    };
+    let deleted = platform.delete("plexica-platform", &dry).await;
+    forbidden("deleting the platform file", deleted, "copies of migrations only")?;
     let everywhere: Api<Secret> = Api::all(client.clone());
     forbidden(
         "listing all Secrets",

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{
     Api, ResourceExt,
-    api::{DeleteParams, Patch, PatchParams},
+    api::{DeleteParams, ListParams, Patch, PatchParams},
 };
 use plexica_crds::{
     Plugin,
@@ -22,6 +22,7 @@ use super::{
     },
     env::{Env, contains, eventually, post, unique},
     releases::{VERSION, said},
+    tenant_plugins::TenantPlugins,
     without_webhook,
 };
 use crate::platform::NAMESPACE;
@@ -40,6 +41,8 @@ pub fn cases() -> Vec<Case> {
         a_deleted_release_takes_its_row_with_it,
         a_row_that_somebody_changed_is_set_right,
         migrations_in_a_config_map_are_awaited_checked_and_part_of_the_release,
+        what_was_accepted_is_installed_though_the_config_map_of_its_migrations_is_gone,
+        the_order_of_permissions_and_the_like_is_no_change_of_a_release,
     ];
     all.extend(without_webhook(crate::cases![false;
         a_release_that_is_used_is_deleted_when_its_last_user_is_gone,
@@ -257,7 +260,7 @@ async fn migrations_in_a_config_map_are_awaited_checked_and_part_of_the_release(
     let maps: Api<ConfigMap> = Api::namespaced(env.client.clone(), NAMESPACE);
     let reference = json!({ "name": id, "key": "0001.sql" });
     let spec = json!({ "migrations": [{ "name": "0001_notes", "configMapRef": reference }] });
-    let name = env.publish(&id, VERSION, spec).await?;
+    let name = env.publish(&id, VERSION, spec.clone()).await?;
     let missing = env
         .plugin_says(&name, Type::Accepted, "False", "MigrationSourceMissing")
         .await?;
@@ -298,17 +301,126 @@ async fn migrations_in_a_config_map_are_awaited_checked_and_part_of_the_release(
     let digest = |plugin: &Plugin| plugin.status.clone().and_then(|status| status.accepted_digest);
 
     write("CREATE TABLE {{schema}}.others (id uuid PRIMARY KEY);").await?;
-    let changed = env
-        .plugin_says(&name, Type::Accepted, "False", "ReleaseChanged")
-        .await?;
-    contains(
-        &changed.message,
-        "or a ConfigMap with its migrations, is not what was accepted",
-    )?;
+    let notice = format!(
+        "key 0001.sql of ConfigMap {id} in namespace {NAMESPACE} is not what was accepted; what was accepted is applied"
+    );
+    let told = |plugin: &Plugin| {
+        said(plugin, Type::Accepted).is_some_and(|said| said.status == "True" && said.message.contains(&notice))
+    };
+    let changed = env.until_plugin(&name, "told of the other text", told).await?;
+    ensure!(
+        digest(&changed) == digest(&accepted),
+        "the digest is {:?}, and was {:?}",
+        digest(&changed),
+        digest(&accepted)
+    );
+    let copies = ListParams::default().labels(&format!("plexica.io/script-of={id}"));
+    let copied = maps.list(&copies).await?.items.pop().context("no copy")?;
+    ensure!(
+        copied.immutable == Some(true) && copied.data.is_some_and(|data| data.values().eq([good])),
+        "the copy is another"
+    );
+    // Copies go with the last release that needs them.
     write(good).await?;
-    let restored = env.registered(&name).await?;
-    if digest(&restored) != digest(&accepted) {
-        bail!("the digest is {:?}, and was {:?}", digest(&restored), digest(&accepted));
-    }
+    let next = env.publish(&id, "1.0.1", spec).await?;
+    env.registered(&next).await?;
+    env.withdraw(&name).await?;
+    ensure!(maps.list(&copies).await?.items.len() == 1, "the copy is not kept");
+    env.withdraw(&next).await?;
+    ensure!(maps.list(&copies).await?.items.is_empty(), "the copy is still there");
     Ok(())
+}
+
+async fn what_was_accepted_is_installed_though_the_config_map_of_its_migrations_is_gone(env: &Env) -> Result<()> {
+    let id = unique("kept");
+    let maps: Api<ConfigMap> = Api::namespaced(env.client.clone(), NAMESPACE);
+    let mut spec = env.manifest_of_contacts_as(&id).await?;
+    let mut data = serde_json::Map::new();
+    for migration in spec["migrations"].as_array_mut().into_iter().flatten() {
+        let key = format!("{}.sql", migration["name"].as_str().unwrap_or_default());
+        if let Some(sql) = migration.as_object_mut().and_then(|fields| fields.remove("sql")) {
+            data.insert(key.clone(), sql);
+            migration["configMapRef"] = json!({ "name": id, "key": key });
+        }
+    }
+    ensure!(!data.is_empty(), "example contacts has no migration");
+    post(&maps, json!({ "metadata": { "name": id }, "data": data })).await?;
+    let (api, owned) = (maps.clone(), id.clone());
+    env.afterwards(async move {
+        // It is gone by now, unless the test failed.
+        if api.get_metadata_opt(&owned).await?.is_some() {
+            api.delete(&owned, &DeleteParams::default()).await?;
+        }
+        Ok(())
+    });
+    let name = env.publish(&id, VERSION, spec).await?;
+    let accepted = env.registered(&name).await?;
+    let first = TenantPlugins::of_new_tenant(env).await?;
+    first.install(&id, json!({})).await?;
+    first.ready(&id).await?;
+
+    maps.delete(&id, &DeleteParams::default()).await?;
+    let touched = json!({ "metadata": { "annotations": { "example.com/touched": "since" } } });
+    env.patch_plugin(&name, touched.clone()).await?;
+    let second = TenantPlugins::of_new_tenant(env).await?;
+    second.install(&id, json!({})).await?;
+    second.ready(&id).await?;
+    let schema = second.schema(&id)?;
+    database::run(&env.postgres, &format!("SELECT FROM {schema}.contacts")).await?;
+    // Nobody who runs it is the worse for it.
+    first.patch(&id, touched).await?;
+    first.ready(&id).await?;
+    let now = env.registered(&name).await?;
+    let scripts = |plugin: &Plugin| plugin.status.clone().map(|status| status.accepted_scripts);
+    ensure!(
+        said(&now, Type::Accepted).is_some_and(|said| said.status == "True") && scripts(&now) == scripts(&accepted),
+        "it says {:?}",
+        said(&now, Type::Accepted)
+    );
+    Ok(())
+}
+
+async fn the_order_of_permissions_and_the_like_is_no_change_of_a_release(env: &Env) -> Result<()> {
+    let id = unique("order");
+    let [one, other] = ["read", "write"]
+        .map(|action| json!({ "key": format!("{id}:notes:{action}"), "name": action, "roles": ["user", "guest"] }));
+    let mut turned = other.clone();
+    turned["roles"] = json!(["guest", "user"]);
+    let env_vars = json!([{ "name": "A", "value": "1" }, { "name": "B", "value": "2" }]);
+    let image = format!("registry.example.com/{id}:{VERSION}");
+    let spec = json!({
+        "runtime": { "image": image, "env": env_vars },
+        "permissions": [one, other],
+        "dependencies": [{ "plugin": "a-first" }, { "plugin": "b-second" }],
+        "conflicts": [{ "plugin": "c-third" }, { "plugin": "d-fourth" }],
+        "database": { "tenantTables": [
+            { "table": "users", "privileges": ["Select", "References"] },
+            { "table": "teams", "privileges": ["Select"] },
+        ] },
+    });
+    let name = env.publish(&id, VERSION, spec).await?;
+    let before = env.registered(&name).await?;
+    let reordered = json!({
+        "permissions": [turned, one],
+        "dependencies": [{ "plugin": "b-second" }, { "plugin": "a-first" }],
+        "conflicts": [{ "plugin": "d-fourth" }, { "plugin": "c-third" }],
+        "database": { "tenantTables": [
+            { "table": "teams", "privileges": ["Select"] },
+            { "table": "users", "privileges": ["References", "Select"] },
+        ] },
+    });
+    // Defaults are written out by the API server: what is left out here is what is there.
+    env.patch_plugin(&name, json!({ "spec": reordered })).await?;
+    let now = env.registered(&name).await?;
+    let digest = |plugin: &Plugin| plugin.status.clone().and_then(|status| status.accepted_digest);
+    ensure!(digest(&now) == digest(&before), "the digest is another");
+    // The order of the environment means something.
+    let turned = json!([{ "name": "B", "value": "2" }, { "name": "A", "value": "1" }]);
+    match env
+        .patch_plugin(&name, json!({ "spec": { "runtime": { "env": turned } } }))
+        .await
+    {
+        Ok(()) => bail!("another order of the environment was accepted"),
+        Err(error) => contains(&format!("{error:#}"), "a released version does not change"),
+    }
 }

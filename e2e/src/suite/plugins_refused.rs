@@ -21,6 +21,7 @@ pub fn cases() -> Vec<Case> {
         a_released_version_does_not_change,
         a_manifest_that_breaks_rules_is_told_all_of_them,
         a_manifest_that_breaks_rules_is_not_registered_and_can_be_deleted,
+        what_postgresql_cannot_store_is_not_accepted,
         a_base_path_belongs_to_the_first_plugin_that_has_it,
     ]
 }
@@ -174,6 +175,24 @@ async fn a_manifest_that_breaks_rules_is_not_registered_and_can_be_deleted(env: 
     // Corrected under the same version: nobody had it.
     let name = env.publish(&id, VERSION, json!({})).await?;
     env.registered(&name).await.map(drop)
+}
+
+async fn what_postgresql_cannot_store_is_not_accepted(env: &Env) -> Result<()> {
+    let id = unique("nul");
+    let translations = json!({ "translations": { "en": { "title": "Contacts\0" } } });
+    let name = env.publish(&id, VERSION, translations).await?;
+    for type_ in [Type::Accepted, Type::Ready] {
+        let told = env.plugin_says(&name, type_, "False", "ManifestInvalid").await?;
+        contains(
+            &told.message,
+            "spec.translations.en.title: must not contain U+0000, which PostgreSQL cannot store",
+        )?;
+    }
+    env.plugin_says(&name, Type::Stalled, "True", "ManifestInvalid").await?;
+    let state = env.plugins().get(&name).await?.status.and_then(|status| status.state);
+    ensure!(state == Some(State::Invalid), "state is {state:?}");
+    ensure!(env.release_row(&id, VERSION).await?.is_none(), "it has a row");
+    Ok(())
 }
 
 async fn a_base_path_belongs_to_the_first_plugin_that_has_it(env: &Env) -> Result<()> {

@@ -254,3 +254,30 @@ fn base_paths_are_in_the_way_of_other_plugins_only() {
     );
     assert_eq!(base_path_taken(&crm, "/crm", [(&crm, "/crm")]), None);
 }
+
+#[test]
+fn what_postgresql_cannot_store_is_told_with_its_path() {
+    let nul = "must not contain U+0000, which PostgreSQL cannot store";
+    for (pointer, value, field) in [
+        ("/displayName", json!("a\0"), "spec.displayName"),
+        (
+            "/translations",
+            json!({"en": {"title": "Contacts\0"}}),
+            "spec.translations.en.title",
+        ),
+        (
+            "/configuration/defaults",
+            json!({"note": "\0"}),
+            "spec.configuration.defaults.note",
+        ),
+        (
+            "/permissions/0/description",
+            json!("\0"),
+            "spec.permissions[0].description",
+        ),
+        ("/runtime/args", json!(["a", "\0"]), "spec.runtime.args[1]"),
+    ] {
+        let text = messages(&with(pointer, value));
+        assert!(text.contains(&format!("{field}: {nul}")), "{pointer}: {text}");
+    }
+}

@@ -19,7 +19,7 @@ pub use checks::CHECKS;
 pub use registry::{REGISTRY_CHECKS, RegistryCheck};
 pub use subject::{Databases, Identities, Seen, Storages, Subject};
 
-use super::BackendError;
+use super::{BackendError, postgres::registry::RecordError};
 
 /// A tenant that a check works on.
 #[derive(Debug, Clone)]
@@ -39,6 +39,12 @@ pub struct Failure(pub String);
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+impl From<RecordError> for Failure {
+    fn from(error: RecordError) -> Self {
+        Self(format!("unexpected error: {error}"))
     }
 }
 

@@ -10,7 +10,7 @@ use super::{Failure, Tenant, expect};
 use crate::backends::{
     BackendError,
     postgres::registry::{
-        PlacementError, PlacementRequest, PluginRelease, PoolOffer, PoolRequest, Registry, RegistryFacts,
+        PlacementError, PlacementRequest, PluginRelease, PoolOffer, PoolRequest, RecordError, Registry, RegistryFacts,
         ReleaseStatus, TenantPlugin, TenantPluginStatus, TenantStatus,
     },
 };
@@ -239,6 +239,15 @@ async fn releases(registry: &dyn Registry, tenant: &Tenant) -> Outcome {
         let wrote = registry.record_release(&release(status)).await?;
         expect(wrote == written, format!("recording {status} wrote: {wrote}"))?;
     }
+    let nul = PluginRelease {
+        manifest: json!({ "a": "\0" }),
+        ..release(ReleaseStatus::Installed)
+    };
+    let refused = registry.record_release(&nul).await;
+    expect(
+        matches!(refused, Err(RecordError::Value(_))),
+        format!("recording U+0000 ended as {refused:?}"),
+    )?;
     let listed = registry.releases().await?;
     let kept = listed.contains(&release(ReleaseStatus::Installed));
     let mut gone = Vec::new();

@@ -10,7 +10,7 @@ mod plugins_adapter;
 
 pub use adapter::PostgresRegistry;
 pub use fake::FakeRegistry;
-pub use plugins::{PluginRegistry, PluginRelease, ReleaseStatus, TenantPlugin, TenantPluginStatus};
+pub use plugins::{PluginRegistry, PluginRelease, RecordError, ReleaseStatus, TenantPlugin, TenantPluginStatus};
 
 use async_trait::async_trait;
 use jiff::Timestamp;

@@ -9,12 +9,15 @@ use tracing::info;
 
 use super::{Context, report, uses::Uses};
 use crate::{
-    backends::postgres::registry::{PluginRelease, ReleaseStatus},
+    backends::postgres::registry::{PluginRelease, RecordError, ReleaseStatus},
     pools::Verb,
 };
 
 /// Writes the row if it differs.
-pub async fn register(plugin: &Plugin, uses: &Uses, ctx: &Context) -> Outcome {
+///
+/// # Errors
+/// The registry takes no such release, now or later: why, for people.
+pub async fn register(plugin: &Plugin, uses: &Uses, ctx: &Context) -> Result<Outcome, String> {
     let registry = &ctx.backends.registry;
     let release = release(plugin, uses);
     let text = format!("core.plugins has {} {}", release.id, release.version);
@@ -28,9 +31,13 @@ pub async fn register(plugin: &Plugin, uses: &Uses, ctx: &Context) -> Outcome {
             if written {
                 info!("the registry's row was written");
             }
-            Outcome::Done(Reason::Registered, text)
+            Ok(Outcome::Done(Reason::Registered, text))
         }
-        Err(error) => report::outcome(&error, registry),
+        Err(RecordError::Backend(error)) => Ok(report::outcome(&error, registry)),
+        Err(RecordError::Value(said)) => Err(format!(
+            "core.plugins does not take the manifest: {} pool {}: {said}",
+            registry.kind, registry.common.name
+        )),
     }
 }
 

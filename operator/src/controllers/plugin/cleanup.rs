@@ -1,4 +1,4 @@
-//! The end of a Plugin that nobody uses: its row goes, then the object.
+//! The end of a Plugin that nobody uses: its row goes, and the copies that it alone needs, then the object.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
@@ -8,8 +8,8 @@ use crate::{
     runtime::objects::{Error, holds},
 };
 
-/// Ends a release. Only metadata is needed: the name says which release it is.
-pub async fn finalize(meta: &ObjectMeta, ctx: &Context) -> Result<Pass, Error> {
+/// Ends a release. Only metadata is needed: the name says which release it is. `refers` says whether it may have copies.
+pub async fn finalize(meta: &ObjectMeta, refers: bool, ctx: &Context) -> Result<Pass, Error> {
     let registry = &ctx.backends.registry;
     if holds(meta)
         && let Some((id, version)) = parse_release(meta.name.as_deref().unwrap_or_default())
@@ -22,6 +22,13 @@ pub async fn finalize(meta: &ObjectMeta, ctx: &Context) -> Result<Pass, Error> {
             .await;
         if let Err(error) = forgotten {
             return Ok(Pass::Deleting(report::outcome(&error, registry)));
+        }
+        if refers {
+            let (client, namespace) = (&ctx.objects.client, &ctx.namespace);
+            let removed = ctx.copies.remove(meta, &ctx.plugins, client, namespace).await;
+            if let Err(error) = removed {
+                return Ok(Pass::Deleting(report::api_outcome(&error)));
+            }
         }
     }
     ctx.objects.release(meta).await?;

@@ -1,15 +1,18 @@
 //! The Plugin's reconciler: the registry of released versions.
 //!
-//! A pass reads like its description: dereference (statements in ConfigMaps) → validate (pure) → claim (the base path) →
-//! hold (finalizer, before anything is written outside) → apply (the row in `core.plugins`) → status; at its end,
-//! `cleanup`. A release that installations use is kept like any other while its deletion waits.
+//! A pass reads like its description: acceptance (dereference statements in ConfigMaps → validate, which is pure → claim the
+//! base path; once, and from then on a comparison) → hold (finalizer, before anything is written outside) → copy (the
+//! statements) → apply (the row in `core.plugins`) → status; at its end, `cleanup`. A release that installations use is kept
+//! like any other while its deletion waits.
 
+mod acceptance;
 mod apply;
 mod base_path;
 mod cleanup;
 mod controller;
 mod dereference;
 mod report;
+mod scripts;
 mod status;
 mod uses;
 mod validate;
@@ -37,6 +40,7 @@ use crate::{
 use status::Findings;
 
 pub use base_path::BasePaths;
+pub use scripts::{Copies, Unreadable, statements};
 pub use uses::{Uses, parse_release};
 
 /// Kind, as a metric label.
@@ -56,10 +60,12 @@ pub struct Context {
     pub platform: Arc<Platform>,
     /// Its pools, the registry among them.
     pub backends: Arc<Backends>,
-    /// Where ConfigMaps with migrations are: the operator's own namespace.
+    /// Where ConfigMaps with migrations and their copies are: the operator's own namespace.
     pub namespace: String,
     /// Who has which base path.
     pub base_paths: BasePaths,
+    /// Copies of statements in ConfigMaps.
+    pub copies: Copies,
 }
 
 /// How a pass ended.
@@ -82,7 +88,8 @@ async fn pass(guard: &Root<Plugin>, ctx: &Context) -> Result<Passed, Error> {
         Err(invalid) => return undecodable(invalid, &uses, ctx).await,
     };
     let pass = if meta.deletion_timestamp.is_some() && (!holds(meta) || uses.are_none()) {
-        cleanup::finalize(meta, ctx).await?
+        let refers = dereference::references(plugin).next().is_some();
+        cleanup::finalize(meta, refers, ctx).await?
     } else {
         Pass::Reconciled(live(plugin, uses, ctx).await?)
     };
@@ -132,18 +139,27 @@ async fn uses(guard: &Root<Plugin>, ctx: &Context) -> Result<Uses, Error> {
 
 /// A release that is to exist, or that is in deletion and used still.
 async fn live(plugin: &Plugin, uses: Uses, ctx: &Context) -> Result<Findings, Error> {
-    let accepted = async {
-        let scripts = dereference::scripts(plugin, ctx).await?;
-        let accepted = validate::validate(plugin, &scripts)?;
-        ctx.base_paths.claim(plugin, &ctx.plugins.state())?;
-        Ok(accepted)
-    };
-    let accepted = match accepted.await {
-        Ok(accepted) => accepted,
+    let (mut accepted, scripts) = match acceptance::judge(plugin, ctx).await {
+        Ok(acceptable) => acceptable,
         Err(outcome) => return Ok(Findings::refused(outcome, plugin, uses)),
     };
+    // What was accepted stays so, whatever fails from here.
+    let was_accepted = validate::accepted_digest(plugin).is_some();
     ctx.objects.hold(plugin.meta()).await?;
-    let registered = apply::register(plugin, &uses, ctx).await;
+    let copied = ctx.copies.keep(plugin, &scripts, &ctx.objects.client, &ctx.namespace);
+    match copied.await {
+        Ok(()) => {}
+        Err(error) if was_accepted => accepted.is_uncopied(&error.to_string()),
+        Err(error) => return Ok(Findings::refused(report::api_outcome(&error), plugin, uses)),
+    }
+    let registered = match apply::register(plugin, &uses, ctx).await {
+        Ok(outcome) => outcome,
+        Err(refusal) if was_accepted => Outcome::Blocked(Reason::RegistryRefused, refusal),
+        Err(refusal) => {
+            let outcome = Outcome::Blocked(Reason::ManifestInvalid, refusal);
+            return Ok(Findings::refused(outcome, plugin, uses));
+        }
+    };
     Ok(Findings::accepted(accepted, registered, plugin, uses))
 }
 
@@ -161,7 +177,7 @@ async fn undecodable(invalid: &InvalidObject, uses: &Uses, ctx: &Context) -> Res
         report::undecodable_deletion(meta, &outcome, due, ctx).await?;
         return Ok((again, report::label(&outcome)));
     }
-    match cleanup::finalize(meta, ctx).await? {
+    match cleanup::finalize(meta, true, ctx).await? {
         Pass::Deleting(outcome) => {
             let (due, again) = ctx.objects.retry(meta);
             report::undecodable_deletion(meta, &outcome, due, ctx).await?;

@@ -4,7 +4,9 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 use kube::{Resource, ResourceExt, runtime::events::Event};
 use plexica_crds::{
-    Plugin, condition, outcome as outcomes,
+    Plugin,
+    condition::{self, ConditionType as _},
+    outcome as outcomes,
     plugin::{
         State,
         conditions::{Outcome, Reason, Type},
@@ -92,7 +94,11 @@ pub async fn deletion(plugin: &Plugin, outcome: &Outcome, due: Timestamp, ctx: &
     after.conditions.retain(|condition| condition.type_ != deletion_blocked);
     let outcome = with_due(outcome, Some(due));
     let (mut statements, _) = outcomes::summarize::<Type>([&outcome], Reason::Deleting, "");
-    statements.push(outcome.statement(Type::Registered));
+    // Copies may be what is in the way: then the row is gone already.
+    let (Outcome::Done(reason, _) | Outcome::Waiting(reason, _) | Outcome::Blocked(reason, _)) = &outcome;
+    if Type::Registered.reasons().contains(reason) {
+        statements.push(outcome.statement(Type::Registered));
+    }
     outcomes::drop_absent(&mut after.conditions, &statements);
     for statement in statements {
         condition::set(&mut after.conditions, statement, generation, Timestamp::now());

@@ -57,14 +57,14 @@ impl Findings {
         self.accepted.as_ref().err().or(registered)
     }
 
-    fn state(&self, before: Option<State>) -> Option<State> {
+    fn state(&self) -> State {
         match &self.accepted {
-            // Nobody could look.
-            Err(Outcome::Waiting(Reason::ApiUnavailable, _) | Outcome::Blocked(Reason::ApiRefused, _)) => before,
-            Err(_) => Some(State::Invalid),
-            Ok(_) if self.deprecated.is_some() => Some(State::Deprecated),
-            Ok(_) if self.uses.is_installed() => Some(State::Installed),
-            Ok(_) => Some(State::Available),
+            Err(_) => State::Invalid,
+            // Nobody new takes it.
+            Ok(accepted) if accepted.broken.is_some() && !self.uses.is_installed() => State::Invalid,
+            Ok(_) if self.deprecated.is_some() => State::Deprecated,
+            Ok(_) if self.uses.is_installed() => State::Installed,
+            Ok(_) => State::Available,
         }
     }
 
@@ -92,20 +92,25 @@ pub fn after(
 ) -> PluginStatus {
     let mut status = before.clone();
     status.observed_generation = Some(generation);
-    status.state = findings.state(before.state);
+    status.state = Some(findings.state());
     status.installations = Some(findings.uses.counts());
     let accepted = match &findings.accepted {
-        Ok(Accepted { digest, warnings }) => {
-            status.accepted_digest = Some(digest.clone());
-            status.warnings.clone_from(warnings);
-            Outcome::Done(Reason::ManifestValid, "the manifest keeps all rules".to_owned())
+        Ok(accepted) => {
+            status.accepted_digest = Some(accepted.digest.clone());
+            status.accepted_scripts.clone_from(&accepted.scripts);
+            status.warnings.clone_from(&accepted.warnings);
+            Outcome::Done(Reason::ManifestValid, told(accepted))
         }
         Err(outcome) => with_due(outcome, due),
     };
     let registered = findings.registered.as_ref().map(|outcome| with_due(outcome, due));
+    let broken = findings.accepted.as_ref().ok().and_then(|accepted| {
+        let rules = accepted.broken.as_ref()?;
+        Some(Outcome::Blocked(Reason::ManifestInvalid, too_late(rules)))
+    });
     let in_use = findings.deleting.then(|| findings.uses.in_use());
     let (done, message) = findings.done();
-    let parts = [in_use.as_ref(), Some(&accepted), registered.as_ref()];
+    let parts = [in_use.as_ref(), Some(&accepted), broken.as_ref(), registered.as_ref()];
     let (mut statements, _) = outcome::summarize::<Type>(parts.into_iter().flatten(), done, &message);
     statements.push(accepted.statement(Type::Accepted));
     statements.push(registered.map_or_else(|| unregistered(before), |outcome| outcome.statement(Type::Registered)));
@@ -115,6 +120,22 @@ pub fn after(
         condition::set(&mut status.conditions, statement, generation, now);
     }
     status
+}
+
+/// What Accepted says of a release that is.
+fn told(accepted: &Accepted) -> String {
+    let rules = accepted
+        .broken
+        .as_ref()
+        .map_or_else(|| "the manifest keeps all rules".to_owned(), |rules| too_late(rules));
+    let notices = accepted.notices.iter().map(String::as_str);
+    let all: Vec<_> = std::iter::once(rules.as_str()).chain(notices).collect();
+    all.join("; ")
+}
+
+/// What is said of rules that are newer than the acceptance of the release that breaks them.
+fn too_late(rules: &str) -> String {
+    format!("it was accepted before these rules, and is not installed anew: {rules}; publish another version")
 }
 
 /// What is not accepted is not written to the registry; what was accepted stays there as it was.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use kube::core::DeserializeGuard;
+use plexica_crds::plugin::AcceptedScript;
 use serde_json::{Value, json};
 
 use super::*;
@@ -39,6 +40,7 @@ fn accepted() -> Accepted {
     Accepted {
         digest: "d1".into(),
         warnings: vec!["advice".into()],
+        ..Accepted::default()
     }
 }
 
@@ -167,4 +169,93 @@ fn a_deletion_that_waits_names_the_users_and_is_no_reason_to_try_again() {
     assert!(told(&status).contains(&"Accepted=True ManifestValid".to_owned()));
     assert_eq!(told(&status)[..2], ["Ready=False InUse", "Reconciling=True InUse"]);
     assert!(findings.worst().is_none());
+}
+
+#[test]
+fn what_was_copied_is_recorded_with_the_digest() {
+    let script = |migration: &str| AcceptedScript {
+        migration: migration.to_owned(),
+        sha256: "s".to_owned(),
+    };
+    let accepted = Accepted {
+        scripts: vec![script("0001_notes")],
+        ..accepted()
+    };
+    let findings = Findings::accepted(accepted, registered(), &plugin(&json!({})), Uses::default());
+    let status = at(&PluginStatus::default(), &findings, 10);
+    assert_eq!(status.accepted_scripts, [script("0001_notes")]);
+}
+
+#[test]
+fn what_became_of_a_config_map_is_told_and_changes_nothing() {
+    let accepted = Accepted {
+        notices: vec!["key k of ConfigMap m is not what was accepted".into()],
+        ..accepted()
+    };
+    let findings = Findings::accepted(accepted, registered(), &plugin(&json!({})), Uses::default());
+    let status = at(&PluginStatus::default(), &findings, 10);
+    assert_eq!(status.state, Some(State::Available));
+    let said = condition::find(&status.conditions, "Accepted").unwrap();
+    assert_eq!(
+        (said.status.as_str(), said.message.as_str()),
+        (
+            "True",
+            "the manifest keeps all rules; key k of ConfigMap m is not what was accepted"
+        )
+    );
+}
+
+#[test]
+fn a_release_that_breaks_a_newer_rule_stays_accepted_and_is_not_ready() {
+    let accepted = Accepted {
+        broken: Some("spec.translations.en: no".into()),
+        ..accepted()
+    };
+    let after = |uses: Uses| {
+        let findings = Findings::accepted(accepted.clone(), registered(), &plugin(&json!({})), uses);
+        at(&PluginStatus::default(), &findings, 10)
+    };
+    let status = after(Uses::default());
+    assert_eq!(
+        told(&status),
+        [
+            "Ready=False ManifestInvalid",
+            "Stalled=True ManifestInvalid",
+            "Accepted=True ManifestValid",
+            "Registered=True Registered"
+        ]
+    );
+    assert!(status.conditions[0].message.contains("spec.translations.en: no"));
+    assert_eq!(status.state, Some(State::Invalid));
+    assert_eq!(after(used()).state, Some(State::Installed));
+}
+
+#[test]
+fn a_release_that_is_not_accepted_is_invalid_whatever_the_reason() {
+    let before = PluginStatus {
+        state: Some(State::Available),
+        ..PluginStatus::default()
+    };
+    for outcome in [
+        Outcome::Waiting(Reason::ApiUnavailable, "no answer".into()),
+        Outcome::Waiting(Reason::MigrationSourceMissing, "not there".into()),
+        Outcome::Blocked(Reason::ApiRefused, "no".into()),
+    ] {
+        let findings = Findings::refused(outcome, &plugin(&json!({})), Uses::default());
+        assert_eq!(at(&before, &findings, 10).state, Some(State::Invalid));
+    }
+}
+
+#[test]
+fn a_registry_that_does_not_take_an_accepted_release_is_told_in_ready() {
+    let refused = Outcome::Blocked(
+        Reason::RegistryRefused,
+        "core.plugins does not take the manifest".into(),
+    );
+    let findings = Findings::accepted(accepted(), refused, &plugin(&json!({})), Uses::default());
+    let status = at(&PluginStatus::default(), &findings, 10);
+    assert_eq!(
+        told(&status)[..2],
+        ["Ready=False RegistryRefused", "Stalled=True RegistryRefused"]
+    );
 }

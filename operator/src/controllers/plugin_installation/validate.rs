@@ -249,11 +249,22 @@ pub fn release(world: &World, id: &PluginId, version: &Version) -> Result<Plugin
     releases
         .find(|plugin| plugin.spec.id == *id && plugin.spec.version == version.to_string())
         .cloned()
-        .ok_or_else(|| {
-            Outcome::Blocked(
+        .ok_or_else(|| match world.not_accepted(id, |other| other == version) {
+            Some(plugin) if plugin.status.is_none() => Outcome::Waiting(
+                Reason::Installing,
+                format!("Plugin {} is being checked", plugin.name_any()),
+            ),
+            Some(plugin) => Outcome::Blocked(
+                Reason::PluginInvalid,
+                format!(
+                    "{id} {version} runs, and its Plugin is not accepted: see kubectl describe plugin {}",
+                    plugin.name_any()
+                ),
+            ),
+            None => Outcome::Blocked(
                 Reason::PluginUnknown,
                 format!("{id} {version} runs, and its Plugin is not there any more: apply Plugin {id}-{version} again"),
-            )
+            ),
         })
 }
 
@@ -318,4 +329,63 @@ fn refused(explanation: &Explanation, world: &World) -> Outcome {
         Explanation::Undecided { .. } => Reason::Conflict,
     };
     Outcome::Blocked(reason, format!("{explanation}{advice}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::DeserializeGuard;
+    use plexica_crds::names::TenantSlug;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn told(status: Option<Value>) -> Outcome {
+        let plugin = status.map(|status| {
+            let plugin = json!({
+                "metadata": { "name": "notes-1.0.0" },
+                "spec": { "id": "notes", "version": "1.0.0", "displayName": "Notes", "runtime": { "image": "x" } },
+                "status": status,
+            });
+            Arc::new(DeserializeGuard(Ok(serde_json::from_value(plugin).unwrap())))
+        });
+        let tenant = json!({ "metadata": { "name": "umbrella" }, "spec": { "displayName": "Umbrella" } });
+        let world = World::new(
+            serde_json::from_value(tenant).unwrap(),
+            TenantSlug::parse("umbrella").unwrap(),
+            vec![],
+            plugin.into_iter().collect(),
+        );
+        let id = PluginId::parse("notes").unwrap();
+        release(&world, &id, &Version::new(1, 0, 0)).unwrap_err()
+    }
+
+    #[test]
+    fn a_release_that_is_there_and_not_accepted_is_not_called_gone() {
+        let condition = json!({
+            "type": "Accepted", "status": "False", "reason": "ManifestInvalid", "message": "",
+            "lastTransitionTime": "2026-11-30T00:00:00Z",
+        });
+        for (status, expected) in [
+            (
+                Some(json!({ "conditions": [condition] })),
+                Outcome::Blocked(
+                    Reason::PluginInvalid,
+                    "notes 1.0.0 runs, and its Plugin is not accepted: see kubectl describe plugin notes-1.0.0".into(),
+                ),
+            ),
+            (
+                Some(Value::Null),
+                Outcome::Waiting(Reason::Installing, "Plugin notes-1.0.0 is being checked".into()),
+            ),
+            (
+                None,
+                Outcome::Blocked(
+                    Reason::PluginUnknown,
+                    "notes 1.0.0 runs, and its Plugin is not there any more: apply Plugin notes-1.0.0 again".into(),
+                ),
+            ),
+        ] {
+            assert_eq!(told(status), expected);
+        }
+    }
 }

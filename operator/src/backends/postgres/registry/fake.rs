@@ -10,13 +10,14 @@ use jiff::Timestamp;
 use plexica_crds::{
     names::{PluginId, TenantSlug},
     ownership::Owner,
+    text,
 };
 use serde_json::json;
 use uuid::Uuid;
 
 use super::{
-    Placement, PlacementError, PlacementRequest, PluginRegistry, PluginRelease, PoolKind, Registry, RegistryFacts,
-    RegistryRow, TenantPlugin, TenantStatus,
+    Placement, PlacementError, PlacementRequest, PluginRegistry, PluginRelease, PoolKind, RecordError, Registry,
+    RegistryFacts, RegistryRow, TenantPlugin, TenantStatus,
     placement::{Load, choose},
 };
 use crate::backends::BackendError;
@@ -227,8 +228,12 @@ impl PluginRegistry for FakeRegistry {
         Ok(self.open()?.releases.values().cloned().collect())
     }
 
-    async fn record_release(&self, release: &PluginRelease) -> Result<bool, BackendError> {
+    async fn record_release(&self, release: &PluginRelease) -> Result<bool, RecordError> {
         let mut state = self.open()?;
+        let stored = json!({ "name": release.name, "manifest": release.manifest });
+        if let Some(refused) = text::nul("core.plugins", &stored) {
+            return Err(RecordError::Value(refused.to_string()));
+        }
         let key = (release.id.clone(), release.version.clone());
         let before = state.releases.insert(key, release.clone());
         let wrote = before.as_ref() != Some(release);

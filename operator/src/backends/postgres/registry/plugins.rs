@@ -67,6 +67,17 @@ pub struct TenantPlugin {
     pub installed_by: Option<String>,
 }
 
+/// Why a release was not recorded.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// The database takes no such value, now or later: what the release says is to blame.
+    #[error("{0}")]
+    Value(String),
+    /// The backend failed.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+}
+
 /// The plugins' part of the port to the registry.
 #[async_trait]
 pub trait PluginRegistry: Send + Sync {
@@ -74,7 +85,7 @@ pub trait PluginRegistry: Send + Sync {
     async fn releases(&self) -> Result<Vec<PluginRelease>, BackendError>;
 
     /// Writes a release if it differs and says whether it wrote.
-    async fn record_release(&self, release: &PluginRelease) -> Result<bool, BackendError>;
+    async fn record_release(&self, release: &PluginRelease) -> Result<bool, RecordError>;
 
     /// Takes a release away and says whether it was there.
     async fn forget_release(&self, id: &PluginId, version: &str) -> Result<bool, BackendError>;

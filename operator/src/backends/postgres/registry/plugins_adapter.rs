@@ -5,10 +5,19 @@ use plexica_crds::{names::PluginId, ownership::Owner};
 use serde::de::DeserializeOwned;
 use sqlx::types::Json;
 
-use super::{PluginRegistry, PluginRelease, PostgresRegistry, TenantPlugin};
-use crate::backends::BackendError;
+use super::{PluginRegistry, PluginRelease, PostgresRegistry, RecordError, TenantPlugin};
+use crate::backends::{BackendError, postgres::connection::sqlstate};
 
 impl PostgresRegistry {
+    /// Why a release was not recorded. Class 22 is about values; of statements, too, but ours are constant.
+    fn unrecorded(&self, error: &sqlx::Error) -> RecordError {
+        let is_of_value = sqlstate(error).is_some_and(|code| code.starts_with("22"));
+        match self.error(error) {
+            BackendError::Unexpected(said) if is_of_value => RecordError::Value(said),
+            other => other.into(),
+        }
+    }
+
     /// Rows that the database words as JSON.
     fn rows<T: DeserializeOwned>(&self, found: Result<Vec<Json<T>>, sqlx::Error>) -> Result<Vec<T>, BackendError> {
         let rows = found.map_err(|error| self.error(&error))?;
@@ -27,7 +36,7 @@ impl PluginRegistry for PostgresRegistry {
         self.rows(found.fetch_all(&self.database.pool).await)
     }
 
-    async fn record_release(&self, release: &PluginRelease) -> Result<bool, BackendError> {
+    async fn record_release(&self, release: &PluginRelease) -> Result<bool, RecordError> {
         let PluginRelease {
             id,
             version,
@@ -48,7 +57,7 @@ impl PluginRegistry for PostgresRegistry {
         .bind(status)
         .fetch_one(&self.database.pool)
         .await
-        .map_err(|error| self.error(&error))?;
+        .map_err(|error| self.unrecorded(&error))?;
         if same {
             return Ok(false);
         }
@@ -64,7 +73,7 @@ impl PluginRegistry for PostgresRegistry {
         .bind(status)
         .execute(&self.database.pool)
         .await
-        .map_err(|error| self.error(&error))?;
+        .map_err(|error| self.unrecorded(&error))?;
         Ok(true)
     }
 

@@ -2,8 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use k8s_openapi::api::core::v1::ConfigMap;
-use kube::Api;
 use plexica_crds::{
     Plugin, PluginInstallation,
     plugin::{Migration, MigrationPhase},
@@ -25,8 +23,8 @@ use crate::{
         Credential, Observed,
         postgres::plugin::{MigrationError, MigrationLimits, PluginDatabase, PluginDatabaseSpec, PluginMigration},
     },
+    controllers::plugin,
     pools::{Pool, Verb},
-    runtime::client::within,
 };
 
 /// `statement_timeout` of a plugin's sessions.
@@ -186,7 +184,7 @@ pub async fn migrate(
     for migration in &plugin.spec.migrations {
         migrations.push(PluginMigration {
             name: migration.name.clone(),
-            sql: script(migration, ctx).await?,
+            sql: script(plugin, migration, ctx).await?,
             phase: migration.phase,
             transactional: migration.transactional,
         });
@@ -278,24 +276,12 @@ pub async fn revoke(place: &Place, ctx: &Context) -> Result<(), Outcome> {
         .map_err(|error| report::outcome(&error, pool))
 }
 
-/// The statements of a migration, from the manifest or from a ConfigMap of the operator's namespace.
-async fn script(migration: &Migration, ctx: &Context) -> Result<String, Outcome> {
-    let missing = |message: String| Outcome::Blocked(Reason::MigrationSourceMissing, message);
-    if let Some(sql) = &migration.sql {
-        return Ok(sql.clone());
-    }
-    let Some(source) = &migration.config_map_ref else {
-        return Err(missing(format!("migration {} has no statements", migration.name)));
-    };
-    let api: Api<ConfigMap> = Api::namespaced(ctx.objects.client.clone(), &ctx.namespace);
-    let map = within(api.get_opt(&source.name))
-        .await
-        .map_err(|error| report::api_outcome(&error))?;
-    map.and_then(|map| map.data?.remove(&source.key)).ok_or_else(|| {
-        missing(format!(
-            "migration {}: ConfigMap {} of the operator's namespace has no key {}",
-            migration.name, source.name, source.key
-        ))
+/// The statements of a migration as they were accepted, from the manifest or from the operator's copy.
+async fn script(plugin: &Plugin, migration: &Migration, ctx: &Context) -> Result<String, Outcome> {
+    let found = plugin::statements(plugin, migration, &ctx.objects.client, &ctx.namespace).await;
+    found.map_err(|error| match error {
+        plugin::Unreadable::Api(error) => report::api_outcome(&error),
+        plugin::Unreadable::Missing(message) => Outcome::Blocked(Reason::MigrationSourceMissing, message),
     })
 }
 
