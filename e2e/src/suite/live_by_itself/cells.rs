@@ -11,7 +11,7 @@ pub struct Cells {
 
 impl Cells {
     /// How a cell ended; answers whether it holds.
-    pub fn tell(&mut self, cell: impl ToString, ended: Result<()>) -> bool {
+    pub fn tell(&mut self, cell: &impl ToString, ended: Result<()>) -> bool {
         let cell = cell.to_string();
         let holds = ended.is_ok();
         if let Err(error) = ended {
@@ -53,10 +53,10 @@ mod tests {
     #[test]
     fn a_cell_that_fails_hides_none_that_comes_after_it() {
         let mut cells = Cells::default();
-        assert!(!cells.tell("scale", Err(anyhow!("1 of 2 pods"))));
+        assert!(!cells.tell(&"scale", Err(anyhow!("1 of 2 pods"))));
         cells.add("put back");
-        assert!(cells.tell("drain", Ok(())));
-        assert!(!cells.tell("suspend", Err(anyhow!("the route is there"))));
+        assert!(cells.tell(&"drain", Ok(())));
+        assert!(!cells.tell(&"suspend", Err(anyhow!("the route is there"))));
         let told = cells.end().unwrap_err().to_string();
         for part in [
             "2 of 3 cells failed (scale, drain, suspend)",
@@ -70,7 +70,7 @@ mod tests {
     #[test]
     fn cells_that_all_hold_are_no_error() {
         let mut cells = Cells::default();
-        assert!(cells.tell("scale", Ok(())));
+        assert!(cells.tell(&"scale", Ok(())));
         cells.end().unwrap();
     }
 }

@@ -131,7 +131,7 @@ pub async fn leave_what_is_live_alone(env: &Env, difference: Difference) -> Resu
             );
             Ok(())
         };
-        cells.tell("requests to the old path all along", none_lost.await);
+        cells.tell(&"requests to the old path all along", none_lost.await);
     }
 
     let soon = json!({ "spec": { "promotion": { "rollbackWindow": "2s" } } });
@@ -223,7 +223,7 @@ impl Walk<'_> {
             }
             Ok(())
         };
-        cells.tell(stage, ended.await);
+        cells.tell(&stage, ended.await);
     }
 
     async fn is_right(&self, stage: Stage) -> Result<()> {
