@@ -22,6 +22,7 @@ mod installations_refused;
 mod isolation;
 mod kubernetes;
 mod leftovers;
+mod live_by_itself;
 mod namespace;
 pub mod observe;
 mod ownership;
@@ -102,6 +103,7 @@ fn all() -> Vec<Case> {
     // The longest first: what waits for a broken backend waits beside the others.
     [
         backends_down::cases(),
+        live_by_itself::cases(),
         bad_input::cases(),
         ownership::cases(),
         contracts::cases(),

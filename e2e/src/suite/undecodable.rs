@@ -27,9 +27,11 @@ use super::{
 
 /// A field of a spec, by the definition that it is in.
 #[derive(Clone, Copy)]
-struct Field {
-    crd: &'static str,
-    name: &'static str,
+pub struct Field {
+    /// Name of the definition.
+    pub crd: &'static str,
+    /// Name of the field.
+    pub name: &'static str,
 }
 
 /// A boolean.
@@ -203,7 +205,7 @@ async fn a_release_that_does_not_decode_is_told_stops_nobody_and_can_be_deleted(
 }
 
 /// Lets a field be anything, until the test has ended.
-async fn loosen(env: &Env, field: Field) -> Result<()> {
+pub async fn loosen(env: &Env, field: Field) -> Result<()> {
     let api: Api<CustomResourceDefinition> = Api::all(env.client.clone());
     let strict = json!(api.get(field.crd).await?)
         .pointer(&field.pointer())

@@ -28,7 +28,7 @@ use super::{
     env::{Env, eventually, unique},
     tenant_plugins::PATIENCE,
 };
-use installed::Installed;
+pub(super) use installed::Installed;
 pub use killed_writes::killed_at_one_write_after_the_other;
 pub use under_load::switches_under_load;
 
