@@ -212,6 +212,10 @@ impl Pass<'_> {
                 (transition.step != Step::Soaking).then(|| self.at_step(transition, Step::Soaking, soaks))
             });
         }
+        if !self.wanted.may_promote {
+            let soaks = transition.step == Step::Deploying;
+            return soaks.then(|| self.at_step(transition, Step::Soaking, |_| None));
+        }
         let is_released = self.wanted.policy.auto || asked.is_some();
         if !is_released {
             let waits = transition.step != Step::AwaitingPromotion;

@@ -121,6 +121,8 @@ pub struct Wanted {
     pub policy: Policy,
     /// Something new may be begun. Not before it is known what is wanted: until then `revision` is what was wanted last.
     pub may_begin: bool,
+    /// A candidate may go live. Not while it is not known whether it is wanted still: it soaks on, and is led like any other.
+    pub may_promote: bool,
     /// Why nothing new is begun now: as many other plugins of the tenant are on their way as may be, in one sentence.
     pub held_by_others: Option<String>,
     /// Who needs what is live and could not do with the former revision, in one sentence.

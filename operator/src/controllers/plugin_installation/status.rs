@@ -161,7 +161,7 @@ impl Steps {
         let is_next = |type_| {
             matches!(
                 type_,
-                Type::DependenciesSatisfied | Type::ConfigurationValid | Type::MigrationsApplied
+                Type::DependenciesSatisfied | Type::ConfigurationValid | Type::MigrationsApplied | Type::Promoted
             )
         };
         let is_fine = |(type_, outcome): &(Type, Outcome)| is_next(*type_) || is_done(outcome);
@@ -273,7 +273,11 @@ fn applied(status: &mut PluginInstallationStatus, steps: &Steps, moment: Moment)
         status.phase = Some(Phase::Installing);
     }
     let only_the_next = steps.only_the_next_is_amiss();
-    let is_passed_over = !steps.delivered && steps.traffic.is_some();
+    let is_live = steps
+        .traffic
+        .as_ref()
+        .is_some_and(|traffic| traffic.memory.live.is_some());
+    let is_passed_over = !steps.delivered && is_live;
     if is_passed_over && steps.leaving.is_none() {
         let live = steps.traffic.as_ref().and_then(Traffic::live_version);
         let next = steps.resolved.as_ref().map(|resolved| resolved.version.as_str());

@@ -63,14 +63,16 @@ impl World {
         decide(&self.observed(), &self.wanted(), &self.requests(), memory, now())
     }
 
-    /// What is taken for wanted before that is known; `None` if nothing is decided then.
+    /// What is taken for wanted before that is known; `None` if nothing is live. A candidate that is not wanted any more is led on,
+    /// and does not go live.
     fn wanted_before_it_is_known(&self) -> Option<Wanted> {
         let memory = &self.memory;
         memory.live?;
         let candidate = memory.transition.as_ref().filter(|moving| moving.is_before_switch());
-        let is_known = candidate.is_none_or(|candidate| candidate.revision == self.wanted().revision);
-        is_known.then_some(Wanted {
+        let is_wanted = candidate.is_some_and(|candidate| candidate.revision == self.wanted().revision);
+        Some(Wanted {
             may_begin: false,
+            may_promote: is_wanted,
             revision: memory.wanted_last()?.clone(),
             ..self.wanted()
         })
@@ -86,7 +88,7 @@ impl World {
         Ok(())
     }
 
-    /// The next thing that is done then; `None` at rest, or if pods are to be made.
+    /// The next thing that is done then; `None` at rest.
     fn decision_before_it_is_known(&self, wanted: &Wanted) -> Option<Decision> {
         let memory = &self.memory;
         let has_candidate = memory.transition.as_ref().is_some_and(Transition::is_before_switch);
@@ -96,9 +98,8 @@ impl World {
             ..self.requests()
         };
         let decision = decide(&self.observed(), wanted, &requests, memory, now());
-        let makes_pods = matches!(decision.action, Action::Install { .. } | Action::Reshape { .. });
         let is_at_rest = decision.action == Action::Remember && decision.memory == *memory;
-        (!makes_pods && !is_at_rest).then_some(decision)
+        (!is_at_rest).then_some(decision)
     }
 
     /// Everything that can happen next.

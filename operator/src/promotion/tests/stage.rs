@@ -63,6 +63,7 @@ impl Stage {
                     probe_interval: None,
                 },
                 may_begin: true,
+                may_promote: true,
                 held_by_others: None,
                 needed_by_others: None,
                 contracted: false,

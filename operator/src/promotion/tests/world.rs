@@ -191,6 +191,7 @@ impl World {
                 probe_interval: None,
             },
             may_begin: true,
+            may_promote: true,
             held_by_others: None,
             needed_by_others: self.needed.then(|| "another plugin needs what is live".to_owned()),
             contracted: false,

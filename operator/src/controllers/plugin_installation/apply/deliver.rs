@@ -54,7 +54,16 @@ pub async fn deliver(
     if let Some(batch) = migrations::under_way(installation, ctx) {
         steps.end(Type::MigrationsApplied, batch.outcome())?;
     }
-    prepare_shared_needs(installation, facts, wanted, standing, steps, ctx).await?;
+    // What was rejected needs nothing, unless something has changed that makes another revision of it.
+    if !is_rejected(installation, facts, wanted) {
+        let unrendered = build::needs(&wanted.plugin, &wanted.providers, wanted.tenant_tables.clone());
+        let next = Revision {
+            version: unrendered.version.clone(),
+            config_hash: String::new(),
+        };
+        let set = standing.set.clone().with(&next, &Arc::new(unrendered));
+        provide_for(installation, facts, wanted, &set, standing, steps, ctx).await?;
+    }
     let Some(access) = &mut standing.access else {
         // It was said why.
         return Err(Failed);
@@ -79,36 +88,41 @@ pub async fn deliver(
     }
 }
 
-/// What a revision and those that run need together of what they share: it is there before the first of its pods.
-async fn prepare_shared_needs(
+/// Whether what is wanted was rejected, as far as that is known before it is rendered.
+fn is_rejected(installation: &PluginInstallation, facts: &Facts, wanted: &Wanted) -> bool {
+    let status = installation.status.as_ref();
+    let is_current = status.is_some_and(|status| status.observed_generation == installation.metadata.generation);
+    let prepared = traffic::prepared(installation);
+    let of_this = prepared.filter(|prepared| is_current && prepared.version == wanted.plugin.spec.version);
+    let memory = traffic::remembered(installation, facts);
+    of_this.is_some_and(|prepared| memory.rejection(&prepared).is_some())
+}
+
+/// What revisions need together of what they share is there before the first pod of a new one.
+async fn provide_for(
     installation: &PluginInstallation,
     facts: &Facts,
     wanted: &Wanted,
+    set: &RunningSet,
     standing: &mut Standing,
     steps: &mut Steps,
     ctx: &Context,
 ) -> Result<(), Failed> {
-    let unrendered = build::needs(&wanted.plugin, &wanted.providers, wanted.tenant_tables.clone());
-    let next = Revision {
-        version: unrendered.version.clone(),
-        config_hash: String::new(),
-    };
-    let usual = unrendered.replicas;
-    let needs = standing.set.clone().with(&next, &Arc::new(unrendered)).needs();
-    if standing.needs.as_ref() == Some(&needs) {
-        return if standing.access.is_some() { Ok(()) } else { Err(Failed) };
-    }
-    if wanted.is_dedicated() {
+    let needs = set.needs();
+    let is_there = standing.needs.as_ref() == Some(&needs);
+    if !is_there && wanted.is_dedicated() {
         let policed = serve::police(installation, facts, &needs, ctx).await;
-        steps.take(Type::Deployed, policed)?;
+        steps.take(Type::Promoted, policed)?;
     }
     // Where the database failed a moment ago it is not tried again in this pass.
-    if standing.needs.is_some() && standing.access.is_none() {
-        return Err(Failed);
+    let has_failed = standing.needs.is_some() && standing.access.is_none();
+    if !is_there && !has_failed {
+        let usual = wanted.plugin.spec.runtime.replicas;
+        let size = steps.traffic.as_ref().map_or(usual, |traffic| traffic.size);
+        let size = installation.spec.replicas.unwrap_or(size);
+        standing.access = serve::provide(installation, facts, &needs, size, steps, ctx).await;
+        standing.needs = Some(needs);
     }
-    let size = steps.traffic.as_ref().map_or(usual, |traffic| traffic.size);
-    let size = installation.spec.replicas.unwrap_or(size);
-    standing.access = serve::provide(installation, facts, &needs, size, steps, ctx).await;
     if standing.access.is_some() { Ok(()) } else { Err(Failed) }
 }
 
@@ -124,19 +138,23 @@ async fn dedicated(
     steps: &mut Steps,
     ctx: &Context,
 ) -> Result<(), Failed> {
-    let was_live = standing.needs.is_some();
+    let was_live = steps.traffic.is_some();
     let frozen = freeze(installation, facts, wanted, configuration, access, &standing.set, ctx).await;
-    let (revision, frozen) = steps.take(Type::Deployed, frozen)?;
+    let (revision, frozen) = steps.take(Type::Promoted, frozen)?;
     steps.config_hash = Some(revision.config_hash.clone());
     standing.set = std::mem::take(&mut standing.set).with(&revision, &Arc::new(frozen));
+    if traffic::remembered(installation, facts).rejection(&revision).is_none() {
+        let set = standing.set.clone();
+        provide_for(installation, facts, wanted, &set, standing, steps, ctx).await?;
+    }
     let next = traffic::Next {
         revision: &revision,
         set: &standing.set,
         credential: &access.id,
     };
     let led = traffic::lead(installation, facts, &next, steps, ctx).await;
-    steps.delivered = steps.traffic.is_some();
-    steps.take(Type::Deployed, led)?;
+    steps.delivered = led.is_ok();
+    steps.take(Type::Promoted, led)?;
     if !was_live && let Some(traffic) = &steps.traffic {
         let (slot, memory) = (traffic.slot(), traffic.memory.clone());
         let serves = traffic.live_pods_ready();
@@ -147,7 +165,7 @@ async fn dedicated(
         if serves {
             // What ran for all tenants until now serves this one no more.
             let left = shared::leave(&facts.place.slug, &facts.place.id, None, ctx).await;
-            steps.take(Type::Deployed, left)?;
+            steps.take(Type::Promoted, left)?;
         }
     }
     Ok(())

@@ -23,7 +23,9 @@ use plexica_crds::{
 };
 
 use super::{
-    Context, record,
+    Context,
+    dereference::running_version,
+    record,
     status::{Findings, Steps},
     validate::{Facts, Wanted},
 };
@@ -50,14 +52,17 @@ pub async fn apply(
     }
     let wanted = chosen.ok();
     let mut standing = serve::serve(installation, facts, wanted, &mut steps, ctx).await;
-    if let Some(wanted) = wanted.filter(|_| steps.leaving.is_none()) {
+    if let (Some(wanted), Some(standing), None) = (wanted, &mut standing, &steps.leaving) {
         // The first failure is in the steps; those after it were not reached.
-        let _ = deliver::deliver(installation, facts, wanted, &mut standing, &mut steps, ctx).await;
+        let _ = deliver::deliver(installation, facts, wanted, standing, &mut steps, ctx).await;
     }
     serve::tell_of_pods(facts, wanted, &mut steps, ctx).await;
     tell_registry(installation, facts, chosen, &mut steps, ctx).await;
-    let red = red::lead(installation, facts, wanted, standing.access.as_ref(), ctx).await;
-    forget_unused(facts, &standing, &red, &mut steps, ctx).await;
+    let access = standing.as_ref().and_then(|standing| standing.access.as_ref());
+    let red = red::lead(installation, facts, wanted, access, ctx).await;
+    if let Some(standing) = &standing {
+        forget_unused(facts, standing, &red, &mut steps, ctx).await;
+    }
     steps.red = Some(red);
     Findings::Applied(Box::new(steps))
 }
@@ -69,8 +74,15 @@ async fn tell_registry(
     steps: &mut Steps,
     ctx: &Context,
 ) {
-    let Ok(wanted) = chosen else { return };
-    let version = &wanted.plugin.spec.version;
+    let running = running_version(installation).map(|version| version.to_string());
+    let version = match chosen {
+        Ok(wanted) => &wanted.plugin.spec.version,
+        // What is switched off is told as such, whatever comes next.
+        Err(_) => match running.as_ref().filter(|_| steps.stopped) {
+            Some(running) => running,
+            None => return,
+        },
+    };
     let uid = installation.uid().unwrap_or_default();
     let recorded = record::write(installation, &facts.place, version, steps, ctx);
     if let Err(outcome) = ctx.in_hand.giving_way(&uid, recorded).await {

@@ -30,7 +30,7 @@ use crate::{
     },
 };
 
-/// What is there for what runs, and what more is to be there for what comes next has to be added to.
+/// What stands for what runs: what comes next is added to it.
 #[derive(Default)]
 pub struct Standing {
     /// What runs or may run.
@@ -42,20 +42,21 @@ pub struct Standing {
 }
 
 /// Cares for what is live, for a candidate and a standby; does nothing before something is live that is the tenant's own. `wanted`
-/// is what was chosen, if something could be: a candidate that is not wanted any more does not go live.
+/// is what was chosen, if something could be: a candidate that is not wanted any more does not go live. `None` if it could not be
+/// seen what runs, which was said: then nothing is to be changed by what it is thought to need.
 pub async fn serve(
     installation: &PluginInstallation,
     facts: &Facts,
     wanted: Option<&Wanted>,
     steps: &mut Steps,
     ctx: &Context,
-) -> Standing {
+) -> Option<Standing> {
     let served = match Served::now(installation, facts, ctx).await {
         Ok(Some(served)) => served,
-        Ok(None) => return Standing::default(),
+        Ok(None) => return Some(Standing::default()),
         Err(outcome) => {
             steps.say(Type::Promoted, outcome);
-            return Standing::default();
+            return None;
         }
     };
     // Pods keep the credential that they have while it is not known whether there is another one.
@@ -87,7 +88,7 @@ pub async fn serve(
         Ok(set) => set,
         Err(outcome) => {
             steps.say(Type::Promoted, outcome);
-            return Standing::default();
+            return None;
         }
     };
     let needs = set.needs();
@@ -107,11 +108,11 @@ pub async fn serve(
         // Pods are told of the new one.
         steps.look_again = Some(Duration::ZERO);
     }
-    Standing {
+    Some(Standing {
         set,
         needs: Some(needs),
         access,
-    }
+    })
 }
 
 /// Makes the policy: pods reach what any revision of those that run needs. While it is not known what one needs, they reach all

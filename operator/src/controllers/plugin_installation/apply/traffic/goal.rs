@@ -41,6 +41,7 @@ pub fn goal(
             probe_interval: promotion.probe.as_ref().map(|probe| probe.interval.value()),
         },
         may_begin: true,
+        may_promote: true,
         held_by_others: held_by_others(&facts.on_their_way, at_once),
         needed_by_others: needed_by_others(facts, memory),
         contracted: contracted.is_some_and(|migration| has_outgrown_the_former(migration, facts, memory)),

@@ -284,7 +284,7 @@ fn of_what_is_live<'a>(
         ctx.platform.promotions_at_once,
     );
     goal.may_begin = false;
-    goal.policy.auto &= is_wanted;
+    goal.may_promote = is_wanted;
     Leads {
         installation,
         facts,
