@@ -83,12 +83,12 @@ where
     /// Objects that come, go (then marked as deleted) or get another summary from now on. What is in the cache when it is filled is
     /// not told: whoever reads it begins after that, with a look at everything (`Reconciler::READS`).
     pub fn subscribe(&self, summary: fn(&Root<K>) -> u64) -> mpsc::UnboundedReceiver<Arc<Root<K>>> {
-        let (told, changed) = mpsc::unbounded();
+        let (told, receiver) = mpsc::unbounded();
         let mut subscribers = self.lock();
         let mut changes = Changes::by(summary);
         changes.all(&self.store);
         subscribers.push(Subscriber { changes, told });
-        changed
+        receiver
     }
 
     /// Whether it is filled; marked as changed whenever something in it is.
@@ -100,8 +100,8 @@ where
     fn tell(&self, event: &Event<Root<K>>) {
         let fills = matches!(event, Event::InitDone) && !*self.changed.borrow();
         self.lock().retain_mut(|Subscriber { changes, told }| {
-            let mut changed = changes.after(event, &self.store).into_iter();
-            fills || changed.all(|object| told.unbounded_send(object).is_ok())
+            let mut otherwise = changes.after(event, &self.store).into_iter();
+            fills || otherwise.all(|object| told.unbounded_send(object).is_ok())
         });
         match event {
             Event::Apply(_) | Event::Delete(_) | Event::InitDone => drop(self.changed.send_replace(true)),

@@ -137,11 +137,9 @@ pub async fn run<R: Reconciler>(
         .flat_map(move |event| {
             stream::iter(match event {
                 Ok(event) => {
-                    let changed = changes.after(&event, &followed);
-                    changed
-                        .iter()
-                        .map(|object| Ok(ObjectRef::from_obj(&**object)))
-                        .collect()
+                    let otherwise = changes.after(&event, &followed);
+                    let refs = otherwise.iter().map(|object| Ok(ObjectRef::from_obj(&**object)));
+                    refs.collect()
                 }
                 Err(error) => vec![Err(error)],
             })
