@@ -139,10 +139,11 @@ pub async fn lead_route(facts: &Facts, paths: &Paths, to: &Destination, steps: &
     let routed = route::lead(&facts.place, paths, to, has_yellow, ctx).await;
     let is_there = routed.wait.is_none() && matches!(routed.outcome, Outcome::Done(..));
     let mut outcome = routed.outcome;
-    if !matches!(to, Destination::Slot(_)) && is_there {
-        if let Err(why) = route::forget_slots(&facts.place, ctx).await {
-            outcome = why;
-        }
+    if !matches!(to, Destination::Slot(_))
+        && is_there
+        && let Err(why) = route::forget_slots(&facts.place, ctx).await
+    {
+        outcome = why;
     }
     steps.url = routed.url;
     steps.route_wait = routed.wait;

@@ -118,8 +118,8 @@ mod tests {
         *,
     };
 
-    fn to(destination: Destination) -> HTTPRoute {
-        route(&ledger(), &paths(), &platform(), &gateway(), &destination)
+    fn to(destination: &Destination) -> HTTPRoute {
+        route(&ledger(), &paths(), &platform(), &gateway(), destination)
     }
 
     fn shown(route: &HTTPRoute) -> String {
@@ -130,15 +130,15 @@ mod tests {
         backends.join(", ")
     }
 
-    fn next(live: &HTTPRoute, is_taken: bool, destination: Destination) -> HTTPRoute {
+    fn next(live: &HTTPRoute, is_taken: bool, destination: &Destination) -> HTTPRoute {
         on_the_way(&ledger(), Some(live), is_taken, to(destination))
     }
 
     #[test]
     fn a_switch_moves_weights_at_once() {
-        let (a, b) = (to(Destination::Slot(Slot::A)), to(Destination::Slot(Slot::B)));
+        let (a, b) = (to(&Destination::Slot(Slot::A)), to(&Destination::Slot(Slot::B)));
         assert_eq!(shown(&a), "ledger-slot-a 1, ledger-slot-b 0");
-        assert_eq!(shown(&next(&a, false, Destination::Slot(Slot::B))), shown(&b));
+        assert_eq!(shown(&next(&a, false, &Destination::Slot(Slot::B))), shown(&b));
         assert_eq!(slot_led_to(&ledger(), &b), Some(Slot::B));
     }
 
@@ -165,27 +165,27 @@ mod tests {
                 ],
             ),
         ] {
-            let mut route = to(from.clone());
+            let mut route = to(&from);
             for step in steps {
-                let is_first = shown(&route) == shown(&to(from.clone()));
+                let is_first = shown(&route) == shown(&to(&from));
                 // Nothing goes on before the Gateway has taken what there is.
-                let waits = next(&route, false, to_.clone());
+                let waits = next(&route, false, &to_);
                 assert_eq!(shown(&waits), if is_first { step.to_owned() } else { shown(&route) });
-                route = next(&route, true, to_.clone());
+                route = next(&route, true, &to_);
                 assert_eq!(shown(&route), step);
             }
-            assert_eq!(shown(&next(&route, true, to_.clone())), shown(&to(to_)));
+            assert_eq!(shown(&next(&route, true, &to_)), shown(&to(&to_)));
         }
     }
 
     #[test]
     fn what_somebody_else_put_there_is_gone_at_once() {
-        let mut changed = to(Destination::LiveService);
+        let mut changed = to(&Destination::LiveService);
         changed.spec.rules[0].backend_refs = vec![backend(None, "elsewhere".to_owned())];
         let slots = || Destination::Slot(Slot::A);
-        assert_eq!(shown(&next(&changed, false, Destination::LiveService)), "ledger 1");
-        assert_eq!(shown(&next(&changed, false, slots())), shown(&to(slots())));
-        let first = on_the_way(&ledger(), None, false, to(slots()));
-        assert_eq!(shown(&first), shown(&to(slots())));
+        assert_eq!(shown(&next(&changed, false, &Destination::LiveService)), "ledger 1");
+        assert_eq!(shown(&next(&changed, false, &slots())), shown(&to(&slots())));
+        let first = on_the_way(&ledger(), None, false, to(&slots()));
+        assert_eq!(shown(&first), shown(&to(&slots())));
     }
 }

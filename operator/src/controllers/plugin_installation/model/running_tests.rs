@@ -36,8 +36,8 @@ fn memory() -> Memory {
 }
 
 /// The transition to 2.0.0 in slot b, or back from it.
-fn transition(step: Step, from: Slot) -> Option<Transition> {
-    Some(Transition {
+fn transition(step: Step, from: Slot) -> Transition {
+    Transition {
         id: "1-b".to_owned(),
         from: Some(from),
         to: from.other(),
@@ -46,7 +46,7 @@ fn transition(step: Step, from: Slot) -> Option<Transition> {
         step,
         started_at: Timestamp::UNIX_EPOCH,
         deadline: None,
-    })
+    }
 }
 
 fn versions(members: &[Revision]) -> Vec<&str> {
@@ -90,7 +90,7 @@ fn while_something_unknown_runs_nothing_is_taken_away() {
 fn a_candidate_belongs_to_the_set_from_its_intent_until_it_was_rejected_and_its_pods_are_gone() {
     let mut memory = memory();
     assert_eq!(versions(&RunningSet::members(&memory, None, None)), ["1.0.0"]);
-    memory.transition = transition(Step::Deploying, Slot::A);
+    memory.transition = Some(transition(Step::Deploying, Slot::A));
     assert_eq!(versions(&RunningSet::members(&memory, None, None)), ["1.0.0", "2.0.0"]);
     memory.transition = None;
     memory.reject(revision("2.0.0"), Fault::RolledBackByRequest, Timestamp::UNIX_EPOCH);
@@ -106,7 +106,7 @@ fn a_standby_belongs_to_the_set_until_its_window_closes() {
     let mut memory = memory();
     memory.live = Some(Slot::B);
     memory.revisions.b = Some(revision("2.0.0"));
-    memory.transition = transition(Step::StandingBy, Slot::A);
+    memory.transition = Some(transition(Step::StandingBy, Slot::A));
     assert_eq!(versions(&RunningSet::members(&memory, None, None)), ["2.0.0", "1.0.0"]);
     memory.transition = None;
     assert_eq!(versions(&RunningSet::members(&memory, None, None)), ["2.0.0"]);
