@@ -16,6 +16,7 @@ pub fn cases() -> Vec<Case> {
         a_full_pool_stalls_the_next_tenant_until_one_is_deleted,
         an_unknown_pool_stalls_the_tenant_and_the_message_lists_the_pools,
         settings_of_a_megabyte_are_accepted_by_the_api_server_and_stall_the_tenant,
+        a_text_that_postgresql_cannot_store_stalls_the_tenant_with_its_field,
         a_spec_that_is_corrected_makes_a_stalled_tenant_ready,
         a_name_that_begins_with_a_digit_is_refused,
         a_name_with_a_double_hyphen_is_refused,
@@ -223,6 +224,14 @@ async fn settings_of_a_megabyte_are_accepted_by_the_api_server_and_stall_the_ten
     env.create(&name, json!({ "settings": { "blob": "x".repeat(1_000_000) } }))
         .await?;
     let sentence = "spec.settings: holds 1000011 bytes of JSON; at most 65536 are kept";
+    stalled(env, &name, "InvalidSpec", &[sentence]).await
+}
+
+async fn a_text_that_postgresql_cannot_store_stalls_the_tenant_with_its_field(env: &Env) -> Result<()> {
+    let name = unique("nul");
+    env.create(&name, json!({ "settings": { "import": { "delimiter": "\0" } } }))
+        .await?;
+    let sentence = "spec.settings.import.delimiter: must not contain U+0000, which PostgreSQL cannot store";
     stalled(env, &name, "InvalidSpec", &[sentence]).await
 }
 

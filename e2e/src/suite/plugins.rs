@@ -315,9 +315,9 @@ async fn migrations_in_a_config_map_are_awaited_checked_and_part_of_the_release(
         digest(&accepted)
     );
     let copies = ListParams::default().labels(&format!("plexica.io/script-of={id}"));
-    let copied = maps.list(&copies).await?.items.pop().context("no copy")?;
+    let kept = maps.list(&copies).await?.items.pop().context("no copy")?;
     ensure!(
-        copied.immutable == Some(true) && copied.data.is_some_and(|data| data.values().eq([good])),
+        kept.immutable == Some(true) && kept.data.is_some_and(|data| data.values().eq([good])),
         "the copy is another"
     );
     // Copies go with the last release that needs them.

@@ -71,7 +71,7 @@ pub struct Context {
 /// How a pass ended.
 enum Pass {
     /// What was found of a release that is there, or whose deletion waits for its users.
-    Reconciled(Findings),
+    Reconciled(Box<Findings>),
     /// A release in deletion whose end failed.
     Deleting(Outcome),
     /// The object is let go.
@@ -91,7 +91,7 @@ async fn pass(guard: &Root<Plugin>, ctx: &Context) -> Result<Passed, Error> {
         let refers = dereference::references(plugin).next().is_some();
         cleanup::finalize(meta, refers, ctx).await?
     } else {
-        Pass::Reconciled(live(plugin, uses, ctx).await?)
+        Pass::Reconciled(Box::new(live(plugin, uses, ctx).await?))
     };
     match pass {
         Pass::Gone => {

@@ -245,14 +245,14 @@ pub async fn care(
         let Some(script) = accepted.iter().find(|script| script.migration == migration.name) else {
             continue;
         };
-        let copied = within(api.get_metadata_opt(&name(&plugin.spec.id, &script.sha256))).await?;
+        let found = within(api.get_metadata_opt(&name(&plugin.spec.id, &script.sha256))).await?;
         let original = sources.text(reference).await?.ok();
         let is_original = original.as_ref().map(|text| sha256_hex(text) == script.sha256);
         let of = format!(
             "key {} of ConfigMap {} in namespace {namespace}",
             reference.key, reference.name
         );
-        match (copied, is_original, original) {
+        match (found, is_original, original) {
             (Some(_), None | Some(true), _) => {}
             (Some(_), Some(false), _) => notices.push(format!(
                 "spec.migrations[{index}]: {of} is not what was accepted; what was accepted is applied"

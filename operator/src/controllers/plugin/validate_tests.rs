@@ -30,7 +30,7 @@ fn again(release: &Plugin, before: &Accepted) -> Result<Accepted, Outcome> {
     confirm(release, &before.digest, before.scripts.clone())
 }
 
-fn is_changed(outcome: Result<Accepted, Outcome>) -> bool {
+fn is_changed(outcome: &Result<Accepted, Outcome>) -> bool {
     matches!(outcome, Err(Outcome::Blocked(Reason::ReleaseChanged, _)))
 }
 
@@ -73,9 +73,9 @@ fn what_was_accepted_is_accepted_again_and_nothing_else_under_its_version() {
     assert_eq!(accepted.warnings.len(), 1, "the image has no digest");
     assert_eq!(again(&release, &accepted), Ok(accepted.clone()));
     let others = hashed(&release, &script("SELECT 2"));
-    assert!(is_changed(confirm(&release, &accepted.digest, others)));
+    assert!(is_changed(&confirm(&release, &accepted.digest, others)));
     release.spec.display_name = "Other".into();
-    assert!(is_changed(again(&release, &accepted)));
+    assert!(is_changed(&again(&release, &accepted)));
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn the_order_of_what_has_none_is_no_change() {
         plugin(&json!({ "runtime": { "image": "registry.example.com/notes:1.0.0", "env": env } }))
     };
     let accepted = accept(&env(["A", "B"]), &[]).unwrap();
-    assert!(is_changed(again(&env(["B", "A"]), &accepted)));
+    assert!(is_changed(&again(&env(["B", "A"]), &accepted)));
 }
 
 #[test]
