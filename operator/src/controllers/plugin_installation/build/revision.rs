@@ -96,10 +96,10 @@ pub fn needs(plugin: &Plugin, providers: &[PluginId], tenant_tables: TenantTable
 pub fn adopted(deployment: &Deployment, plugin: &Plugin, providers: &[PluginId]) -> Option<Frozen> {
     let mut template = deployment.spec.as_ref()?.template.clone();
     let metadata = template.metadata.get_or_insert_default();
-    for labels in &mut metadata.labels {
+    if let Some(labels) = &mut metadata.labels {
         labels.remove(LABEL_SLOT);
     }
-    for annotations in &mut metadata.annotations {
+    if let Some(annotations) = &mut metadata.annotations {
         for added in [
             ANNOTATION_REVISION,
             ANNOTATION_CREDENTIAL,
@@ -110,7 +110,7 @@ pub fn adopted(deployment: &Deployment, plugin: &Plugin, providers: &[PluginId])
         }
     }
     for container in template.spec.iter_mut().flat_map(|spec| &mut spec.containers) {
-        for variables in &mut container.env {
+        if let Some(variables) = &mut container.env {
             variables.retain(|variable| variable.name != SLOT);
         }
     }
