@@ -108,16 +108,23 @@ impl Steps {
         self.settings(wanted, role);
         self.powers(name, role);
         self.connects(name, role, wanted.connect_group);
-        if let Some(NewCredential { id, verifier }) = credential.filter(|_| active) {
-            let comment = literal(&holding.comment_with_credential(id));
-            self.push(
-                format!("role {name} gets credential {id}"),
-                &[
-                    format!("ALTER ROLE {quoted} PASSWORD {}", literal(verifier)),
-                    format!("COMMENT ON ROLE {quoted} IS {comment}"),
-                ],
-            );
+        if let Some(credential) = credential.filter(|_| active) {
+            self.credential(holding, name, credential);
         }
+    }
+
+    /// A password, and the mark by which it is known.
+    pub(super) fn credential(&mut self, holding: &Holding, name: &RoleName, credential: &NewCredential) {
+        let NewCredential { id, verifier } = credential;
+        let quoted = identifier(name.as_str());
+        let comment = literal(&holding.comment_with_credential(id));
+        self.push(
+            format!("role {name} gets credential {id}"),
+            &[
+                format!("ALTER ROLE {quoted} PASSWORD {}", literal(verifier)),
+                format!("COMMENT ON ROLE {quoted} IS {comment}"),
+            ],
+        );
     }
 
     fn settings(&mut self, wanted: &LoginRole<'_>, role: &Role) {

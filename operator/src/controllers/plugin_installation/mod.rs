@@ -155,7 +155,7 @@ async fn pass(guard: &Root<PluginInstallation>, ctx: &Context) -> Result<Passed,
                 Some(Outcome::Waiting(Reason::Migrating, _)) => at_rest(),
                 Some(_) => {
                     let (due, again) = objects.retry(meta);
-                    (Some(due), again)
+                    (Some(due), findings.look_again().or(again))
                 }
             };
             report::findings(installation, &findings, due, ctx).await?;

@@ -193,6 +193,14 @@ impl Findings {
 }
 
 impl Findings {
+    /// When to look again whatever else waits: something was made that the next look goes on with.
+    pub fn look_again(&self) -> Option<Duration> {
+        match self {
+            Self::Applied(steps) => steps.look_again,
+            Self::Deleting(_) | Self::Unresolved(_) => None,
+        }
+    }
+
     /// How long until the traffic light or RED may have something to do, though nothing happens.
     pub fn wait(&self) -> Option<Duration> {
         let Self::Applied(steps) = self else { return None };

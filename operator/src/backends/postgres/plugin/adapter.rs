@@ -24,6 +24,7 @@ use crate::backends::{
         holding::{self, Holding},
         isolation, removal,
         sql::Script,
+        steps::Steps,
         verifier,
     },
 };
@@ -130,6 +131,32 @@ impl PluginDatabase for PostgresBackend {
 
     async fn update(&self, spec: &PluginDatabaseSpec, credential: Option<&Credential>) -> Result<(), BackendError> {
         self.converge_plugin(spec, credential).await
+    }
+
+    async fn set_credential(&self, spec: &PluginDatabaseSpec, credential: &Credential) -> Result<(), BackendError> {
+        let credential = verifier::of(credential).await?;
+        let holding = spec.holding();
+        // Of roles alone: who changes the schema holds its lock, perhaps for minutes.
+        let begun = self.database.pool.begin().await;
+        let mut transaction = begun.map_err(|error| self.database.error(&error))?;
+        let catalog = catalog::read(&mut transaction, &holding)
+            .await
+            .map_err(|error| self.database.error(&error))?;
+        if let Some(foreign) = catalog.foreign(&holding) {
+            return Err(BackendError::Foreign(foreign));
+        }
+        let active = holding.active_role();
+        if !catalog.roles.contains_key(active.as_str()) {
+            return Err(BackendError::Unavailable(format!("role {active} is not there yet")));
+        }
+        let mut steps = Steps::default();
+        steps.credential(&holding, active, &credential);
+        let mut script = Script::default();
+        for step in &steps.into_vec() {
+            script.append(&step.script);
+        }
+        self.database.run(&mut transaction, script).await?;
+        self.database.commit(transaction).await
     }
 
     async fn migrate(

@@ -135,6 +135,14 @@ impl PluginDatabase for FakePluginDatabase {
         Ok(())
     }
 
+    async fn set_credential(&self, spec: &PluginDatabaseSpec, credential: &Credential) -> Result<(), BackendError> {
+        match self.schemas.look(spec).await? {
+            Observed::Present(_) => self.schemas.bring(Call::Update, spec, Some(credential)).await,
+            Observed::Foreign(what) => Err(BackendError::Foreign(what)),
+            Observed::Absent => Err(BackendError::Unavailable("the role is not there yet".to_owned())),
+        }
+    }
+
     async fn migrate(
         &self,
         spec: &PluginDatabaseSpec,

@@ -109,6 +109,10 @@ pub trait PluginDatabase: Send + Sync {
     /// Brings everything to the spec, what is missing included; `Some` sets this password on the active role.
     async fn update(&self, spec: &PluginDatabaseSpec, credential: Option<&Credential>) -> Result<(), BackendError>;
 
+    /// Sets this password on the active role and changes nothing else, also while migrations run. Absent and foreign roles are an
+    /// error.
+    async fn set_credential(&self, spec: &PluginDatabaseSpec, credential: &Credential) -> Result<(), BackendError>;
+
     /// Applies those migrations of a phase that are not applied, in the order given, and stops at the first that
     /// fails. Each is applied exactly once, whatever the operator is killed at.
     async fn migrate(

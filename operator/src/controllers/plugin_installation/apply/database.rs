@@ -21,6 +21,7 @@ use super::credential;
 use crate::{
     backends::{
         Credential, Observed,
+        postgres::DatabaseEndpoint,
         postgres::plugin::{MigrationError, MigrationLimits, PluginDatabase, PluginDatabaseSpec, PluginMigration},
     },
     controllers::plugin,
@@ -94,19 +95,38 @@ pub async fn provision(place: &Place, spec: &PluginDatabaseSpec, ctx: &Context) 
             (credential, state.applied)
         }
     };
-    let endpoint = ctx
-        .backends
-        .postgres
-        .get(&place.postgres_pool)
-        .map(|pool| pool.backend.endpoint());
-    let endpoint = endpoint.ok_or_else(|| report::no_pool(&place.postgres_pool))?;
-    credential::write(place, live.as_ref(), &endpoint, &credential, ctx).await?;
+    credential::write(place, live.as_ref(), &endpoint(place, ctx)?, &credential, ctx).await?;
     Ok(Access {
         credential,
         spec: spec.clone(),
         is_new: applied.is_empty(),
         applied,
     })
+}
+
+/// Makes a new credential where the Secret with the old one is lost, and says whether it did. Nothing else of the database is
+/// touched, since migrations run.
+pub async fn renew_if_lost(place: &Place, spec: &PluginDatabaseSpec, ctx: &Context) -> Result<bool, Outcome> {
+    let live = credential::live(place, ctx).await?;
+    if live.as_ref().and_then(credential::held).is_some() {
+        return Ok(false);
+    }
+    let pool = pool(place, ctx)?;
+    let new = Credential::generate();
+    let credential = &new;
+    pool.call(Verb::Update, |backend| async move {
+        backend.set_credential(spec, credential).await
+    })
+    .await
+    .map_err(|error| report::outcome(&error, pool))?;
+    credential::write(place, live.as_ref(), &endpoint(place, ctx)?, &new, ctx).await?;
+    Ok(true)
+}
+
+fn endpoint(place: &Place, ctx: &Context) -> Result<DatabaseEndpoint, Outcome> {
+    let pool = ctx.backends.postgres.get(&place.postgres_pool);
+    pool.map(|pool| pool.backend.endpoint())
+        .ok_or_else(|| report::no_pool(&place.postgres_pool))
 }
 
 /// What a plugin has of its database, without making anything; `None` if not all of it is there.

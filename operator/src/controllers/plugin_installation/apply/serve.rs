@@ -159,11 +159,17 @@ pub async fn provide(
     steps: &mut Steps,
     ctx: &Context,
 ) -> Option<Access> {
-    if migrations::under_way(installation, ctx).is_some() {
-        return None;
-    }
     let uid = installation.uid().unwrap_or_default();
     let (place, spec) = (&facts.place, database::spec(&facts.place, needs, installation, size));
+    if migrations::under_way(installation, ctx).is_some() {
+        let renewed = database::renew_if_lost(place, &spec, ctx);
+        match ctx.in_hand.giving_way(&uid, renewed).await {
+            Ok(true) => steps.look_again = Some(Duration::ZERO),
+            Ok(false) => {}
+            Err(outcome) => steps.say(Type::DatabaseReady, outcome),
+        }
+        return None;
+    }
     let provided = async {
         let access = database::provision(place, &spec, ctx).await?;
         database::seed(place, needs, ctx).await?;

@@ -58,8 +58,11 @@ pub(super) fn backend(namespace: Option<String>, name: String) -> BackendRef {
 /// The slot that a route leads to; `None` if it leads anywhere else.
 pub fn slot_led_to(place: &Place, route: &HTTPRoute) -> Option<Slot> {
     let mut used = used(route);
-    let only = used.next().filter(|_| used.next().is_none())?;
-    Slot::iter().find(|slot| only.name == place.id.slot_service(*slot).as_str())
+    let only = used.next()?;
+    let is_only = used.all(|other| (&other.namespace, &other.name) == (&only.namespace, &only.name));
+    Slot::iter()
+        .filter(|_| is_only)
+        .find(|slot| only.name == place.id.slot_service(*slot).as_str())
 }
 
 fn used(route: &HTTPRoute) -> impl Iterator<Item = &BackendRef> {
@@ -72,28 +75,29 @@ fn used(route: &HTTPRoute) -> impl Iterator<Item = &BackendRef> {
 /// too, what was used before is named no more.
 pub fn on_the_way(place: &Place, live: Option<&HTTPRoute>, is_taken: bool, declared: HTTPRoute) -> HTTPRoute {
     let mut next = declared;
-    let Some(rule) = next.spec.rules.first_mut() else {
+    // All paths lead to the same.
+    let Some(goal) = next.spec.rules.first().map(|rule| rule.backend_refs.clone()) else {
         return next;
     };
     let mut ours = vec![place.id.service()];
     ours.extend(Slot::iter().map(|slot| place.id.slot_service(slot)));
     let is_ours =
         |backend: &&BackendRef| backend.namespace.is_none() && ours.iter().any(|name| name.as_str() == backend.name);
-    let backends = live
-        .iter()
-        .flat_map(|live| &live.spec.rules)
-        .flat_map(|rule| &rule.backend_refs);
+    let first = live.and_then(|live| live.spec.rules.first());
+    let backends = first.iter().flat_map(|rule| &rule.backend_refs);
     let named: Vec<_> = backends.filter(is_ours).cloned().collect();
-    let goal = std::mem::take(&mut rule.backend_refs);
     let (missing, others) = (lacking(&named, &goal), lacking(&goal, &named));
     let is_used_otherwise = others.iter().any(|backend| backend.weight > 0);
     let is_known = missing.is_empty() && is_taken;
-    rule.backend_refs = match (is_used_otherwise, is_known) {
+    let leads_to = match (is_used_otherwise, is_known) {
         _ if others.is_empty() || !goal.iter().all(|backend| is_ours(&backend)) => goal,
         (true, false) => [named, unused(missing)].concat(),
         (true, true) | (false, false) => [goal, unused(others)].concat(),
         (false, true) => goal,
     };
+    for rule in &mut next.spec.rules {
+        rule.backend_refs.clone_from(&leads_to);
+    }
     next
 }
 

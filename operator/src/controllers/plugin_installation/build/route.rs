@@ -42,7 +42,8 @@ pub fn parent(gateway: &Gateway) -> ParentRef {
 }
 
 /// The route: the tenant's host and these paths lead to GREEN: its own, and beside it the former version's while there is a way
-/// back. The prefix is stripped, and who the tenant is
+/// back. Each path is a rule of its own: of two in one rule, Contour 1.33 strips the last one's prefix from requests to either. The
+/// prefix is stripped, and who the tenant is
 /// says the platform, never the caller (design.md section 4; data-model.md, "Plugins at the gateway").
 ///
 /// What it cannot do is to remove `x_tenant_slug`, which some servers take for the same header: the Gateway API admits
@@ -53,14 +54,7 @@ pub fn route(place: &Place, paths: &[String], platform: &Platform, gateway: &Gat
         headers: vec![],
     });
     let leads_to = to.backends(place);
-    led(
-        place,
-        platform,
-        gateway,
-        meta(place, &place.id),
-        taken.collect(),
-        leads_to,
-    )
+    led(place, platform, gateway, meta(place, &place.id), taken, &leads_to)
 }
 
 /// The route to YELLOW, for requests that ask for it by header: the more exact match wins (Gateway API, precedence of
@@ -86,7 +80,7 @@ pub fn yellow_route(
         }],
     });
     let leads_to = vec![backend(None, service.to_string())];
-    led(place, platform, gateway, meta(place, &name), taken.collect(), leads_to)
+    led(place, platform, gateway, meta(place, &name), taken, &leads_to)
 }
 
 fn prefix(path: &str) -> PathMatch {
@@ -101,19 +95,20 @@ fn led(
     platform: &Platform,
     gateway: &Gateway,
     metadata: ObjectMeta,
-    taken: Vec<Match>,
-    leads_to: Vec<BackendRef>,
+    taken: impl Iterator<Item = Match>,
+    leads_to: &[BackendRef],
 ) -> HTTPRoute {
+    let rules = taken.map(|taken| Rule {
+        matches: vec![taken],
+        filters: vec![tenant_headers(place), without_prefix()],
+        backend_refs: leads_to.to_vec(),
+    });
     HTTPRoute {
         metadata,
         spec: HTTPRouteSpec {
             parent_refs: vec![parent(gateway)],
             hostnames: vec![host(place, &platform.base_domain)],
-            rules: vec![Rule {
-                matches: taken,
-                filters: vec![tenant_headers(place), without_prefix()],
-                backend_refs: leads_to,
-            }],
+            rules: rules.collect(),
         },
         status: None,
     }

@@ -10,7 +10,10 @@ use plexica_crds::{
 use serde_json::json;
 use uuid::Uuid;
 
-use super::*;
+use super::{
+    super::backends::{on_the_way, slot_led_to},
+    *,
+};
 use crate::platform::Scheme;
 
 /// Plugin `ledger` of tenant `blue-whale`.
@@ -83,15 +86,17 @@ fn a_route_is_declared_like_this() {
 fn while_there_is_a_way_back_both_paths_lead_to_what_is_live() {
     let both = ["/books".to_owned(), "/ledger".to_owned()];
     let declared = route(&ledger(), &both, &platform(), &gateway(), &Destination::LiveService);
-    let [rule] = &declared.spec.rules[..] else {
+    let [one, other] = &declared.spec.rules[..] else {
         panic!("{declared:?}");
     };
-    let paths = rule
-        .matches
-        .iter()
-        .map(|taken| taken.path.as_ref().unwrap().value.as_str());
-    assert_eq!(paths.collect::<Vec<_>>(), ["/books", "/ledger"]);
-    assert_eq!(rule.filters.len(), 2, "whichever path it is, the prefix is stripped");
+    let path = |rule: &Rule| rule.matches[0].path.clone().unwrap().value;
+    assert_eq!([path(one), path(other)], both);
+    assert_eq!((&one.filters, &one.backend_refs), (&other.filters, &other.backend_refs));
+    let slots = Destination::Slot(Slot::B);
+    let to_slots = route(&ledger(), &both, &platform(), &gateway(), &slots);
+    assert_eq!(slot_led_to(&ledger(), &to_slots), Some(Slot::B));
+    let next = on_the_way(&ledger(), Some(&declared), false, to_slots);
+    assert_eq!(next.spec.rules[0].backend_refs, next.spec.rules[1].backend_refs);
 }
 
 #[test]
