@@ -33,9 +33,10 @@ use std::{sync::Arc, time::Duration};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Resource, ResourceExt, core::error_boundary::InvalidObject};
 use plexica_crds::{
-    PluginInstallation,
+    PluginInstallation, PluginInstallationSpec,
     plugin_installation::conditions::{Outcome, Reason},
 };
+use serde_json::{Map, Value};
 use tokio::sync::Mutex;
 
 use crate::{
@@ -234,34 +235,45 @@ async fn stop_without_tenant(
     }
 }
 
-/// What does not decode may be switched off nevertheless, and its tenant may be shut: then nothing of it runs.
-async fn stop_undecodable(meta: &ObjectMeta, ctx: &Context) -> Result<(), Outcome> {
-    let namespace = meta.namespace.as_deref().unwrap_or_default();
-    let (Some(slug), Ok(id)) = (
-        Caches::slug_of(namespace),
-        id_of(meta.name.as_deref().unwrap_or_default()),
-    ) else {
-        return Ok(());
-    };
-    let is_shut = ctx.caches.tenant(&slug)?.is_some_and(|tenant| tenant.spec.suspended);
-    let raw = ctx.objects.read_undecodable(meta).await;
-    let raw = raw.map_err(|error| Outcome::Waiting(Reason::ApiUnavailable, error.to_string()))?;
-    let enabled = raw.as_ref().and_then(|raw| raw.pointer("/spec/enabled"));
-    let is_off = enabled.and_then(serde_json::Value::as_bool) == Some(false);
-    if holds(meta) && (is_shut || is_off) {
-        return apply::shut(&slug, &id, ctx).await;
+/// What does not decode is served, and switched off, by what of it does: of the rest nobody knows what it wants, so that nothing new
+/// is delivered. What happens to it is not written down: as if the operator was killed after each pass.
+async fn serve_what_decodes(meta: &ObjectMeta, ctx: &Context) -> Result<(), Error> {
+    let raw = ctx.objects.read_undecodable(meta).await?;
+    if let Some(installation) = raw.as_ref().and_then(what_decodes) {
+        let why = Outcome::Blocked(Reason::Undecodable, "the object does not decode".to_owned());
+        live(&installation, Some(why), ctx).await?;
     }
     Ok(())
+}
+
+/// The installation without the fields of its spec that do not decode; without its status, if that does not.
+fn what_decodes(raw: &Value) -> Option<PluginInstallation> {
+    let decodes = |(field, value): &(&String, &Value)| {
+        let alone = Map::from_iter([((*field).clone(), (*value).clone())]);
+        serde_json::from_value::<PluginInstallationSpec>(Value::Object(alone)).is_ok()
+    };
+    let mut known = raw.clone();
+    let spec = raw.get("spec").and_then(Value::as_object);
+    let spec: Map<_, _> = spec
+        .into_iter()
+        .flatten()
+        .filter(decodes)
+        .map(|(k, v)| (k.clone(), v.clone()))
+        .collect();
+    known["spec"] = Value::Object(spec);
+    serde_json::from_value(known.clone()).ok().or_else(|| {
+        known["status"].take();
+        serde_json::from_value(known).ok()
+    })
 }
 
 /// An object that does not decode: say so on the object. In deletion it is let go with its data kept.
 async fn undecodable(invalid: &InvalidObject, ctx: &Context) -> Result<Passed, Error> {
     let meta = &invalid.metadata;
     if meta.deletion_timestamp.is_none() {
-        let stopped = stop_undecodable(meta, ctx).await;
+        serve_what_decodes(meta, ctx).await?;
         report::undecodable(meta, &invalid.error, ctx).await?;
-        let again = stopped.is_err().then(|| ctx.objects.retry(meta).1).flatten();
-        return Ok((again, Reason::Undecodable.into()));
+        return Ok((None, Reason::Undecodable.into()));
     }
     match cleanup::keep(meta, ctx).await? {
         Pass::Deleting(outcome) => {
@@ -279,4 +291,26 @@ async fn undecodable(invalid: &InvalidObject, ctx: &Context) -> Result<Passed, E
 /// The plugin's id, which is the installation's name.
 fn id_of(name: &str) -> Result<plexica_crds::names::PluginId, Outcome> {
     plexica_crds::names::PluginId::parse(name).map_err(|rule| Outcome::Blocked(Reason::InvalidSpec, rule.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_does_not_decode_of_an_installation_hides_nothing_else_of_it() {
+        let raw = json!({
+            "apiVersion": "plexica.io/v1alpha1", "kind": "PluginInstallation", "metadata": { "name": "crm" },
+            "spec": { "dataPolicy": 7, "enabled": false, "replicas": 3 },
+            "status": { "liveSlot": "b" },
+        });
+        let known = what_decodes(&raw).unwrap();
+        assert_eq!((known.spec.enabled, known.spec.replicas), (false, Some(3)));
+        assert!(known.status.unwrap().live_slot.is_some());
+        let mut odd = raw;
+        odd["status"]["liveSlot"] = json!(1);
+        assert_eq!(what_decodes(&odd).unwrap().status, None);
+    }
 }
