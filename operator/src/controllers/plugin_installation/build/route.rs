@@ -42,9 +42,11 @@ pub fn parent(gateway: &Gateway) -> ParentRef {
 }
 
 /// The route: the tenant's host and these paths lead to GREEN: its own, and beside it the former version's while there is a way
-/// back. Each path is a rule of its own: of two in one rule, Contour 1.33 strips the last one's prefix from requests to either. The
-/// prefix is stripped, and who the tenant is
-/// says the platform, never the caller (design.md section 4; data-model.md, "Plugins at the gateway").
+/// back. The prefix is stripped, and who the tenant is says the platform, never the caller (design.md section 4; data-model.md,
+/// "Plugins at the gateway").
+///
+/// Each path is a rule of its own: of two in one rule, Contour 1.33 strips the prefix of one from requests to either
+/// (findings/contour-two-prefixes-one-rewrite.sh).
 ///
 /// What it cannot do is to remove `x_tenant_slug`, which some servers take for the same header: the Gateway API admits
 /// such a name, Contour 1.33 refuses the whole route over it. Plugins must not fold `_` and `-`; those of the kit do not.
