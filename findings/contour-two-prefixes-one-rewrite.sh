@@ -112,7 +112,7 @@ func TestTwoPrefixes(t *testing.T) {
 }
 GO
 cd "$work/contour"
-seen=$(go test -mod=mod -count=1 -run TestTwoPrefixes ./internal/dag | grep prefix)
+seen=$(go test -v -mod=mod -count=1 -run TestTwoPrefixes ./internal/dag | grep prefix)
 printf '%s\n' "$seen"
 expected='one rule, two prefixes: /books -> ^/books/*   /ledger -> ^/books/*
 a rule for each prefix: /books -> ^/books/*   /ledger -> ^/ledger/*'
