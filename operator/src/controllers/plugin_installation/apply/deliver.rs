@@ -13,7 +13,7 @@ use plexica_crds::{
 };
 
 use super::{
-    Failed, configuration, dependencies, migrations,
+    Failed, configuration, dependencies, migrations, next,
     route::{self, Paths},
     serve::{self, Standing},
     shared, traffic, workload,
@@ -55,13 +55,8 @@ pub async fn deliver(
         steps.end(Type::MigrationsApplied, batch.outcome())?;
     }
     // What was rejected needs nothing, unless something has changed that makes another revision of it.
-    if !is_rejected(installation, facts, wanted) {
-        let unrendered = build::needs(&wanted.plugin, &wanted.providers, wanted.tenant_tables.clone());
-        let next = Revision {
-            version: unrendered.version.clone(),
-            config_hash: String::new(),
-        };
-        let set = standing.set.clone().with(&next, &Arc::new(unrendered));
+    if !next::is_rejected(installation, facts, wanted) {
+        let set = next::beside(&standing.set, wanted);
         provide_for(installation, facts, wanted, &set, standing, steps, ctx).await?;
     }
     let Some(access) = &mut standing.access else {
@@ -86,16 +81,6 @@ pub async fn deliver(
     } else {
         for_all_tenants(installation, facts, wanted, &configuration, &access, steps, ctx).await
     }
-}
-
-/// Whether what is wanted was rejected, as far as that is known before it is rendered.
-fn is_rejected(installation: &PluginInstallation, facts: &Facts, wanted: &Wanted) -> bool {
-    let status = installation.status.as_ref();
-    let is_current = status.is_some_and(|status| status.observed_generation == installation.metadata.generation);
-    let prepared = traffic::prepared(installation);
-    let of_this = prepared.filter(|prepared| is_current && prepared.version == wanted.plugin.spec.version);
-    let memory = traffic::remembered(installation, facts);
-    of_this.is_some_and(|prepared| memory.rejection(&prepared).is_some())
 }
 
 /// What revisions need together of what they share is there before the first pod of a new one.

@@ -7,6 +7,7 @@ mod database;
 mod deliver;
 mod dependencies;
 mod migrations;
+mod next;
 mod red;
 mod rollout;
 mod route;

@@ -12,7 +12,7 @@ use plexica_crds::{
 use super::{
     Traffic, credential,
     database::{self, Access},
-    migrations,
+    migrations, next,
     rollout::Rollout,
     route::{self, Paths},
     traffic::{self, Served},
@@ -91,7 +91,11 @@ pub async fn serve(
             return None;
         }
     };
-    let needs = set.needs();
+    // What comes next is given what it needs before it is begun, and it stays given while that is held up.
+    let needs = match wanted.filter(|wanted| !next::is_rejected(installation, facts, wanted)) {
+        Some(wanted) => next::beside(&set, wanted).needs(),
+        None => set.needs(),
+    };
     let policed = police(installation, facts, &needs, ctx).await;
     if let Err(outcome) = kept.and(policed) {
         steps.not_kept = Some(outcome);
