@@ -2,7 +2,8 @@
 //!
 //! Types of our own: crate `gateway-api` 0.22 is made for kube 4 and k8s-openapi 0.28, whose traits are others than those
 //! of the versions here. What is declared is written out in full, defaults included: lists are compared whole, so that
-//! what somebody changed in an element is seen (`runtime::apply`).
+//! what somebody changed in an element is seen (`runtime::apply`). What is read may lack any of it: one route that somebody wrote
+//! otherwise does not hide the others from the watch.
 //!
 //! Specification: <https://gateway-api.sigs.k8s.io/reference/spec/>, HTTPRoute v1.
 
@@ -24,68 +25,59 @@ pub const GROUP: &str = "gateway.networking.k8s.io";
     status = "RouteStatus",
     schema = "disabled"
 )]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", default)]
 pub struct HTTPRouteSpec {
     /// The Gateways that shall serve it.
-    #[serde(default)]
     pub parent_refs: Vec<ParentRef>,
     /// Hosts of the requests.
-    #[serde(default)]
     pub hostnames: Vec<String>,
     /// The rules.
-    #[serde(default)]
     pub rules: Vec<Rule>,
 }
 
 /// A Gateway.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", default)]
 pub struct ParentRef {
     /// Group of its kind.
-    #[serde(default)]
     pub group: Option<String>,
     /// Its kind.
-    #[serde(default)]
     pub kind: Option<String>,
     /// Its namespace; the route's own if it is left out.
-    #[serde(default)]
     pub namespace: Option<String>,
     /// Its name.
     pub name: String,
     /// One of its listeners; all if it is left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub section_name: Option<String>,
 }
 
 /// What one rule takes, does and leads to.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", default)]
 pub struct Rule {
     /// A request is taken if one of them matches.
-    #[serde(default)]
     pub matches: Vec<Match>,
     /// What is done to a request.
-    #[serde(default)]
     pub filters: Vec<Filter>,
     /// Where requests go, by weight.
-    #[serde(default)]
     pub backend_refs: Vec<BackendRef>,
 }
 
 /// All of it has to match.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", default)]
 pub struct Match {
     /// The path.
-    #[serde(default)]
     pub path: Option<PathMatch>,
     /// Headers, all of them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub headers: Vec<HeaderMatch>,
 }
 
 /// A match of the path.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct PathMatch {
     /// `PathPrefix`, `Exact` or `RegularExpression`.
     #[serde(rename = "type")]
@@ -96,6 +88,7 @@ pub struct PathMatch {
 
 /// A match of a header.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct HeaderMatch {
     /// `Exact` or `RegularExpression`.
     #[serde(rename = "type")]
@@ -108,29 +101,30 @@ pub struct HeaderMatch {
 
 /// What is done to a request; exactly what `type` names is given.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", default)]
 pub struct Filter {
     /// `RequestHeaderModifier` or `URLRewrite`.
     #[serde(rename = "type")]
     pub type_: String,
     /// Changes headers.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub request_header_modifier: Option<HeaderModifier>,
     /// Changes the path.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub url_rewrite: Option<UrlRewrite>,
 }
 
 /// Changes of headers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct HeaderModifier {
     /// Headers that have this one value afterwards, whatever the caller sent.
-    #[serde(default)]
     pub set: Vec<Header>,
 }
 
 /// A header.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Header {
     /// Its name.
     pub name: String,
@@ -140,6 +134,7 @@ pub struct Header {
 
 /// A change of the path.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct UrlRewrite {
     /// The change.
     pub path: PathRewrite,
@@ -147,7 +142,7 @@ pub struct UrlRewrite {
 
 /// What becomes of the path.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", default)]
 pub struct PathRewrite {
     /// `ReplacePrefixMatch`.
     #[serde(rename = "type")]
@@ -158,41 +153,38 @@ pub struct PathRewrite {
 
 /// A Service.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct BackendRef {
     /// Group of its kind: the core one has an empty name.
-    #[serde(default)]
     pub group: String,
     /// Its kind.
-    #[serde(default)]
     pub kind: String,
     /// Its namespace; the route's own if it is left out. Another one's needs a ReferenceGrant there.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
     /// Its name.
     pub name: String,
     /// Its port.
     pub port: i32,
     /// Its share of the sum of all weights.
-    #[serde(default)]
     pub weight: i32,
 }
 
 /// What became of a route.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct RouteStatus {
     /// By Gateway and by who serves it.
-    #[serde(default)]
     pub parents: Vec<ParentStatus>,
 }
 
 /// What one Gateway says of a route.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", default)]
 pub struct ParentStatus {
     /// The Gateway, as the route names it.
     pub parent_ref: ParentRef,
     /// Statements about the route: `Accepted`, `ResolvedRefs`.
-    #[serde(default)]
     pub conditions: Vec<Condition>,
 }
 
@@ -208,10 +200,8 @@ pub struct ParentStatus {
 )]
 pub struct ReferenceGrantSpec {
     /// Whose routes.
-    #[serde(default)]
     pub from: Vec<GrantFrom>,
     /// To which Services.
-    #[serde(default)]
     pub to: Vec<GrantTo>,
 }
 
@@ -219,10 +209,8 @@ pub struct ReferenceGrantSpec {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GrantFrom {
     /// Group of the kind.
-    #[serde(default)]
     pub group: String,
     /// The kind.
-    #[serde(default)]
     pub kind: String,
     /// The namespace.
     pub namespace: String,
@@ -232,11 +220,35 @@ pub struct GrantFrom {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GrantTo {
     /// Group of its kind.
-    #[serde(default)]
     pub group: String,
     /// Its kind.
-    #[serde(default)]
     pub kind: String,
     /// Its name.
     pub name: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_route_that_somebody_else_wrote_is_read_whatever_it_leaves_out() {
+        let route = json!({
+            "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "metadata": { "name": "theirs" },
+            "spec": { "rules": [{
+                "matches": [{ "headers": [{ "name": "x", "value": "1" }] }, { "path": { "value": "/a" } }, { "method": "GET" }],
+                "filters": [
+                    { "type": "URLRewrite", "urlRewrite": { "hostname": "example.test" } },
+                    { "type": "URLRewrite", "urlRewrite": { "path": { "type": "ReplaceFullPath", "replaceFullPath": "/b" } } },
+                    { "type": "RequestRedirect", "requestRedirect": { "statusCode": 301 } },
+                ],
+                "backendRefs": [{ "name": "elsewhere" }],
+            }] },
+            "status": { "parents": [{ "controllerName": "example.test/gateway" }] },
+        });
+        let route: HTTPRoute = serde_json::from_value(route).unwrap();
+        assert_eq!(route.spec.rules[0].filters.len(), 3);
+    }
 }

@@ -83,14 +83,25 @@ where
     if live.is_some_and(|live| is_as_declared(live, declared)) {
         return Ok(Applied::Unchanged);
     }
-    // Forced: the operator is the sole owner of the fields that it declares.
-    let params = PatchParams::apply(FieldManager::Objects.as_ref()).force();
-    within(api.patch(name, &params, &Patch::Apply(declared))).await?;
+    put(api, name, declared).await?;
     Ok(if live.is_some() {
         Applied::Updated
     } else {
         Applied::Created
     })
+}
+
+/// Writes an object as declared, and gives it as it is then.
+///
+/// # Errors
+/// What the API server answers.
+pub async fn put<K>(api: &Api<K>, name: &str, declared: &K) -> Result<K, ApiError>
+where
+    K: Clone + std::fmt::Debug + Serialize + DeserializeOwned,
+{
+    // Forced: the operator is the sole owner of the fields that it declares.
+    let params = PatchParams::apply(FieldManager::Objects.as_ref()).force();
+    within(api.patch(name, &params, &Patch::Apply(declared))).await
 }
 
 /// Whether everything that is declared of an object is there.

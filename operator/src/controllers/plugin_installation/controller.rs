@@ -2,14 +2,11 @@
 
 use std::sync::Arc;
 
-use futures::{Stream, StreamExt, TryStreamExt, future, stream};
-use k8s_openapi::{
-    api::{
-        apps::v1::Deployment, core::v1::Service, discovery::v1::EndpointSlice, networking::v1::NetworkPolicy,
-        policy::v1::PodDisruptionBudget,
-    },
-    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+use futures::{
+    Stream, StreamExt, TryStreamExt, future,
+    stream::{self, BoxStream},
 };
+use k8s_openapi::{api::discovery::v1::EndpointSlice, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use kube::{
     Api, Resource, ResourceExt,
     core::PartialObjectMeta,
@@ -29,13 +26,12 @@ use super::{
     build::{LABEL_PLUGIN, LABEL_SERVICE, shared::LABEL_SHARED},
     dereference::{concerned, is_on_its_way},
     neighbours, pass,
-    watched::{trim_deployment, trim_service, trim_to_name},
+    watched::{Kept, Made},
 };
-use crate::gateway_api::HTTPRoute;
 use crate::runtime::{
     cache::Cache,
     changes::fingerprint,
-    controller::{Passed, Reconciler, Root, Triggers, only_touched_by_others, touched_by_others, watched},
+    controller::{Passed, Reconciler, Root, Triggers, only_touched_by_others, watched},
     objects::{Error, Objects},
 };
 
@@ -73,11 +69,10 @@ impl Reconciler for Context {
     }
 
     fn triggers(&self) -> Vec<Triggers<PluginInstallation>> {
-        let client = &self.objects.client;
         let mut triggers = vec![
-            self.services(),
-            touched_by_others::<NetworkPolicy, _>(client, LABEL_PLUGIN, owner),
-            touched_by_others::<PodDisruptionBudget, _>(client, LABEL_PLUGIN, owner),
+            self.touched_by_others(&self.watched.services),
+            self.touched_by_others(&self.watched.policies),
+            self.touched_by_others(&self.watched.budgets),
             self.deployments(),
             self.endpoints(),
             self.news.of_tenants(self.caches.clone()),
@@ -131,18 +126,25 @@ impl Context {
         self.whatever_happens(events, |slice| !is_of_yellow(slice))
     }
 
-    /// What the Gateway says of routes is in their status; they are kept.
+    /// What the Gateway says of routes is in their status.
     fn routes(&self) -> Triggers<PluginInstallation> {
-        let api: Api<PartialObjectMeta<HTTPRoute>> = Api::all(self.objects.client.clone());
-        let events = watcher(api, watched().labels(LABEL_PLUGIN)).default_backoff();
-        self.whatever_happens(self.watched.routes.keep(events, trim_to_name), |_| true)
+        self.whatever_happens(self.kept(&self.watched.routes), |_| true)
     }
 
-    /// How pods fare is in the status of Deployments, which are kept.
+    /// How pods fare is in the status of Deployments.
     fn deployments(&self) -> Triggers<PluginInstallation> {
-        let api: Api<Deployment> = Api::all(self.objects.client.clone());
-        let events = watcher(api, watched().labels(LABEL_PLUGIN)).default_backoff();
-        self.whatever_happens(self.watched.deployments.keep(events, trim_deployment), |_| true)
+        self.whatever_happens(self.kept(&self.watched.deployments), |_| true)
+    }
+
+    /// What is told of plugins' objects of a kind, and kept.
+    fn kept<K: Made + Sync>(&self, kept: &Kept<K>) -> BoxStream<'static, Result<watcher::Event<K>, watcher::Error>> {
+        let api: Api<K> = Api::all(self.objects.client.clone());
+        kept.keep(watcher(api, watched().labels(LABEL_PLUGIN)).default_backoff())
+    }
+
+    /// Objects that somebody else changed or deleted.
+    fn touched_by_others<K: Made + Sync>(&self, kept: &Kept<K>) -> Triggers<PluginInstallation> {
+        only_touched_by_others(self.kept(kept), owner)
     }
 
     /// Everything that happens to those objects that matter, changes of their status included.
@@ -160,14 +162,6 @@ impl Context {
             .try_filter(move |object| future::ready(matters(object.meta())))
             .flat_map(move |event| stream::iter(requests(event.map(|object| owners(&caches, object.meta())))))
             .boxed()
-    }
-
-    /// Services that somebody else changed or deleted; all of them are kept.
-    fn services(&self) -> Triggers<PluginInstallation> {
-        let api: Api<Service> = Api::all(self.objects.client.clone());
-        let events = watcher(api, watched().labels(LABEL_PLUGIN)).default_backoff();
-        let kept = self.watched.services.keep(events, trim_service);
-        only_touched_by_others(kept, owner)
     }
 }
 

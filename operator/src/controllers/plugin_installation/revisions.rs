@@ -17,13 +17,24 @@ use super::{
     providers::providers,
     validate::Facts,
 };
-use crate::{promotion::Revision, runtime::age::Age};
+use crate::{
+    promotion::Revision,
+    runtime::{age::Age, apply::Applied},
+};
 
 /// Namespace and plugin.
 type Key = (String, String);
 
-/// What is remembered of an installation: revisions as JSON, by hash. Thousands are remembered and few are asked for at a time.
-type Remembered = HashMap<String, Box<[u8]>>;
+/// What is remembered of an installation.
+#[derive(Default)]
+struct Remembered {
+    /// Revisions as JSON, by hash. Thousands are remembered and few are asked for at a time.
+    revisions: HashMap<String, Box<[u8]>>,
+    /// A revision that was read, and not asked for by whoever is to make it.
+    read: Option<String>,
+    /// What was in use when all else was removed last; `None` if something was made since.
+    tidied: Option<u64>,
+}
 
 /// The revisions that were read or written. They never change, so that what is remembered is as it is in the cluster.
 #[derive(Default)]
@@ -47,6 +58,7 @@ impl Revisions {
         let kept = found.and_then(|found| build::kept(&found, hash));
         if let Some(frozen) = &kept {
             self.remember(place, hash, frozen);
+            self.lock().entry(key(place)).or_default().read = Some(hash.to_owned());
         }
         Ok(kept.map(Arc::new))
     }
@@ -54,8 +66,16 @@ impl Revisions {
     /// Keeps a revision, and says how the traffic light names it.
     pub async fn keep(&self, place: &Place, frozen: &Frozen, ctx: &Context) -> Result<Revision, Outcome> {
         let (revision, object) = build::object(place, frozen);
-        make(&object, ctx).await?;
-        self.remember(place, &revision.config_hash, frozen);
+        let hash = revision.config_hash.as_str();
+        let was_read = self
+            .lock()
+            .get_mut(&key(place))
+            .and_then(|remembered| remembered.read.take());
+        if was_read.as_deref() != Some(hash) {
+            let made = make(&object, ctx).await?;
+            self.made(place, made);
+            self.remember(place, hash, frozen);
+        }
         Ok(revision)
     }
 
@@ -70,9 +90,28 @@ impl Revisions {
         let stays = |name: &str| names.iter().any(|used| used == name);
         tidy::<ControllerRevision>(place.slug.namespace().as_str(), &selector, stays, ctx).await?;
         if let Some(remembered) = self.lock().get_mut(&key(place)) {
-            remembered.retain(|hash, _| is_used(hash));
+            remembered.revisions.retain(|hash, _| is_used(hash));
         }
         Ok(())
+    }
+
+    /// A revision, or a configuration of one, was made: others may be in use no more.
+    pub fn made(&self, place: &Place, made: Applied) {
+        if made != Applied::Unchanged {
+            self.lock().entry(key(place)).or_default().tidied = None;
+        }
+    }
+
+    /// Whether all that is not in use was removed when this was in use.
+    pub fn is_tidied(&self, place: &Place, in_use: u64) -> bool {
+        self.lock()
+            .get(&key(place))
+            .is_some_and(|remembered| remembered.tidied == Some(in_use))
+    }
+
+    /// All that is not in use was removed.
+    pub fn tidied(&self, place: &Place, in_use: u64) {
+        self.lock().entry(key(place)).or_default().tidied = Some(in_use);
     }
 
     /// The installation is gone.
@@ -82,7 +121,7 @@ impl Revisions {
 
     fn remembered(&self, place: &Place, hash: &str) -> Option<Frozen> {
         let all = self.lock();
-        serde_json::from_slice(all.get(&key(place))?.get(hash)?).ok()
+        serde_json::from_slice(all.get(&key(place))?.revisions.get(hash)?).ok()
     }
 
     fn remember(&self, place: &Place, hash: &str, frozen: &Frozen) {
@@ -90,6 +129,7 @@ impl Revisions {
         self.lock()
             .entry(key(place))
             .or_default()
+            .revisions
             .insert(hash.to_owned(), packed);
     }
 

@@ -1,30 +1,33 @@
-//! Services, Deployments and routes of plugins, as the API server told of them last. They are some milliseconds old, and no request
-//! is needed to know them. What is decided by them is written only if nobody wrote to the Service since, and looked at anew
-//! afterwards.
+//! Objects of plugins, as the API server told of them last. They are some milliseconds old, and no request is needed to know them.
+//!
+//! Of each it is kept what passes look at, and whether it is as it was declared last: what is, needs no look at all. By what is kept
+//! nothing is written but the one Service that a person's request turns, and that only if nobody wrote to it since.
 
 use std::{
     collections::HashMap,
     marker::PhantomData,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use futures::{Stream, StreamExt, stream::BoxStream};
-use k8s_openapi::{
-    api::{
-        apps::v1::Deployment,
-        core::v1::{Service, ServiceSpec},
-    },
-    apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta},
+use k8s_openapi::api::{
+    apps::v1::Deployment, core::v1::Service, networking::v1::NetworkPolicy, policy::v1::PodDisruptionBudget,
 };
 use kube::{
     Resource, ResourceExt,
-    core::{NamespaceResourceScope, PartialObjectMeta},
+    core::NamespaceResourceScope,
     runtime::watcher::{self, Event},
 };
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Value, json};
 use tracing::error;
 
-use crate::gateway_api::HTTPRoute;
+use crate::{
+    gateway_api::HTTPRoute,
+    runtime::{apply::holds, changes::fingerprint},
+};
+
+mod trim;
 
 /// What is watched of plugins' objects.
 #[derive(Clone, Default)]
@@ -33,27 +36,80 @@ pub struct Watched {
     pub services: Kept<Service>,
     /// Their Deployments, without what their pods are made from.
     pub deployments: Kept<Deployment>,
-    /// Names of their routes, if there is a Gateway.
-    pub routes: Kept<PartialObjectMeta<HTTPRoute>>,
+    /// Their routes, if there is a Gateway.
+    pub routes: Kept<HTTPRoute>,
+    /// Names of their NetworkPolicies.
+    pub policies: Kept<NetworkPolicy>,
+    /// Names of their PodDisruptionBudgets.
+    pub budgets: Kept<PodDisruptionBudget>,
+}
+
+/// A kind of which the operator makes objects.
+pub trait Made:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope>
+    + Clone
+    + std::fmt::Debug
+    + Serialize
+    + DeserializeOwned
+    + Send
+    + 'static
+{
+    /// Where objects of the kind are kept; `None` if it is not watched.
+    fn kept(watched: &Watched) -> Option<&Kept<Self>>;
+
+    /// Takes away what nobody looks at.
+    fn trim(&mut self);
+
+    /// Whether it is worth comparing with a declaration: what is told of one is kept whole until then.
+    fn is_compared(&self) -> bool {
+        true
+    }
 }
 
 /// Namespace and name.
 type Key = (String, String);
 
-/// Objects as JSON; `None` before all were told of.
-type Packed = Option<HashMap<Key, Box<[u8]>>>;
-
-/// Objects of a kind as they were told of last; none before all were. They are kept as JSON: thousands are kept and few are asked
-/// for, and a Deployment that says next to nothing has 6 KB otherwise.
+/// Objects of a kind as they were told of, or written, last. They are kept as JSON: thousands are kept and few are asked for, and a
+/// Deployment that says next to nothing has 6 KB otherwise.
 pub struct Kept<K> {
-    objects: Arc<RwLock<Packed>>,
+    all: Arc<Mutex<All>>,
     kind: PhantomData<fn() -> K>,
+}
+
+#[derive(Default)]
+struct All {
+    known: HashMap<Key, Known>,
+    /// All that are there were told of.
+    is_complete: bool,
+    /// How many times a watch began.
+    begun: u32,
+}
+
+/// What is known of an object.
+struct Known {
+    /// Its version. What is older changes nothing: a watch tells of what was, a moment after it was written.
+    version: u64,
+    /// Which watch told of it last.
+    begun: u32,
+    /// It, trimmed.
+    trimmed: Box<[u8]>,
+    likeness: Likeness,
+}
+
+/// How it compares with what is declared.
+enum Likeness {
+    /// That is not known yet: all of it.
+    Whole(Box<[u8]>),
+    /// It is as the declaration with this hash.
+    Declared(u64),
+    /// It was not as declared, or is not compared.
+    Unknown,
 }
 
 impl<K> Default for Kept<K> {
     fn default() -> Self {
         Self {
-            objects: Arc::default(),
+            all: Arc::default(),
             kind: PhantomData,
         }
     }
@@ -62,66 +118,123 @@ impl<K> Default for Kept<K> {
 impl<K> Clone for Kept<K> {
     fn clone(&self) -> Self {
         Self {
-            objects: Arc::clone(&self.objects),
+            all: Arc::clone(&self.all),
             kind: PhantomData,
         }
     }
 }
 
-impl<K> Kept<K>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + Serialize
-        + DeserializeOwned
-        + Send
-        + 'static,
-{
-    /// The object of this name, if it is known.
+impl<K: Made> Kept<K> {
+    /// The object of this name, trimmed, if it is known; none is before all were told of.
     pub fn get(&self, namespace: &str, name: &str) -> Option<K> {
-        let objects = self.objects.read().unwrap_or_else(PoisonError::into_inner);
-        let packed = objects.as_ref()?.get(&(namespace.to_owned(), name.to_owned()))?;
-        serde_json::from_slice(packed)
+        let all = self.lock();
+        let known = all.known.get(&(namespace.to_owned(), name.to_owned()));
+        serde_json::from_slice(&known.filter(|_| all.is_complete)?.trimmed)
             .inspect_err(|error| error!(namespace, name, %error, "what is kept of an object cannot be read"))
             .ok()
     }
 
     /// Whether it is known that there is no object of this name.
     pub fn lacks(&self, namespace: &str, name: &str) -> bool {
-        let objects = self.objects.read().unwrap_or_else(PoisonError::into_inner);
-        let key = (namespace.to_owned(), name.to_owned());
-        objects.as_ref().is_some_and(|objects| !objects.contains_key(&key))
+        let all = self.lock();
+        all.is_complete && !all.known.contains_key(&(namespace.to_owned(), name.to_owned()))
     }
 
-    /// Keeps what a watch tells, once `trim` has taken away what nobody asks for. Who comes after it in the stream finds it kept.
+    /// Whether the object of that name is known to have everything that is declared.
+    pub fn is_as_declared(&self, declared: &K) -> bool {
+        let declared_json = json!(declared);
+        let mut all = self.lock();
+        let Some(known) = all.known.get_mut(&key(declared)) else {
+            return false;
+        };
+        let hash = fingerprint(declared_json.to_string());
+        match &known.likeness {
+            Likeness::Declared(is) => *is == hash,
+            Likeness::Whole(whole) => {
+                let whole: Value = serde_json::from_slice(whole).unwrap_or_default();
+                let is_as_declared = holds(&whole, &declared_json);
+                if is_as_declared {
+                    known.likeness = Likeness::Declared(hash);
+                }
+                is_as_declared
+            }
+            Likeness::Unknown => false,
+        }
+    }
+
+    /// The object was read, or written, when it was to be as declared, in whatever version.
+    pub fn saw(&self, object: &K, declared: &K) {
+        let mut declared = declared.clone();
+        declared.meta_mut().resource_version = None;
+        let (whole, declared) = (json!(object), json!(declared));
+        let likeness = if holds(&whole, &declared) {
+            Likeness::Declared(fingerprint(declared.to_string()))
+        } else {
+            Likeness::Unknown
+        };
+        self.lock().know(object, |_| likeness);
+    }
+
+    /// Keeps what a watch tells. Who comes after it in the stream finds it kept.
     pub fn keep(
         &self,
         events: impl Stream<Item = Result<Event<K>, watcher::Error>> + Send + 'static,
-        trim: fn(&mut K),
     ) -> BoxStream<'static, Result<Event<K>, watcher::Error>> {
-        let objects = Arc::clone(&self.objects);
-        // What is not in the list that a watch begins with is gone, which is known when the list is whole.
-        let mut first = HashMap::new();
+        let kept = self.clone();
         let keep = move |event: &Result<Event<K>, watcher::Error>| {
-            let all = || objects.write().unwrap_or_else(PoisonError::into_inner);
+            let mut all = kept.lock();
             match event {
                 Err(_) => {}
-                Ok(Event::Init) => first.clear(),
-                Ok(Event::InitApply(object)) => {
-                    let packed = packed(object.clone(), trim);
-                    // Where a watch begins anew, whoever is called for this object finds it as it is now.
-                    drop(all().as_mut().and_then(|all| all.insert(key(object), packed.clone())));
-                    first.insert(key(object), packed);
+                Ok(Event::Init) => all.begun = all.begun.wrapping_add(1),
+                Ok(Event::InitApply(object) | Event::Apply(object)) => all.know(object, |object: &K| {
+                    if object.is_compared() {
+                        Likeness::Whole(packed(object))
+                    } else {
+                        Likeness::Unknown
+                    }
+                }),
+                Ok(Event::InitDone) => {
+                    // What is not in the list that a watch begins with is gone, which is known when the list is whole.
+                    let begun = all.begun;
+                    all.known.retain(|_, known| known.begun == begun);
+                    all.is_complete = true;
                 }
-                Ok(Event::InitDone) => *all() = Some(std::mem::take(&mut first)),
-                Ok(Event::Apply(object)) => {
-                    let packed = packed(object.clone(), trim);
-                    drop(all().as_mut().and_then(|all| all.insert(key(object), packed)));
+                Ok(Event::Delete(object)) => {
+                    let is_gone = |known: &Known| version(object) >= known.version;
+                    if all.known.get(&key(object)).is_some_and(is_gone) {
+                        all.known.remove(&key(object));
+                    }
                 }
-                Ok(Event::Delete(object)) => drop(all().as_mut().and_then(|all| all.remove(&key(object)))),
             }
         };
         events.inspect(keep).boxed()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, All> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl All {
+    /// An object is so, unless something newer is known of it. Of the same version, how it compares may be known by now.
+    fn know<K: Made>(&mut self, object: &K, likeness: impl FnOnce(&K) -> Likeness) {
+        let (version, begun) = (version(object), self.begun);
+        if let Some(known) = self.known.get_mut(&key(object)) {
+            known.begun = begun;
+            let is_settled = known.version == version && matches!(known.likeness, Likeness::Declared(_));
+            if version < known.version || is_settled {
+                return;
+            }
+        }
+        let mut trimmed = object.clone();
+        trimmed.trim();
+        let known = Known {
+            version,
+            begun,
+            trimmed: packed(&trimmed),
+            likeness: likeness(object),
+        };
+        self.known.insert(key(object), known);
     }
 }
 
@@ -129,46 +242,15 @@ fn key(object: &impl ResourceExt) -> Key {
     (object.namespace().unwrap_or_default(), object.name_any())
 }
 
-fn packed<K: Serialize>(mut object: K, trim: fn(&mut K)) -> Box<[u8]> {
-    trim(&mut object);
+/// An object's version, as a number: so Kubernetes lets them be compared since 1.35 (KEP-5504).
+fn version(object: &impl ResourceExt) -> u64 {
+    let version = object.resource_version();
+    version.and_then(|version| version.parse().ok()).unwrap_or_default()
+}
+
+fn packed<K: Serialize>(object: &K) -> Box<[u8]> {
     // An object that was read from JSON can be written as it.
-    serde_json::to_vec(&object).unwrap_or_default().into()
-}
-
-/// Leaves of a Service what says whom it leads to.
-pub fn trim_service(service: &mut Service) {
-    service.metadata.managed_fields = None;
-    service.metadata.owner_references = None;
-    service.status = None;
-    if let Some(spec) = service.spec.take() {
-        service.spec = Some(ServiceSpec {
-            selector: spec.selector,
-            ..ServiceSpec::default()
-        });
-    }
-}
-
-/// Leaves of an object its name.
-pub fn trim_to_name<K: Resource>(object: &mut PartialObjectMeta<K>) {
-    object.metadata = ObjectMeta {
-        namespace: object.metadata.namespace.take(),
-        name: object.metadata.name.take(),
-        ..ObjectMeta::default()
-    };
-}
-
-/// Leaves of a Deployment what says what it runs and how it fares.
-pub fn trim_deployment(deployment: &mut Deployment) {
-    deployment.metadata.managed_fields = None;
-    deployment.metadata.owner_references = None;
-    if let Some(spec) = &mut deployment.spec {
-        spec.template.spec = None;
-        spec.selector = LabelSelector::default();
-        spec.strategy = None;
-    }
-    if let Some(status) = &mut deployment.status {
-        status.conditions = None;
-    }
+    serde_json::to_vec(object).unwrap_or_default().into()
 }
 
 #[cfg(test)]
@@ -190,7 +272,7 @@ mod tests {
     async fn after(events: impl IntoIterator<Item = Event<Service>>) -> [(Option<String>, bool); 2] {
         let kept = Kept::default();
         let events = stream::iter(events.into_iter().map(Ok).collect::<Vec<_>>());
-        kept.keep(events, trim_service).for_each(async |_| ()).await;
+        kept.keep(events).for_each(async |_| ()).await;
         ["one", "two"].map(|name| {
             let found = kept
                 .get("tenant-acme", name)
@@ -237,5 +319,70 @@ mod tests {
         assert_eq!(after(changed.clone()).await, both);
         let gone = [changed, vec![Event::Delete(service("one", "b"))]].concat();
         assert_eq!(after(gone).await[0], (None, true));
+    }
+
+    fn budget(version: &str, slot: &str) -> PodDisruptionBudget {
+        let metadata = json!({ "namespace": "tenant-acme", "name": "one", "resourceVersion": version });
+        let selector = json!({ "matchLabels": { "plexica.io/slot": slot } });
+        let budget = json!({ "metadata": metadata, "spec": { "maxUnavailable": 1, "selector": selector } });
+        serde_json::from_value(budget).unwrap()
+    }
+
+    fn declared(slot: &str) -> PodDisruptionBudget {
+        let mut declared = budget("1", slot);
+        declared.metadata.resource_version = None;
+        declared
+    }
+
+    async fn told(kept: &Kept<PodDisruptionBudget>, events: impl IntoIterator<Item = Event<PodDisruptionBudget>>) {
+        let events = stream::iter(events.into_iter().map(Ok).collect::<Vec<_>>());
+        kept.keep(events).for_each(async |_| ()).await;
+    }
+
+    #[tokio::test]
+    async fn what_was_told_to_be_as_declared_is_known_to_be_so_until_it_changes() {
+        let kept = Kept::default();
+        assert!(!kept.is_as_declared(&declared("a")));
+        told(
+            &kept,
+            [Event::Init, Event::InitApply(budget("7", "a")), Event::InitDone],
+        )
+        .await;
+        // It is asked twice: what was compared is not kept whole.
+        assert!(!kept.is_as_declared(&declared("b")));
+        assert!(kept.is_as_declared(&declared("a")) && kept.is_as_declared(&declared("a")));
+        assert!(!kept.is_as_declared(&declared("b")));
+        told(&kept, [Event::Apply(budget("8", "b"))]).await;
+        assert!(!kept.is_as_declared(&declared("a")));
+        assert!(kept.is_as_declared(&declared("b")));
+        told(&kept, [Event::Delete(budget("9", "b"))]).await;
+        assert!(!kept.is_as_declared(&declared("b")));
+    }
+
+    /// The watch tells of what was there before a write, when that is done already.
+    #[tokio::test]
+    async fn what_is_told_after_a_write_of_the_time_before_it_changes_nothing() {
+        let kept = Kept::default();
+        told(
+            &kept,
+            [Event::Init, Event::InitApply(budget("7", "a")), Event::InitDone],
+        )
+        .await;
+        assert!(kept.is_as_declared(&declared("a")));
+        kept.saw(&budget("9", "b"), &declared("b"));
+        assert!(!kept.is_as_declared(&declared("a")) && kept.is_as_declared(&declared("b")));
+        told(&kept, [Event::Apply(budget("8", "a")), Event::Delete(budget("8", "a"))]).await;
+        assert!(kept.is_as_declared(&declared("b")));
+        // It tells of the write itself.
+        told(&kept, [Event::Apply(budget("9", "b"))]).await;
+        assert!(kept.is_as_declared(&declared("b")));
+        told(
+            &kept,
+            [Event::Init, Event::InitApply(budget("9", "b")), Event::InitDone],
+        )
+        .await;
+        assert!(kept.is_as_declared(&declared("b")));
+        told(&kept, [Event::Init, Event::InitDone]).await;
+        assert!(!kept.is_as_declared(&declared("b")));
     }
 }

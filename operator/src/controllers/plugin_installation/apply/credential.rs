@@ -4,23 +4,46 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, ResourceExt};
 use plexica_crds::{
     LABEL_TENANT_ID,
+    names::Slot,
     plugin_installation::conditions::{Outcome, Reason},
 };
 
 use super::super::{Context, build, model::Place, report};
 use crate::{
     backends::{Credential, postgres::DatabaseEndpoint},
-    runtime::{apply::apply_to, client::within},
+    runtime::{
+        age::{Age, get},
+        apply::apply_to,
+    },
 };
 
 fn api(place: &Place, ctx: &Context) -> Api<Secret> {
     Api::namespaced(ctx.objects.client.clone(), place.slug.namespace().as_str())
 }
 
+/// The Secret as pods know it: if the API server's cache shows the one that they log in with, that will do.
+pub async fn of_pods(place: &Place, ctx: &Context) -> Result<Option<Secret>, Outcome> {
+    let known = live(place, Age::Any, ctx).await?;
+    let id = known.as_ref().and_then(held).map(|held| held.id);
+    let namespace = place.slug.namespace();
+    let is_used = [Slot::A, Slot::B].into_iter().any(|slot| {
+        let deployment = ctx
+            .watched
+            .deployments
+            .get(namespace.as_str(), place.id.deployment(slot).as_str());
+        let used = deployment.as_ref().and_then(build::credential_of).map(str::to_owned);
+        id.is_some() && used == id
+    });
+    if is_used {
+        return Ok(known);
+    }
+    live(place, Age::Newest, ctx).await
+}
+
 /// The Secret as it is. One that is not ours is an error.
-pub async fn live(place: &Place, ctx: &Context) -> Result<Option<Secret>, Outcome> {
+pub async fn live(place: &Place, age: Age<'_>, ctx: &Context) -> Result<Option<Secret>, Outcome> {
     let name = place.id.database_secret();
-    let live = within(api(place, ctx).get_opt(name.as_str()))
+    let live = get(&api(place, ctx), name.as_str(), age)
         .await
         .map_err(|error| report::api_outcome(&error))?;
     let ours = |secret: &Secret| {

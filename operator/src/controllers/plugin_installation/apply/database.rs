@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use k8s_openapi::api::core::v1::Secret;
 use plexica_crds::{
     Plugin, PluginInstallation,
     plugin::{Migration, MigrationPhase},
@@ -26,6 +27,7 @@ use crate::{
     },
     controllers::plugin,
     pools::{Pool, Verb},
+    runtime::age::Age,
 };
 
 /// `statement_timeout` of a plugin's sessions.
@@ -62,15 +64,29 @@ pub struct Access {
     pub is_new: bool,
 }
 
-/// Makes schema, roles and grants, and the Secret.
-pub async fn provision(place: &Place, spec: &PluginDatabaseSpec, ctx: &Context) -> Result<Access, Outcome> {
+/// Makes schema, roles and grants, and the Secret. It is enough to know an old one, if it is the one that the database accepts.
+pub async fn provision(
+    place: &Place,
+    spec: &PluginDatabaseSpec,
+    known: Option<&Secret>,
+    ctx: &Context,
+) -> Result<Access, Outcome> {
     let pool = pool(place, ctx)?;
     let failed = |error| report::outcome(&error, pool);
-    let live = credential::live(place, ctx).await?;
     let observed = pool
         .call(Verb::Observe, |backend| async move { backend.observe(spec).await })
         .await
         .map_err(failed)?;
+    let accepted = match &observed {
+        Observed::Present(state) => state.credential_id.clone(),
+        Observed::Absent | Observed::Foreign(_) => None,
+    };
+    let is_accepted = |held: &Credential| Some(&held.id) == accepted.as_ref();
+    let read = match known {
+        Some(known) if credential::held(known).as_ref().is_some_and(is_accepted) => None,
+        _ => credential::live(place, Age::Newest, ctx).await?,
+    };
+    let live = read.as_ref().or(known);
     let (credential, applied) = match observed {
         Observed::Foreign(what) => return Err(report::not_owned(&what, Reason::NotOwned)),
         Observed::Absent => {
@@ -82,8 +98,7 @@ pub async fn provision(place: &Place, spec: &PluginDatabaseSpec, ctx: &Context) 
             (credential, vec![])
         }
         Observed::Present(state) => {
-            let held = live.as_ref().and_then(credential::held);
-            let held = held.filter(|held| Some(&held.id) == state.credential_id.as_ref());
+            let held = live.and_then(credential::held).filter(is_accepted);
             let renew = held.is_none();
             let credential = held.unwrap_or_else(Credential::generate);
             if renew || !state.differences.is_empty() {
@@ -95,7 +110,7 @@ pub async fn provision(place: &Place, spec: &PluginDatabaseSpec, ctx: &Context) 
             (credential, state.applied)
         }
     };
-    credential::write(place, live.as_ref(), &endpoint(place, ctx)?, &credential, ctx).await?;
+    credential::write(place, live, &endpoint(place, ctx)?, &credential, ctx).await?;
     Ok(Access {
         credential,
         spec: spec.clone(),
@@ -107,7 +122,7 @@ pub async fn provision(place: &Place, spec: &PluginDatabaseSpec, ctx: &Context) 
 /// Makes a new credential where the Secret with the old one is lost, and says whether it did. Nothing else of the database is
 /// touched, since migrations run.
 pub async fn renew_if_lost(place: &Place, spec: &PluginDatabaseSpec, ctx: &Context) -> Result<bool, Outcome> {
-    let live = credential::live(place, ctx).await?;
+    let live = credential::live(place, Age::Newest, ctx).await?;
     if live.as_ref().and_then(credential::held).is_some() {
         return Ok(false);
     }
@@ -141,7 +156,7 @@ pub async fn look(place: &Place, spec: &PluginDatabaseSpec, ctx: &Context) -> Re
         Observed::Absent => return Ok(None),
         Observed::Present(state) => state,
     };
-    let held = credential::live(place, ctx).await?;
+    let held = credential::live(place, Age::Newest, ctx).await?;
     let held = held.as_ref().and_then(credential::held);
     let held = held.filter(|held| Some(&held.id) == state.credential_id.as_ref());
     Ok(held.map(|credential| Access {

@@ -105,7 +105,8 @@ async fn provide_for(
         let usual = wanted.plugin.spec.runtime.replicas;
         let size = steps.traffic.as_ref().map_or(usual, |traffic| traffic.size);
         let size = installation.spec.replicas.unwrap_or(size);
-        standing.access = serve::provide(installation, facts, &needs, size, steps, ctx).await;
+        let secret = standing.secret.as_ref();
+        standing.access = serve::provide(installation, facts, &needs, size, secret, steps, ctx).await;
         standing.needs = Some(needs);
     }
     if standing.access.is_some() { Ok(()) } else { Err(Failed) }
@@ -174,8 +175,8 @@ async fn freeze(
     };
     let config = build::Config::new(place, configuration, access, before);
     match &config {
-        build::Config::Secret(secret) => make(secret, ctx).await.map(drop)?,
-        build::Config::ConfigMap(map) => make(map, ctx).await.map(drop)?,
+        build::Config::Secret(secret) => ctx.revisions.made(place, make(secret, ctx).await?),
+        build::Config::ConfigMap(map) => ctx.revisions.made(place, make(map, ctx).await?),
     }
     let rendered = build::Rendered {
         plugin: &wanted.plugin,

@@ -28,7 +28,7 @@ use crate::{
     promotion::Memory,
     runtime::{
         age::{Age, labelled},
-        apply::{Applied, FieldManager, apply_to, is_as_declared},
+        apply::{FieldManager, is_as_declared, put},
         client::within,
     },
 };
@@ -149,10 +149,11 @@ pub async fn lead_to_green(
         let is_taken = matches!(said, Outcome::Done(..)) && live.is_some_and(is_settled);
         (build::on_the_way(place, live, is_taken, goal.clone()), said)
     };
-    // What the API server's cache shows as declared was so some moments ago; by what else it shows nothing is written.
+    // What a watch told to be as declared was so some moments ago; by what else it told nothing is written.
     let name = place.id.service();
     let known = objects::owned::<HTTPRoute>(place, name.as_str(), Age::Any, ctx).await?;
-    let live = match known.filter(|known| is_as_declared(known, &way(Some(known)).0)) {
+    let kept = &ctx.watched.routes;
+    let live = match known.filter(|known| kept.is_as_declared(&way(Some(known)).0)) {
         Some(known) => Some(known),
         None => objects::owned::<HTTPRoute>(place, name.as_str(), Age::Newest, ctx).await?,
     };
@@ -169,13 +170,13 @@ pub async fn lead_to_green(
     let (declared, said) = way(live.as_ref());
     let wait = (declared.spec != goal.spec).then_some(SETTLED_IN);
     let api: Api<HTTPRoute> = Api::namespaced(ctx.objects.client.clone(), place.slug.namespace().as_str());
-    let applied = apply_to(&api, &declared.name_any(), live.as_ref(), &declared).await;
-    let applied = applied.map_err(|error| report::api_outcome(&error))?;
-    Ok(match applied {
-        Applied::Unchanged => (said, wait),
-        // What was written a moment ago, nobody has looked at.
-        Applied::Created | Applied::Updated => (pending(gateway), wait),
-    })
+    if live.as_ref().is_some_and(|live| is_as_declared(live, &declared)) {
+        return Ok((said, wait));
+    }
+    let written = put(&api, &declared.name_any(), &declared).await;
+    objects::saw(&written.map_err(|error| report::api_outcome(&error))?, &declared, ctx);
+    // What was written a moment ago, nobody has looked at.
+    Ok((pending(gateway), wait))
 }
 
 /// Whether what the operator wrote last is old enough for a Gateway's proxies to have heard of it.

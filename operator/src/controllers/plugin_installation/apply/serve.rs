@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use plexica_crds::{
     PluginInstallation,
@@ -37,6 +38,8 @@ pub struct Standing {
     pub set: RunningSet,
     /// What it needs; `None` if nothing runs.
     pub needs: Option<Needs>,
+    /// The Secret that its pods log in with, as it was before that.
+    pub secret: Option<Secret>,
     /// What the plugin has of its database; `None` if that is not known: nothing runs, or it was told why.
     pub access: Option<Access>,
 }
@@ -60,8 +63,8 @@ pub async fn serve(
         }
     };
     // Pods keep the credential that they have while it is not known whether there is another one.
-    let credential = credential::live(&facts.place, ctx).await.ok().flatten();
-    let credential = credential.as_ref().and_then(credential::held).map(|held| held.id);
+    let secret = credential::of_pods(&facts.place, ctx).await.ok().flatten();
+    let credential = secret.as_ref().and_then(credential::held).map(|held| held.id);
     let led = traffic::go_on(
         installation,
         facts,
@@ -104,7 +107,7 @@ pub async fn serve(
         lead_route(facts, &paths, &route::destination(installation, live), steps, ctx).await;
     }
     let size = served.size(installation);
-    let access = provide(installation, facts, &needs, size, steps, ctx).await;
+    let access = provide(installation, facts, &needs, size, secret.as_ref(), steps, ctx).await;
     if access
         .as_ref()
         .is_some_and(|access| Some(&access.credential.id) != credential.as_ref())
@@ -115,6 +118,7 @@ pub async fn serve(
     Some(Standing {
         set,
         needs: Some(needs),
+        secret,
         access,
     })
 }
@@ -160,6 +164,7 @@ pub async fn provide(
     facts: &Facts,
     needs: &Needs,
     size: i32,
+    secret: Option<&Secret>,
     steps: &mut Steps,
     ctx: &Context,
 ) -> Option<Access> {
@@ -175,7 +180,7 @@ pub async fn provide(
         return None;
     }
     let provided = async {
-        let access = database::provision(place, &spec, ctx).await?;
+        let access = database::provision(place, &spec, secret, ctx).await?;
         database::seed(place, needs, ctx).await?;
         Ok(access)
     };

@@ -30,7 +30,7 @@ use super::{
         },
         dereference::running_version,
         model::Place,
-        objects::{make, remove},
+        objects::{make, make_seen, remove},
         report,
         validate::Wanted,
     },
@@ -146,7 +146,7 @@ async fn roll<'a>(release: &Release<'a>, members: &[Member], ctx: &Context) -> R
         make(&build::grant(release, members), ctx).await?;
     }
     let declared = release.deployment(members, Slot::A);
-    let applied = make(&declared, ctx).await?;
+    let applied = make_seen(&declared, ctx).await?;
     Ok(Rollout::of(release.namespace, release.selector(), &declared, applied))
 }
 

@@ -24,7 +24,7 @@ use crate::{
         report,
         validate::Facts,
     },
-    runtime::{apply::FieldManager, client::within},
+    runtime::{apply::FieldManager, changes::fingerprint, client::within},
 };
 
 /// Takes all pods of all slots away; what they would be made from stays.
@@ -58,7 +58,7 @@ async fn stop_slot(slug: &TenantSlug, id: &PluginId, slot: Slot, ctx: &Context) 
         .map_err(|error| report::api_outcome(&error))
 }
 
-/// Removes revisions, and configurations, that are not of this set. `of_red` are the configurations that RED uses.
+/// Removes revisions, and configurations, that are not of this set, unless that was done and nothing has changed since. `of_red` are the configurations that RED uses.
 pub async fn forget_unused(
     facts: &Facts,
     set: &RunningSet,
@@ -76,11 +76,17 @@ pub async fn forget_unused(
         (None, None) => None,
     });
     let configurations: Vec<_> = configurations.chain(of_red.iter().cloned()).collect();
+    let hashes: Vec<_> = used.iter().map(|revision| &revision.config_hash).collect();
+    let in_use = fingerprint((hashes, &configurations));
+    if ctx.revisions.is_tidied(&facts.place, in_use) {
+        return Ok(());
+    }
     tokio::try_join!(
         ctx.revisions.retain(&facts.place, &used, ctx),
         forget_configurations(&facts.place, &configurations, ctx),
-    )
-    .map(drop)
+    )?;
+    ctx.revisions.tidied(&facts.place, in_use);
+    Ok(())
 }
 
 /// The Secret of this name in the tenant's namespace, if it is there.

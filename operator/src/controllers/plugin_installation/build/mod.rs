@@ -31,7 +31,7 @@ pub use disruption::disruption_budget;
 pub use network::{live_service, network_policy, slot_service, yellow_service};
 pub use revision::{Rendered, adopted, freeze, kept, needs, object, revision_name, revision_named, revision_of};
 pub use route::{LIGHT_HEADER, grant, parent, route, url, yellow_route};
-pub use slot::{InSlot, deployment};
+pub use slot::{InSlot, credential_of, deployment};
 
 /// Label: the plugin that an object belongs to.
 pub const LABEL_PLUGIN: &str = "plexica.io/plugin";

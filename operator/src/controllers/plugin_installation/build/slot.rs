@@ -28,6 +28,15 @@ pub struct InSlot<'a> {
     pub progress_deadline: Duration,
 }
 
+/// The id of the credential that a Deployment's pods log in with.
+pub fn credential_of(deployment: &Deployment) -> Option<&str> {
+    let pods = deployment.spec.as_ref()?.template.metadata.as_ref()?;
+    pods.annotations
+        .as_ref()?
+        .get(ANNOTATION_CREDENTIAL)
+        .map(String::as_str)
+}
+
 /// The Deployment of a slot.
 pub fn deployment(place: &Place, inside: &InSlot<'_>) -> Deployment {
     let InSlot {

@@ -217,8 +217,8 @@ async fn make_all(
     ctx: &Context,
 ) -> Result<(), Outcome> {
     match &means.config {
-        build::Config::Secret(secret) => make(secret, ctx).await.map(drop)?,
-        build::Config::ConfigMap(map) => make(map, ctx).await.map(drop)?,
+        build::Config::Secret(secret) => ctx.revisions.made(place, make(secret, ctx).await?),
+        build::Config::ConfigMap(map) => ctx.revisions.made(place, make(map, ctx).await?),
     }
     let policy = declared::red_policy(place, &means.providers, &ctx.platform, &ctx.namespace);
     let service = declared::red_service(place);

@@ -56,6 +56,7 @@ pub fn glance(installation: &PluginInstallation, place: &Place, memory: &Memory,
         is_whole: false,
         is_cached: true,
         deployments: PerSlot::default(),
+        pods: None,
     })
 }
 
@@ -95,7 +96,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::controllers::plugin_installation::watched::trim_service;
 
     async fn misled_if(told: impl IntoIterator<Item = Event<Service>>, status: serde_json::Value) -> bool {
         let installation: PluginInstallation = serde_json::from_value(json!({
@@ -105,7 +105,7 @@ mod tests {
         .unwrap();
         let services = Kept::default();
         let events = stream::iter(told.into_iter().map(Ok).collect::<Vec<_>>());
-        services.keep(events, trim_service).for_each(async |_| ()).await;
+        services.keep(events).for_each(async |_| ()).await;
         is_misled(&installation, &services)
     }
 

@@ -1,13 +1,10 @@
 //! One pass over the traffic of an installation: look, decide, do, until nothing is left to do.
 
-use std::fmt::Debug;
-
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::Service};
 use kube::{
     Api, Resource, ResourceExt,
     api::{ListParams, Patch, PatchParams},
-    core::NamespaceResourceScope,
 };
 use plexica_crds::{
     PluginInstallation,
@@ -17,7 +14,6 @@ use plexica_crds::{
         conditions::{Outcome, Reason},
     },
 };
-use serde::{Serialize, de::DeserializeOwned};
 use tracing::{info, warn};
 
 use super::{
@@ -32,9 +28,10 @@ use crate::{
         Context,
         apply::route::{self, Paths},
         build::{self, Destination},
-        objects::make,
+        objects::{make, owned, saw},
         report,
         validate::Facts,
+        watched::Made,
     },
     promotion::{self, Action, Decision, Memory, Requests, Selector, Shape, decide, requested_switch},
     runtime::{
@@ -71,8 +68,10 @@ enum Done {
     Nothing,
     /// The live Service leads to this slot.
     Turned(Slot, Box<Service>),
-    /// Deployments were written.
-    Shaped,
+    /// The Deployment of this slot was written.
+    Shaped(Slot, Box<Deployment>),
+    /// The first Deployment was made.
+    Installed,
     /// Somebody was faster: it has to be looked again.
     Overtaken,
 }
@@ -94,8 +93,8 @@ pub struct Leads<'a, R> {
 }
 
 impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
-    /// Decides and does until nothing is left to do. What the pass has `seen` already is enough to begin with: each write says
-    /// which version it was decided by. Most passes find nothing to do, and for that the API server's cache is enough; whatever is
+    /// Decides and does until nothing is left to do. What the pass has `seen` already is enough to see whether anything is to be
+    /// written. Most passes find nothing to do, and for that the API server's cache is enough; whatever is
     /// done is decided by what is there.
     pub async fn until_rest(
         &self,
@@ -104,6 +103,7 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
         written: &mut Option<PluginInstallationStatus>,
     ) -> Result<Traffic, Outcome> {
         let (mut conflicts, mut has_repaired) = (0, false);
+        let mut is_of_before = seen.is_some();
         let mut seen = match seen {
             Some(seen) => seen,
             None => self.look(&memory, Age::Any).await?,
@@ -115,8 +115,9 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
             if action == Action::Remember && next == memory {
                 break;
             }
-            if seen.is_cached {
+            if seen.is_cached || is_of_before && action != Action::Remember {
                 seen = self.look(&memory, Age::Newest).await?;
+                is_of_before = false;
                 continue;
             }
             if matches!(action, Action::Switch { .. }) {
@@ -133,9 +134,14 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
                     // Nothing need happen after a repair that would cause another pass.
                     must_look = matches!(action, Action::Repair(_));
                 }
-                Done::Shaped => {
+                Done::Shaped(slot, deployment) => {
                     memory = next;
                     // Whatever follows is decided by what becomes of the pods.
+                    seen.shaped(slot, *deployment);
+                    break;
+                }
+                Done::Installed => {
+                    memory = next;
                     seen = self.look(&memory, Age::Newest).await?;
                     break;
                 }
@@ -261,7 +267,7 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
                 let deployment = self.slots.deployment(*slot, shape, None)?;
                 // API servers make Services one after another: pods do not wait for that.
                 tokio::try_join!(make(&deployment, self.ctx), make(&service, self.ctx))?;
-                Ok(Done::Shaped)
+                Ok(Done::Installed)
             }
             Action::Repair(slot) | Action::Switch { to: slot } => {
                 let mut service = build::live_service(&self.facts.place, *slot, true);
@@ -277,7 +283,7 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
                 let mut deployment = self.slots.deployment(*slot, shape, live)?;
                 deployment.metadata.resource_version = live.and_then(ResourceExt::resource_version);
                 Ok(match self.write(&deployment).await? {
-                    Written::Yes(_) => Done::Shaped,
+                    Written::Yes(deployment) => Done::Shaped(*slot, Box::new(deployment)),
                     Written::Overtaken => Done::Overtaken,
                 })
             }
@@ -285,21 +291,18 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
     }
 
     /// Writes an object as declared, unless somebody wrote to it since it was read.
-    async fn write<K>(&self, declared: &K) -> Result<Written<K>, Outcome>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Serialize + DeserializeOwned,
-    {
+    async fn write<K: Made>(&self, declared: &K) -> Result<Written<K>, Outcome> {
         written(within(self.patch(declared)).await)
     }
 
-    async fn patch<K>(&self, declared: &K) -> Result<K, kube::Error>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Serialize + DeserializeOwned,
-    {
+    async fn patch<K: Made>(&self, declared: &K) -> Result<K, kube::Error> {
         let namespace = self.facts.place.slug.namespace();
         let api: Api<K> = Api::namespaced(self.ctx.objects.client.clone(), namespace.as_str());
         let params = PatchParams::apply(FieldManager::Objects.as_ref()).force();
-        api.patch(&declared.name_any(), &params, &Patch::Apply(declared)).await
+        let patch = Patch::Apply(declared);
+        let written = api.patch(&declared.name_any(), &params, &patch).await?;
+        saw(&written, declared, self.ctx);
+        Ok(written)
     }
 
     /// What is there stays as declared, whoever changes it: templates, sizes, ports. What is live comes first, and what fails of the
@@ -309,8 +312,10 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
         let place = &self.facts.place;
         let live = memory.live.unwrap_or(Slot::A);
         let mut kept = self.keep_slot(live, seen).await;
-        if let (Some(slot), Some(service)) = (memory.live, &seen.service) {
-            if seen.observed.selector == Selector::Slot(slot) {
+        if let Some(slot) = memory.live {
+            if seen.observed.selector == Selector::Slot(slot)
+                && let Some(service) = &seen.service
+            {
                 let declared = build::live_service(place, slot, true);
                 kept = kept.and(self.set_right(service, declared).await);
             }
@@ -340,15 +345,22 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
         self.set_right(live, declared).await
     }
 
-    async fn set_right<K>(&self, live: &K, mut declared: K) -> Result<(), Outcome>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Serialize + DeserializeOwned,
-    {
-        if is_as_declared(live, &declared) {
+    /// Sets right what is not as declared, if it is still the version that was seen.
+    async fn set_right<K: Made>(&self, seen: &K, mut declared: K) -> Result<(), Outcome> {
+        if K::kept(&self.ctx.watched).is_some_and(|kept| kept.is_as_declared(&declared)) {
+            return Ok(());
+        }
+        let (place, name) = (&self.facts.place, declared.name_any());
+        let live = owned::<K>(place, &name, Age::Newest, self.ctx).await?;
+        // Whoever was faster causes the next pass.
+        let Some(live) = live.filter(|live| live.resource_version() == seen.resource_version()) else {
+            return Ok(());
+        };
+        if is_as_declared(&live, &declared) {
+            saw(&live, &declared, self.ctx);
             return Ok(());
         }
         declared.meta_mut().resource_version = live.resource_version();
-        // Whoever was faster causes the next pass.
         self.write(&declared).await.map(drop)
     }
 }

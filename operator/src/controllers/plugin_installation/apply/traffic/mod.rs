@@ -365,11 +365,8 @@ pub async fn lead(
         requests: |memory: &Memory| remember::requests(installation, &memory.carried_out),
         ctx,
     };
-    let at_rest = steps
-        .traffic
-        .as_ref()
-        .filter(|traffic| traffic.memory.transition.is_none() && !steps.has_expanded);
-    let seen = at_rest.map(|traffic| traffic.seen.clone());
+    let seen = steps.traffic.as_ref().filter(|_| !steps.has_expanded);
+    let seen = seen.map(|traffic| traffic.seen.clone());
     let was_live = memory.live.is_some();
     let mut traffic = leads.until_rest(memory, seen, &mut steps.written).await?;
     traffic.has_repaired |= steps.traffic.as_ref().is_some_and(|before| before.has_repaired);

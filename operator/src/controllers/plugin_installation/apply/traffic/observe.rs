@@ -55,6 +55,8 @@ pub struct Seen {
     pub is_cached: bool,
     /// The Deployments.
     pub deployments: PerSlot<Option<Deployment>>,
+    /// The pods, if they were looked at.
+    pub(super) pods: Option<Vec<Pod>>,
 }
 
 /// Where the Gateway's route leads, if it leads to slots.
@@ -67,6 +69,13 @@ enum RouteLeads {
 }
 
 impl Seen {
+    /// The Deployment of a slot was written, and is so now; of its pods nothing else is known yet.
+    pub fn shaped(&mut self, slot: Slot, deployment: Deployment) {
+        let pods = self.pods.as_deref();
+        *self.observed.slots.of_mut(slot) = Some(deployed(&deployment, slot, pods));
+        *self.deployments.of_mut(slot) = Some(deployment);
+    }
+
     /// The live Service was written, and is so now. What its EndpointSlices name is not known any more, nor does the route lead
     /// there, if it is to.
     pub fn turned(&mut self, slot: Slot, service: Service, is_by_route: bool) {
@@ -123,6 +132,7 @@ pub async fn observe(
         is_whole: is_under_way,
         is_cached: age == Age::Any,
         deployments: PerSlot { a, b },
+        pods: is_under_way.then_some(pods),
     })
 }
 

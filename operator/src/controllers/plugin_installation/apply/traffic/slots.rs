@@ -10,7 +10,7 @@ use plexica_crds::{
 
 use crate::{
     controllers::plugin_installation::{
-        build::{self, ANNOTATION_CREDENTIAL, InSlot},
+        build::{self, InSlot},
         model::{Place, RunningSet},
     },
     promotion::Shape,
@@ -46,15 +46,13 @@ impl Slots<'_> {
                 ),
             ));
         };
-        let present = live.and_then(|live| live.spec.as_ref()?.template.metadata.as_ref()?.annotations.as_ref());
-        let present = present.and_then(|annotations| annotations.get(ANNOTATION_CREDENTIAL));
         Ok(build::deployment(
             self.place,
             &InSlot {
                 slot,
                 shape,
                 frozen,
-                credential: self.credential.or(present.map(String::as_str)),
+                credential: self.credential.or(live.and_then(build::credential_of)),
                 progress_deadline: self.progress_deadline,
             },
         ))
