@@ -99,7 +99,7 @@ pub struct DatabaseSpec {
     /// Sessions that each of its pods may have at once; pods are told by PLEXICA_DATABASE_CONNECTIONS. All pods of the plugin
     /// together, those of a candidate and a standby among them, are given as many as their number needs.
     #[serde(default = "connections", skip_serializing_if = "is_usual")]
-    #[schemars(range(min = 1, max = 100))]
+    #[schemars(range(min = 1, max = MAX_CONNECTIONS))]
     pub connections: i32,
 }
 
@@ -111,6 +111,9 @@ impl Default for DatabaseSpec {
         }
     }
 }
+
+/// Most sessions of one pod.
+pub const MAX_CONNECTIONS: i32 = 100;
 
 fn connections() -> i32 {
     5

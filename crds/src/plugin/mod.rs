@@ -12,8 +12,8 @@ mod status;
 pub mod validation;
 
 pub use data::{
-    ConfigMapKeyRef, ConfigurationSpec, DatabaseSpec, Migration, MigrationPhase, Privilege, TenantTable,
-    TenantTableName,
+    ConfigMapKeyRef, ConfigurationSpec, DatabaseSpec, MAX_CONNECTIONS, Migration, MigrationPhase, Privilege,
+    TenantTable, TenantTableName,
 };
 pub use runtime::{EnvVar, ProbeSpec, ProbesSpec, RESERVED_ENV, ResourcesSpec, RuntimeSpec, Sharing};
 pub use spec::{

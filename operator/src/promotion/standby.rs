@@ -111,8 +111,9 @@ impl Pass<'_> {
         live.is_some_and(|live| live.ready > 0)
     }
 
-    /// Nothing is under way, yet a slot beside the live one runs: the status was lost. What was rejected goes; all else may
-    /// be a standby, and gets its window again.
+    /// Nothing is under way, yet a slot beside the live one runs: the status was lost, or the operator before it wrote down what it had
+    /// begun. What has served, and was not rejected, may be a standby, and gets its window again. All else goes: nobody has seen it
+    /// serve.
     pub fn slot_was_forgotten(&self) -> Option<Decision> {
         let live = self.memory.live?;
         let other = live.other();
@@ -120,7 +121,8 @@ impl Pass<'_> {
         if self.memory.transition.is_some() {
             return None;
         }
-        let goes = deployed.rejected || self.memory.rejection(&deployed.revision).is_some();
+        let has_served = deployed.recycled.is_some();
+        let goes = !has_served || deployed.rejected || self.memory.rejection(&deployed.revision).is_some();
         let live_revision = self.live_revision().cloned()?;
         let mut memory = self.memory.clone();
         memory.transition = Some(Transition {

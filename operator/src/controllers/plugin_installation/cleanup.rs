@@ -44,8 +44,12 @@ pub async fn finalize(installation: &PluginInstallation, ctx: &Context) -> Resul
 
 /// Why an installation in deletion has to stay for now: somebody needs it. Until then it is served like any other.
 pub fn has_to_stay(installation: &PluginInstallation, ctx: &Context) -> Option<Outcome> {
-    let world = world(installation, &ctx.caches).ok()?;
-    needed(installation, &world)
+    match world(installation, &ctx.caches) {
+        Ok(world) => needed(installation, &world),
+        // There is no tenant any more.
+        Err(Outcome::Blocked(Reason::TenantUnknown, _)) => None,
+        Err(not_known) => Some(not_known),
+    }
 }
 
 /// Ends an object of which only metadata is known: its data is kept.

@@ -36,7 +36,7 @@ use plexica_crds::{
     PluginInstallation, PluginInstallationSpec,
     plugin_installation::conditions::{Outcome, Reason},
 };
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use tokio::sync::Mutex;
 
 use crate::{
@@ -153,7 +153,7 @@ async fn pass(guard: &Root<PluginInstallation>, ctx: &Context) -> Result<Passed,
                     at_rest()
                 }
                 // Their end is told; nothing is tried again.
-                Some(Outcome::Waiting(Reason::Migrating, _)) => at_rest(),
+                Some(_) if findings.only_migrates() => at_rest(),
                 Some(_) => {
                     let (due, again) = objects.retry(meta);
                     (Some(due), findings.look_again().or(again))
@@ -189,8 +189,11 @@ async fn live(
     let (world, facts) = match known {
         Ok(known) => known,
         Err(outcome) => {
-            let stopped = stop_without_tenant(installation, &outcome, ctx).await;
-            return Ok(status::Findings::Unresolved(stopped.err().unwrap_or(outcome)));
+            return Ok(match stop_without_tenant(installation, &outcome, ctx).await {
+                Ok(true) => status::Findings::Shut(outcome),
+                Ok(false) => status::Findings::Unresolved(outcome),
+                Err(outcome) => status::Findings::Unresolved(outcome),
+            });
         }
     };
     let chosen = validate::choose(installation, &world);
@@ -214,12 +217,13 @@ fn unseen() -> Outcome {
     Outcome::Waiting(Reason::Installing, "the caches do not show it yet".to_owned())
 }
 
-/// Takes the pods of a tenant away that is shut, being deleted or gone: its data may be kept, but nobody serves it any more.
+/// Takes the pods of a tenant away that is shut, being deleted or gone: its data may be kept, but nobody serves it any more. Says
+/// whether that is so.
 async fn stop_without_tenant(
     installation: &PluginInstallation,
     outcome: &Outcome,
     ctx: &Context,
-) -> Result<(), Outcome> {
+) -> Result<bool, Outcome> {
     let (Outcome::Done(reason, _) | Outcome::Waiting(reason, _) | Outcome::Blocked(reason, _)) = outcome;
     let namespace = installation.namespace().unwrap_or_default();
     let is_shut = matches!(
@@ -227,53 +231,62 @@ async fn stop_without_tenant(
         Reason::TenantDeleting | Reason::TenantUnknown | Reason::TenantSuspended
     );
     if !holds(installation.meta()) || !is_shut {
-        return Ok(());
+        return Ok(false);
     }
     match (Caches::slug_of(&namespace), id_of(&installation.name_any())) {
-        (Some(slug), Ok(id)) => apply::shut(&slug, &id, ctx).await,
-        _ => Ok(()),
+        (Some(slug), Ok(id)) => apply::shut(&slug, &id, ctx).await.map(|()| true),
+        _ => Ok(false),
     }
 }
 
 /// What does not decode is served, and switched off, by what of it does: of the rest nobody knows what it wants, so that nothing new
 /// is delivered. What happens to it is not written down: as if the operator was killed after each pass.
-async fn serve_what_decodes(meta: &ObjectMeta, ctx: &Context) -> Result<(), Error> {
+async fn serve_what_decodes(meta: &ObjectMeta, ctx: &Context) -> Result<Option<Duration>, Error> {
     let raw = ctx.objects.read_undecodable(meta).await?;
-    if let Some(installation) = raw.as_ref().and_then(what_decodes) {
-        let why = Outcome::Blocked(Reason::Undecodable, "the object does not decode".to_owned());
-        live(&installation, Some(why), ctx).await?;
-    }
-    Ok(())
+    let Some(installation) = raw.as_ref().and_then(what_decodes) else {
+        return Ok(None);
+    };
+    let why = Outcome::Blocked(Reason::Undecodable, "the object does not decode".to_owned());
+    let findings = live(&installation, Some(why), ctx).await?;
+    let (_, again) = ctx.objects.retry(meta);
+    Ok(findings.wait().into_iter().chain(again).min())
 }
 
 /// The installation without the fields of its spec that do not decode; without its status, if that does not.
 fn what_decodes(raw: &Value) -> Option<PluginInstallation> {
-    let decodes = |(field, value): &(&String, &Value)| {
-        let alone = Map::from_iter([((*field).clone(), (*value).clone())]);
-        serde_json::from_value::<PluginInstallationSpec>(Value::Object(alone)).is_ok()
-    };
+    let decodes = |spec: Value| serde_json::from_value::<PluginInstallationSpec>(spec).is_ok();
     let mut known = raw.clone();
-    let spec = raw.get("spec").and_then(Value::as_object);
-    let spec: Map<_, _> = spec
-        .into_iter()
-        .flatten()
-        .filter(decodes)
-        .map(|(k, v)| (k.clone(), v.clone()))
-        .collect();
-    known["spec"] = Value::Object(spec);
+    known["spec"] = what_of(raw.get("spec").unwrap_or(&json!({})), &decodes);
     serde_json::from_value(known.clone()).ok().or_else(|| {
         known["status"].take();
         serde_json::from_value(known).ok()
     })
 }
 
+/// What of an object decodes, field by field, and of a field that does not, what of it does.
+fn what_of(object: &Value, decodes: &dyn Fn(Value) -> bool) -> Value {
+    let mut known = Map::new();
+    for (field, value) in object.as_object().into_iter().flatten() {
+        let alone = |value: Value| json!({ field: value });
+        if decodes(alone(value.clone())) {
+            known.insert(field.clone(), value.clone());
+        } else if value.is_object() {
+            let part = what_of(value, &|part| decodes(alone(part)));
+            if decodes(alone(part.clone())) {
+                known.insert(field.clone(), part);
+            }
+        }
+    }
+    Value::Object(known)
+}
+
 /// An object that does not decode: say so on the object. In deletion it is let go with its data kept.
 async fn undecodable(invalid: &InvalidObject, ctx: &Context) -> Result<Passed, Error> {
     let meta = &invalid.metadata;
     if meta.deletion_timestamp.is_none() {
-        serve_what_decodes(meta, ctx).await?;
+        let again = serve_what_decodes(meta, ctx).await?;
         report::undecodable(meta, &invalid.error, ctx).await?;
-        return Ok((None, Reason::Undecodable.into()));
+        return Ok((again, Reason::Undecodable.into()));
     }
     match cleanup::keep(meta, ctx).await? {
         Pass::Deleting(outcome) => {
@@ -295,7 +308,7 @@ fn id_of(name: &str) -> Result<plexica_crds::names::PluginId, Outcome> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use plexica_crds::plugin_installation::SwitchBy;
 
     use super::*;
 
@@ -309,6 +322,10 @@ mod tests {
         let known = what_decodes(&raw).unwrap();
         assert_eq!((known.spec.enabled, known.spec.replicas), (false, Some(3)));
         assert!(known.status.unwrap().live_slot.is_some());
+        let mut part = raw.clone();
+        part["spec"]["promotion"] = json!({ "auto": false, "switchBy": "Route", "promotionDelay": 7 });
+        let promotion = what_decodes(&part).unwrap().spec.promotion;
+        assert_eq!((promotion.auto, promotion.switch_by), (false, SwitchBy::Route));
         let mut odd = raw;
         odd["status"]["liveSlot"] = json!(1);
         assert_eq!(what_decodes(&odd).unwrap().status, None);

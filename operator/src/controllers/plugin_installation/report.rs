@@ -109,7 +109,7 @@ pub async fn findings(
     let original = installation.status.clone().unwrap_or_default();
     let before = match findings {
         Findings::Applied(steps) => steps.written.clone(),
-        Findings::Deleting(_) | Findings::Unresolved(_) => None,
+        Findings::Deleting(_) | Findings::Unresolved(_) | Findings::Shut(_) => None,
     };
     let before = before.unwrap_or_else(|| original.clone());
     let moment = moment(installation.meta(), due);

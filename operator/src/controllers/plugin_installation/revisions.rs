@@ -12,7 +12,7 @@ use plexica_crds::{names::Slot, plugin_installation::conditions::Outcome};
 use super::{
     Context, build,
     build::LABEL_REVISION,
-    model::{Frozen, HASH_LEN, Place, RunningSet},
+    model::{Frozen, HASH_LEN, Member, Place, RunningSet},
     objects::{make, owned, tidy},
     providers::providers,
     validate::Facts,
@@ -48,7 +48,7 @@ impl Revisions {
             return Ok(None);
         }
         if let Some(known) = self.remembered(place, hash) {
-            return Ok(Some(Arc::new(known)));
+            return Ok(Some(Arc::new(known)).filter(|known| known.version == revision.version));
         }
         let name = build::revision_name(&place.id, hash);
         let found = match owned::<ControllerRevision>(place, &name, Age::Any, ctx).await? {
@@ -60,7 +60,7 @@ impl Revisions {
             self.remember(place, hash, frozen);
             self.lock().entry(key(place)).or_default().read = Some(hash.to_owned());
         }
-        Ok(kept.map(Arc::new))
+        Ok(kept.filter(|kept| kept.version == revision.version).map(Arc::new))
     }
 
     /// Keeps a revision, and says how the traffic light names it.
@@ -142,17 +142,34 @@ fn key(place: &Place) -> Key {
     (place.slug.namespace().to_string(), place.id.to_string())
 }
 
-/// What is known of these revisions. One that is not kept is taken from the Deployment that runs it, and from its release.
+/// What is known of these revisions, what is live first. One that is not kept is taken from the Deployment that runs it, and from its
+/// release. What one needs is said by its release alone: of objects in the tenant's namespace others may write some.
+///
+/// # Errors
+/// The API server does not answer for the first; the others are unknown then.
 pub async fn running_set(facts: &Facts, members: Vec<Revision>, ctx: &Context) -> Result<RunningSet, Outcome> {
     let mut set = vec![];
-    for revision in members {
-        let frozen = match ctx.revisions.get(&facts.place, &revision, ctx).await? {
-            Some(frozen) => Some(frozen),
-            None => adopted(facts, &revision, ctx).await?.map(Arc::new),
+    for (place, revision) in members.into_iter().enumerate() {
+        let frozen = match known(facts, &revision, ctx).await {
+            Ok(frozen) => frozen,
+            Err(Outcome::Waiting(reason, why)) if place == 0 => return Err(Outcome::Waiting(reason, why)),
+            Err(_) => None,
         };
-        set.push((revision, frozen));
+        let release = facts.release(&revision.version);
+        set.push(match (frozen, release) {
+            (None, _) => Member::Unknown,
+            (Some(frozen), None) => Member::WithoutRelease(revision, frozen),
+            (Some(frozen), Some(release)) => Member::Known(revision, Arc::new(build::as_released(&frozen, release))),
+        });
     }
     Ok(RunningSet::of(set))
+}
+
+async fn known(facts: &Facts, revision: &Revision, ctx: &Context) -> Result<Option<Arc<Frozen>>, Outcome> {
+    match ctx.revisions.get(&facts.place, revision, ctx).await? {
+        Some(frozen) => Ok(Some(frozen)),
+        None => Ok(adopted(facts, revision, ctx).await?.map(Arc::new)),
+    }
 }
 
 async fn adopted(facts: &Facts, revision: &Revision, ctx: &Context) -> Result<Option<Frozen>, Outcome> {

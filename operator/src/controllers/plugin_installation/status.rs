@@ -33,6 +33,8 @@ pub enum Findings {
     Deleting(Outcome),
     /// No version could be chosen, and nothing is live that is led on meanwhile.
     Unresolved(Outcome),
+    /// Its tenant is shut, goes or is gone: nothing runs any more.
+    Shut(Outcome),
     /// Steps were taken as far as they went.
     Applied(Box<Steps>),
 }
@@ -41,18 +43,25 @@ impl Findings {
     /// What explains that the plugin does not work.
     pub fn worst(&self) -> Option<&Outcome> {
         match self {
-            Self::Deleting(outcome) | Self::Unresolved(outcome) => Some(outcome),
+            Self::Deleting(outcome) | Self::Unresolved(outcome) | Self::Shut(outcome) => Some(outcome),
             Self::Applied(steps) => steps.worst(),
         }
     }
 }
 
 impl Findings {
+    /// Whether nothing is amiss but that migrations run.
+    pub fn only_migrates(&self) -> bool {
+        let Self::Applied(steps) = self else { return false };
+        let mut amiss = steps.outcomes().filter(|outcome| !is_done(outcome));
+        amiss.all(|outcome| matches!(outcome, Outcome::Waiting(Reason::Migrating, _)))
+    }
+
     /// When to look again whatever else waits: something was made that the next look goes on with.
     pub fn look_again(&self) -> Option<Duration> {
         match self {
             Self::Applied(steps) => steps.look_again,
-            Self::Deleting(_) | Self::Unresolved(_) => None,
+            Self::Deleting(_) | Self::Unresolved(_) | Self::Shut(_) => None,
         }
     }
 
@@ -98,8 +107,27 @@ pub fn after(before: &PluginInstallationStatus, findings: &Findings, moment: Mom
             }
             statements
         }
+        Findings::Shut(why) => {
+            let outcome = with_due(why, moment.due);
+            let mut statements = whole(status, [&outcome]);
+            let (Outcome::Done(reason, said) | Outcome::Waiting(reason, said) | Outcome::Blocked(reason, said)) =
+                &outcome;
+            let told = [Type::Deployed, Type::Routed, Type::Promoted];
+            statements.extend(told.map(|type_| type_.says(Status::False, *reason, said)));
+            nothing_runs(status, &mut statements);
+            statements
+        }
         Findings::Applied(steps) => applied(status, steps, moment),
     })
+}
+
+/// Nothing runs, so there is nowhere to go back to, nor a way to it.
+fn nothing_runs(status: &mut PluginInstallationStatus, statements: &mut Vec<Statement>) {
+    let way_back = "there is no former version";
+    statements.push(Type::RollbackAvailable.says(Status::False, Reason::NoFormerVersion, way_back));
+    status.url = None;
+    slots::stopped(status);
+    Led::Off.write(status, statements);
 }
 
 fn written(
@@ -196,8 +224,8 @@ fn applied(status: &mut PluginInstallationStatus, steps: &Steps, moment: Moment)
     if let Some(red) = &steps.red {
         red.write(status, &mut statements);
     }
-    if let Some(slot) = &steps.slot {
-        slots::shared(status, slot, steps.worst().is_none());
+    if let Some((slot, serves)) = &steps.slot {
+        slots::shared(status, slot, *serves);
     }
     if steps.stopped {
         let (reason, message) = match steps.stop {
@@ -212,10 +240,7 @@ fn applied(status: &mut PluginInstallationStatus, steps: &Steps, moment: Moment)
         });
         statements.push(Type::Ready.says(Status::False, reason, message));
         statements.push(Type::Promoted.says(Status::False, reason, message));
-        let way_back = "there is no former version";
-        statements.push(Type::RollbackAvailable.says(Status::False, Reason::NoFormerVersion, way_back));
-        slots::stopped(status);
-        Led::Off.write(status, &mut statements);
+        nothing_runs(status, &mut statements);
     }
     slots::scale(status, steps);
     if steps.leaving.is_some() {

@@ -1,7 +1,7 @@
 //! Delivery of what is wanted next: configuration, migrations, a frozen revision, and then the traffic light. A step that fails
 //! leaves the later ones as they are, and what runs is cared for elsewhere (`serve`).
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::api::core::v1::Secret;
 use plexica_crds::{
@@ -211,12 +211,17 @@ async fn for_all_tenants(
     ctx: &Context,
 ) -> Result<(), Failed> {
     let place = &facts.place;
+    // Its own pods serve until the release knows the tenant.
+    let has_own = steps.traffic.is_some();
     let deployed = async {
         let namespace = shared::namespace(&wanted.plugin, ctx)?;
         let deployed = shared::deploy(place, wanted, namespace, configuration, access, ctx).await?;
         let release = Release::new(namespace, &wanted.plugin);
         if shared::is_new_to(installation, wanted) && deployed.is_complete() {
             shared::leave(&place.slug, &place.id, Some(&release), ctx).await?;
+        }
+        if !has_own {
+            // It is written down that the release serves: what was its own before is not needed any more.
             shared::forget_own(place, ctx).await?;
         }
         let to = Destination::Shared {
@@ -225,12 +230,19 @@ async fn for_all_tenants(
         };
         Ok((deployed, to))
     };
-    let (deployed, to) = steps.take(Type::Deployed, deployed.await)?;
+    let type_ = if has_own { Type::Promoted } else { Type::Deployed };
+    let (deployed, to) = steps.take(type_, deployed.await)?;
     // Pods that do not know this tenant yet are ready for others.
     let serves = deployed.is_complete();
-    steps.slot = Some(deployed.slot);
+    if has_own && !serves {
+        return steps.end(Type::Promoted, deployed.outcome);
+    }
+    steps.slot = Some((deployed.slot, serves));
     steps.delivered = true;
     let ended = steps.end(Type::Deployed, deployed.outcome);
+    if has_own {
+        steps.look_again = Some(Duration::ZERO);
+    }
     if serves {
         let paths = Paths {
             green: vec![wanted.manifest.base_path.clone()],

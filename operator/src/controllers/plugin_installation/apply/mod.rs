@@ -97,7 +97,7 @@ async fn forget_unused(facts: &Facts, standing: &Standing, red: &Led, steps: &mu
     let (Some(traffic), Some(of_red), true) = (&steps.traffic, red.uses(), steps.delivered) else {
         return;
     };
-    if traffic.replaces_pods {
+    if traffic.replaces_pods || standing.set.has_unknown() {
         return;
     }
     let forgotten = workload::forget_unused(facts, &standing.set, traffic, of_red, ctx).await;

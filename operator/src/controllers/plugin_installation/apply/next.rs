@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use plexica_crds::PluginInstallation;
+use plexica_crds::{Plugin, PluginInstallation, names::PluginId};
 
 use super::traffic;
 use crate::{
+    backends::postgres::plugin::TenantTables,
     controllers::plugin_installation::{
         build,
         model::RunningSet,
@@ -16,12 +17,19 @@ use crate::{
 
 /// A set with what is wanted next, before that is rendered: what it needs is known.
 pub fn beside(set: &RunningSet, wanted: &Wanted) -> RunningSet {
-    let unrendered = build::needs(&wanted.plugin, &wanted.providers, wanted.tenant_tables.clone());
-    let next = Revision {
+    unrendered(set.clone(), &wanted.plugin, &wanted.providers)
+}
+
+/// A set with a release beside.
+pub fn unrendered(set: RunningSet, plugin: &Plugin, providers: &[PluginId]) -> RunningSet {
+    // A release was accepted, so that its privileges can be granted.
+    let tenant_tables = TenantTables::of(&plugin.spec.database.tenant_tables).unwrap_or_default();
+    let unrendered = build::needs(plugin, providers, tenant_tables);
+    let revision = Revision {
         version: unrendered.version.clone(),
         config_hash: String::new(),
     };
-    set.clone().with(&next, &Arc::new(unrendered))
+    set.with(&revision, &Arc::new(unrendered))
 }
 
 /// Whether what is wanted was rejected, as far as that is known before it is rendered.

@@ -7,8 +7,10 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use plexica_crds::{
     PluginInstallation,
+    names::Slot,
     plugin_installation::conditions::{Outcome, Reason, Type},
 };
+use strum::IntoEnumIterator as _;
 
 use super::{
     Traffic, credential,
@@ -23,8 +25,10 @@ use crate::{
     controllers::plugin_installation::{
         Context,
         build::{self, Destination},
+        dereference::running_version,
         model::{Needs, RunningSet},
         objects::make,
+        providers::providers,
         revisions::running_set,
         status::Steps,
         validate::{Facts, Wanted},
@@ -56,7 +60,12 @@ pub async fn serve(
 ) -> Option<Standing> {
     let served = match Served::now(installation, facts, ctx).await {
         Ok(Some(served)) => served,
-        Ok(None) => return Some(Standing::default()),
+        Ok(None) => {
+            return Some(Standing {
+                set: not_served_here(installation, facts, ctx),
+                ..Standing::default()
+            });
+        }
         Err(outcome) => {
             steps.say(Type::Promoted, outcome);
             return None;
@@ -123,21 +132,44 @@ pub async fn serve(
     })
 }
 
-/// Makes the policy: pods reach what any revision of those that run needs. While it is not known what one needs, they reach all
-/// plugins of the tenant.
+/// What runs though nothing is remembered to be live that is the tenant's own: a release for all tenants, or what was forgotten.
+fn not_served_here(installation: &PluginInstallation, facts: &Facts, ctx: &Context) -> RunningSet {
+    let running = running_version(installation).map(|version| version.to_string());
+    if let Some(plugin) = running.as_ref().and_then(|version| facts.release(version)) {
+        return next::unrendered(RunningSet::default(), plugin, &providers(plugin, &facts.installed));
+    }
+    let namespace = facts.place.slug.namespace();
+    let is_there = |slot: Slot| {
+        let name = facts.place.id.deployment(slot);
+        !ctx.watched.deployments.lacks(namespace.as_str(), name.as_str())
+    };
+    if running.is_some() || Slot::iter().any(is_there) {
+        RunningSet::unknown()
+    } else {
+        RunningSet::default()
+    }
+}
+
+/// Makes the policy: pods reach what any revision of those that run needs. While it is not known what one needs, they also reach all
+/// plugins that the tenant has.
 pub async fn police(
     installation: &PluginInstallation,
     facts: &Facts,
     needs: &Needs,
     ctx: &Context,
 ) -> Result<(), Outcome> {
-    let providers = match needs.surplus {
-        Surplus::Kept => &facts.installed,
-        Surplus::Removed => &needs.providers,
-    };
+    let mut providers = needs.providers.clone();
+    if needs.surplus == Surplus::Kept {
+        let others = facts
+            .installed
+            .iter()
+            .filter(|id| **id != facts.place.id && !needs.providers.contains(id));
+        providers.extend(others.cloned());
+        providers.sort();
+    }
     let is_probed = installation.spec.promotion.probe.is_some();
     let probed_from = is_probed.then_some(ctx.namespace.as_str());
-    let policy = build::network_policy(&facts.place, providers, &ctx.platform, probed_from);
+    let policy = build::network_policy(&facts.place, &providers, &ctx.platform, probed_from);
     make(&policy, ctx).await.map(drop)
 }
 
@@ -202,7 +234,8 @@ pub async fn provide(
 /// Says how the pods fare that are live, or are to be the first.
 pub async fn tell_of_pods(facts: &Facts, wanted: Option<&Wanted>, steps: &mut Steps, ctx: &Context) {
     let not_kept = steps.not_kept.take();
-    let Some(traffic) = &mut steps.traffic else {
+    let is_shared = steps.slot.is_some();
+    let Some(traffic) = steps.traffic.as_mut().filter(|_| !is_shared) else {
         if let Some(outcome) = not_kept {
             steps.say(Type::Deployed, outcome);
         }

@@ -218,13 +218,23 @@ pub fn namespace<'a>(plugin: &Plugin, ctx: &'a Context) -> Result<&'a str, Outco
     })
 }
 
-/// Removes what the plugin has of its own in the tenant's namespace, once the release serves the tenant.
+/// Removes what the plugin has of its own in the tenant's namespace, unless it is known that nothing is there. Its pods go last: by
+/// them the rest is found.
 pub async fn forget_own(place: &Place, ctx: &Context) -> Result<(), Outcome> {
     let namespace = place.slug.namespace();
+    let namespace = namespace.as_str();
+    let is_gone = |slot: Slot| {
+        ctx.watched
+            .deployments
+            .lacks(namespace, place.id.deployment(slot).as_str())
+    };
+    if is_gone(Slot::A) && is_gone(Slot::B) {
+        return Ok(());
+    }
     let selector = format!("{LABEL_PLUGIN}={}", place.id);
-    remove::<Deployment>(namespace.as_str(), &selector, false, ctx).await?;
-    remove::<NetworkPolicy>(namespace.as_str(), &selector, false, ctx).await?;
-    remove::<PodDisruptionBudget>(namespace.as_str(), &selector, false, ctx).await?;
-    remove::<ControllerRevision>(namespace.as_str(), &selector, false, ctx).await?;
-    super::workload::forget_configurations(place, &[], ctx).await
+    remove::<PodDisruptionBudget>(namespace, &selector, false, ctx).await?;
+    remove::<ControllerRevision>(namespace, &selector, false, ctx).await?;
+    super::workload::forget_configurations(place, &[], ctx).await?;
+    remove::<NetworkPolicy>(namespace, &selector, false, ctx).await?;
+    remove::<Deployment>(namespace, &selector, false, ctx).await
 }

@@ -15,32 +15,28 @@ use crate::controllers::plugin_installation::{
 /// Stops everything of an installation, and says so.
 pub async fn stop(facts: &Facts, why: Stop, steps: &mut Steps, ctx: &Context) {
     let place = &facts.place;
-    let stopped = async {
-        shut(&place.slug, &place.id, ctx).await?;
-        match why {
-            Stop::Disabled => Ok(Outcome::Done(
-                Reason::Disabled,
-                "spec.enabled is false; data is kept".to_owned(),
-            )),
-            Stop::Suspended => {
-                // The tenant's own pass has shut all plugins; a pass of this one that began before may have opened it again.
-                database::revoke(place, ctx).await?;
-                let message = format!("tenant {} is shut; data is kept", place.slug);
-                Ok(Outcome::Done(Reason::TenantSuspended, message))
-            }
+    let mut stopped = shut(&place.slug, &place.id, ctx).await;
+    let done = match why {
+        Stop::Disabled => Outcome::Done(Reason::Disabled, "spec.enabled is false; data is kept".to_owned()),
+        Stop::Suspended => {
+            // The tenant's own pass has shut all plugins; a pass of this one that began before may have opened it again.
+            stopped = stopped.and(database::revoke(place, ctx).await);
+            let message = format!("tenant {} is shut; data is kept", place.slug);
+            Outcome::Done(Reason::TenantSuspended, message)
         }
     };
-    let outcome = stopped.await;
-    steps.stopped = outcome.is_ok();
-    let outcome = outcome.unwrap_or_else(|outcome| outcome);
+    steps.stopped = stopped.is_ok();
+    let outcome = stopped.map_or_else(|outcome| outcome, |()| done);
     steps.say(Type::Routed, route::without(&outcome, ctx));
     steps.say(Type::Deployed, outcome);
 }
 
-/// Takes the route and the pods of a plugin away: first nobody is led there, then nobody is there.
+/// Takes the route and the pods of a plugin away: first nobody is led there, then nobody is there. What cannot be taken away holds up
+/// nothing else.
 pub async fn shut(slug: &TenantSlug, id: &PluginId, ctx: &Context) -> Result<(), Outcome> {
-    route::remove(slug, id, ctx).await?;
-    workload::stop(slug, id, ctx).await?;
-    red::shut(slug, id, ctx).await?;
-    shared::leave(slug, id, None, ctx).await
+    let unrouted = route::remove(slug, id, ctx).await;
+    let stopped = workload::stop(slug, id, ctx).await;
+    let without_red = red::shut(slug, id, ctx).await;
+    let left = shared::leave(slug, id, None, ctx).await;
+    unrouted.and(stopped).and(without_red).and(left)
 }

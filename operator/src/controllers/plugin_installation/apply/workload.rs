@@ -29,8 +29,8 @@ use crate::{
 
 /// Takes all pods of all slots away; what they would be made from stays.
 pub async fn stop(slug: &TenantSlug, id: &PluginId, ctx: &Context) -> Result<(), Outcome> {
-    stop_slot(slug, id, Slot::A, ctx).await?;
-    stop_slot(slug, id, Slot::B, ctx).await
+    let stopped = stop_slot(slug, id, Slot::A, ctx).await;
+    stopped.and(stop_slot(slug, id, Slot::B, ctx).await)
 }
 
 async fn stop_slot(slug: &TenantSlug, id: &PluginId, slot: Slot, ctx: &Context) -> Result<(), Outcome> {

@@ -29,7 +29,9 @@ pub use backends::{Destination, on_the_way, slot_led_to};
 pub use config::{CONFIG_VOLUME, Config, config_name};
 pub use disruption::disruption_budget;
 pub use network::{live_service, network_policy, slot_service, yellow_service};
-pub use revision::{Rendered, adopted, freeze, kept, needs, object, revision_name, revision_named, revision_of};
+pub use revision::{
+    Rendered, adopted, as_released, freeze, kept, needs, object, revision_name, revision_named, revision_of,
+};
 pub use route::{LIGHT_HEADER, grant, parent, route, url, yellow_route};
 pub use slot::{InSlot, credential_of, deployment};
 

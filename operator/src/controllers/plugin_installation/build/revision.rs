@@ -92,6 +92,19 @@ pub fn needs(plugin: &Plugin, providers: &[PluginId], tenant_tables: TenantTable
     }
 }
 
+/// A revision, with what it needs as its release says that.
+pub fn as_released(frozen: &Frozen, plugin: &Plugin) -> Frozen {
+    let dependencies = &plugin.spec.dependencies;
+    let is_declared = |provider: &&PluginId| dependencies.iter().any(|dependency| dependency.plugin == **provider);
+    let providers: Vec<_> = frozen.providers.iter().filter(is_declared).cloned().collect();
+    let tenant_tables = TenantTables::of(&plugin.spec.database.tenant_tables).unwrap_or_default();
+    Frozen {
+        replicas: frozen.replicas,
+        template: frozen.template.clone(),
+        ..needs(plugin, &providers, tenant_tables)
+    }
+}
+
 /// What a Deployment runs that an earlier operator made, or whose revision somebody deleted.
 pub fn adopted(deployment: &Deployment, plugin: &Plugin, providers: &[PluginId]) -> Option<Frozen> {
     let mut template = deployment.spec.as_ref()?.template.clone();

@@ -104,3 +104,15 @@ fn a_kept_revision_is_read_again_under_its_own_hash() {
     assert!(kept(&object, &revision.config_hash) == Some(frozen));
     assert_eq!(kept(&object, "0123456789abcdef"), None);
 }
+
+#[test]
+fn what_a_revision_needs_is_what_its_release_says_whatever_is_kept_of_it() {
+    let mut forged = frozen(json!({ "replicas": 3 }));
+    forged.tenant_tables = serde_json::from_value(json!({ "user_roles": ["Insert"] })).unwrap();
+    forged.connections = i32::MAX;
+    forged.providers = vec![PluginId::parse("contacts").unwrap()];
+    forged.base_path = "/others".to_owned();
+    let trusted = as_released(&forged, &release());
+    let expected = frozen(json!({ "replicas": 3 }));
+    assert!(trusted == expected);
+}

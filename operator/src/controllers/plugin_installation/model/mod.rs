@@ -7,4 +7,4 @@ mod running;
 
 pub use place::Place;
 pub use revision::{Frozen, HASH_LEN, hash_of};
-pub use running::{Needs, RunningSet};
+pub use running::{Member, Needs, RunningSet};

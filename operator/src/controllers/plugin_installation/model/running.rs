@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use plexica_crds::names::{PluginId, Slot};
+use plexica_crds::{
+    names::{PluginId, Slot},
+    plugin::{DatabaseSpec, MAX_CONNECTIONS},
+};
 
 use super::Frozen;
 use crate::{
@@ -10,11 +13,24 @@ use crate::{
     promotion::{Memory, Observed, Revision},
 };
 
-/// The revisions that run or may run, what is live first. Those of which nothing is known any more are counted and nothing else.
+/// The revisions that run or may run, what is live first.
 #[derive(Clone, Debug, Default)]
 pub struct RunningSet {
     known: Vec<(Revision, Arc<Frozen>)>,
+    /// Those of releases that are not there any more: nobody says what they need.
+    without_release: Vec<(Revision, Arc<Frozen>)>,
     has_unknown: bool,
+}
+
+/// What is known of a revision that runs or may run.
+#[derive(Clone, Debug)]
+pub enum Member {
+    /// All of it.
+    Known(Revision, Arc<Frozen>),
+    /// What was rendered of it; its release is not there any more, which says what it needs.
+    WithoutRelease(Revision, Arc<Frozen>),
+    /// Nothing.
+    Unknown,
 }
 
 /// What the revisions of a set need together. It is never less than what is live needs.
@@ -58,16 +74,29 @@ impl RunningSet {
         members
     }
 
-    /// A set of these; `None` is one of which nothing is known any more.
-    pub fn of(members: impl IntoIterator<Item = (Revision, Option<Arc<Frozen>>)>) -> Self {
+    /// A set of these.
+    pub fn of(members: impl IntoIterator<Item = Member>) -> Self {
         let mut set = Self::default();
-        for (revision, frozen) in members {
-            match frozen {
-                Some(frozen) => set.known.push((revision, frozen)),
-                None => set.has_unknown = true,
+        let mut without_release = vec![];
+        for member in members {
+            match member {
+                Member::Known(revision, frozen) => set.known.push((revision, frozen)),
+                Member::WithoutRelease(revision, frozen) => without_release.push((revision, frozen)),
+                Member::Unknown => set.has_unknown = true,
             }
         }
+        set.without_release = without_release;
         set
+    }
+
+    /// The set of which nothing is known but that something runs.
+    pub fn unknown() -> Self {
+        Self::of([Member::Unknown])
+    }
+
+    /// Whether something runs of which it is not known what it is, or what it needs: then nothing is taken away.
+    pub fn has_unknown(&self) -> bool {
+        self.has_unknown || !self.without_release.is_empty()
     }
 
     /// The same with one more.
@@ -81,35 +110,40 @@ impl RunningSet {
 
     /// What was rendered of a revision.
     pub fn get(&self, revision: &Revision) -> Option<&Arc<Frozen>> {
-        let mut known = self.known.iter();
-        known.find(|(of, _)| of == revision).map(|(_, frozen)| frozen)
+        let mut all = self.all();
+        all.find(|(of, _)| of == revision).map(|(_, frozen)| frozen)
     }
 
     /// All of it that is known.
     pub fn frozen(&self) -> impl Iterator<Item = &Frozen> {
-        self.known.iter().map(|(_, frozen)| &**frozen)
+        self.all().map(|(_, frozen)| &**frozen)
     }
 
     /// The revisions that are known.
     pub fn revisions(&self) -> impl Iterator<Item = &Revision> {
-        self.known.iter().map(|(revision, _)| revision)
+        self.all().map(|(revision, _)| revision)
+    }
+
+    fn all(&self) -> impl Iterator<Item = &(Revision, Arc<Frozen>)> {
+        self.known.iter().chain(&self.without_release)
     }
 
     /// What they need together. While something runs of which nothing is known, nothing is taken away.
     pub fn needs(&self) -> Needs {
+        let usual = DatabaseSpec::default().connections;
         let mut needs = Needs {
             tenant_tables: TenantTables::default(),
             permissions: vec![],
             providers: vec![],
-            connections: 1,
-            surplus: if self.has_unknown {
+            connections: if self.has_unknown() { usual } else { 1 },
+            surplus: if self.has_unknown() {
                 Surplus::Kept
             } else {
                 Surplus::Removed
             },
         };
         let mut providers = BTreeSet::new();
-        for frozen in self.frozen() {
+        for (_, frozen) in &self.known {
             needs.tenant_tables.extend(&frozen.tenant_tables);
             for permission in &frozen.permissions {
                 if !needs.permissions.iter().any(|known| known.key == permission.key) {
@@ -117,7 +151,9 @@ impl RunningSet {
                 }
             }
             providers.extend(frozen.providers.iter().cloned());
-            needs.connections = needs.connections.max(frozen.connections);
+        }
+        for frozen in self.frozen() {
+            needs.connections = needs.connections.max(frozen.connections.min(MAX_CONNECTIONS));
         }
         needs.permissions.sort_by(|one, other| one.key.cmp(&other.key));
         needs.providers = providers.into_iter().collect();

@@ -53,11 +53,15 @@ fn versions(members: &[Revision]) -> Vec<&str> {
     members.iter().map(|revision| revision.version.as_str()).collect()
 }
 
+fn known(version: &str, provider: &str, table: &str, permission: &str) -> Member {
+    Member::Known(revision(version), frozen(version, provider, table, permission))
+}
+
 #[test]
 fn needs_are_those_of_all_and_words_those_of_what_is_live() {
     let set = RunningSet::of([
-        (revision("1.0.0"), Some(frozen("1.0.0", "contacts", "users", "x:one"))),
-        (revision("2.0.0"), Some(frozen("2.0.0", "billing", "teams", "x:two"))),
+        known("1.0.0", "contacts", "users", "x:one"),
+        known("2.0.0", "billing", "teams", "x:two"),
     ]);
     let needs = set.needs();
     assert_eq!(
@@ -79,11 +83,22 @@ fn needs_are_those_of_all_and_words_those_of_what_is_live() {
 
 #[test]
 fn while_something_unknown_runs_nothing_is_taken_away() {
-    let set = RunningSet::of([
-        (revision("1.0.0"), Some(frozen("1.0.0", "contacts", "users", "x:one"))),
-        (revision("2.0.0"), None),
-    ]);
+    let set = RunningSet::of([known("1.0.0", "contacts", "users", "x:one"), Member::Unknown]);
     assert_eq!(set.needs().surplus, Surplus::Kept);
+}
+
+#[test]
+fn what_has_no_release_any_more_runs_on_and_is_given_nothing() {
+    let lost = frozen("2.0.0", "billing", "teams", "x:two");
+    let set = RunningSet::of([
+        known("1.0.0", "contacts", "users", "x:one"),
+        Member::WithoutRelease(revision("2.0.0"), lost),
+    ]);
+    assert!(set.get(&revision("2.0.0")).is_some());
+    let needs = set.needs();
+    assert_eq!((needs.tenant_tables.iter().count(), needs.providers.len()), (1, 1));
+    assert_eq!(needs.permissions.len(), 2, "of 1.0.0 alone");
+    assert_eq!((needs.surplus, needs.connections), (Surplus::Kept, 5));
 }
 
 #[test]

@@ -35,8 +35,9 @@ pub struct Steps {
     pub has_expanded: bool,
     /// Why Contract migrations that are due are not applied. The plugin works nevertheless.
     pub not_contracted: Option<Outcome>,
-    /// What the one slot of a release for all tenants holds once all of it runs.
-    pub slot: Option<SlotStatus>,
+    /// What the one slot of a release for all tenants holds, and whether all of its pods serve the tenant; `None` if its own do, or it
+    /// was not reached.
+    pub slot: Option<(SlotStatus, bool)>,
     /// How traffic is led to the tenant's own slots; `None` if that was not reached.
     pub traffic: Option<Traffic>,
     /// How RED fares; `None` if that was not reached.

@@ -128,6 +128,18 @@ fn the_standby_is_found_again_and_gets_its_window_anew_when_the_status_is_lost()
     );
 }
 
+/// Its Deployment was made, and the operator was killed before it wrote down why; or somebody else made it.
+#[test]
+fn what_has_never_served_is_no_standby() {
+    let mut stage = Stage::at(Step::Soaking);
+    stage.wanted.may_begin = false;
+    stage.memory.transition = None;
+    stage.memory.revisions.b = None;
+    stage.rest();
+    assert_eq!(stage.step(), Some(Step::Draining));
+    assert!(stage.says(Type::RollbackAvailable).starts_with("False"));
+}
+
 #[test]
 fn no_gate_is_skipped_when_the_status_is_lost() {
     let mut by_hand = Stage::at(Step::AwaitingPromotion);

@@ -380,8 +380,14 @@ pub async fn lead(
 pub fn remembered(installation: &PluginInstallation, facts: &Facts) -> Memory {
     let memory = remember::memory(&installation.status.clone().unwrap_or_default());
     let live = memory.live.and_then(|live| memory.revisions.of(live).as_ref());
-    let was_shared = live
-        .and_then(|live| facts.release(&live.version))
-        .is_some_and(|plugin| plugin.spec.runtime.sharing == Sharing::Shared);
+    let release = live.and_then(|live| facts.release(&live.version));
+    // Of a release that is not there any more it is known by who can be scaled.
+    let has_pods_of_its_own = installation
+        .status
+        .as_ref()
+        .is_some_and(|status| status.selector.is_some());
+    let was_shared = release.map_or(!has_pods_of_its_own, |plugin| {
+        plugin.spec.runtime.sharing == Sharing::Shared
+    });
     if was_shared { Memory::default() } else { memory }
 }
