@@ -120,9 +120,7 @@ async fn world(slug: TenantSlug, cluster: &Cluster) -> Result<Option<World>, Unr
     };
     let mut installations = cluster.installations_in(slug.namespace().as_str()).await?;
     installations.retain(|guard| guard.0.is_ok());
-    let mut releases = cluster.releases();
-    releases.retain(|guard| guard.0.is_ok());
-    Ok(Some(World::new(tenant, slug, installations, releases)))
+    Ok(Some(World::new(tenant, slug, installations, cluster.releases())))
 }
 
 #[cfg(test)]

@@ -261,6 +261,12 @@ pub fn release(world: &World, id: &PluginId, version: &Version) -> Result<Plugin
                     plugin.name_any()
                 ),
             ),
+            None if world.is_undecodable(id, version) => Outcome::Blocked(
+                Reason::PluginInvalid,
+                format!(
+                    "{id} {version} runs, and Plugin {id}-{version} does not decode: see kubectl describe plugin {id}-{version}"
+                ),
+            ),
             None => Outcome::Blocked(
                 Reason::PluginUnknown,
                 format!("{id} {version} runs, and its Plugin is not there any more: apply Plugin {id}-{version} again"),
@@ -332,60 +338,5 @@ fn refused(explanation: &Explanation, world: &World) -> Outcome {
 }
 
 #[cfg(test)]
-mod tests {
-    use kube::core::DeserializeGuard;
-    use plexica_crds::names::TenantSlug;
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    fn told(status: Option<Value>) -> Outcome {
-        let plugin = status.map(|status| {
-            let plugin = json!({
-                "metadata": { "name": "notes-1.0.0" },
-                "spec": { "id": "notes", "version": "1.0.0", "displayName": "Notes", "runtime": { "image": "x" } },
-                "status": status,
-            });
-            Arc::new(DeserializeGuard(Ok(serde_json::from_value(plugin).unwrap())))
-        });
-        let tenant = json!({ "metadata": { "name": "umbrella" }, "spec": { "displayName": "Umbrella" } });
-        let world = World::new(
-            serde_json::from_value(tenant).unwrap(),
-            TenantSlug::parse("umbrella").unwrap(),
-            vec![],
-            plugin.into_iter().collect(),
-        );
-        let id = PluginId::parse("notes").unwrap();
-        release(&world, &id, &Version::new(1, 0, 0)).unwrap_err()
-    }
-
-    #[test]
-    fn a_release_that_is_there_and_not_accepted_is_not_called_gone() {
-        let condition = json!({
-            "type": "Accepted", "status": "False", "reason": "ManifestInvalid", "message": "",
-            "lastTransitionTime": "2026-11-30T00:00:00Z",
-        });
-        for (status, expected) in [
-            (
-                Some(json!({ "conditions": [condition] })),
-                Outcome::Blocked(
-                    Reason::PluginInvalid,
-                    "notes 1.0.0 runs, and its Plugin is not accepted: see kubectl describe plugin notes-1.0.0".into(),
-                ),
-            ),
-            (
-                Some(Value::Null),
-                Outcome::Waiting(Reason::Installing, "Plugin notes-1.0.0 is being checked".into()),
-            ),
-            (
-                None,
-                Outcome::Blocked(
-                    Reason::PluginUnknown,
-                    "notes 1.0.0 runs, and its Plugin is not there any more: apply Plugin notes-1.0.0 again".into(),
-                ),
-            ),
-        ] {
-            assert_eq!(told(status), expected);
-        }
-    }
-}
+#[path = "validate_tests.rs"]
+mod tests;
