@@ -20,7 +20,7 @@ pub async fn stop(facts: &Facts, why: Stop, steps: &mut Steps, ctx: &Context) {
         match why {
             Stop::Disabled => Ok(Outcome::Done(
                 Reason::Disabled,
-                "spec.enabled is false; data is kept".to_owned(),
+                format!("spec.enabled is false; data is kept{}", told(&facts.needed_by)),
             )),
             Stop::Suspended => {
                 // The tenant's own pass has shut all plugins; a pass of this one that began before may have opened it again.
@@ -35,6 +35,16 @@ pub async fn stop(facts: &Facts, why: Stop, steps: &mut Steps, ctx: &Context) {
     let outcome = outcome.unwrap_or_else(|outcome| outcome);
     steps.say(Type::Routed, route::without(&outcome, ctx));
     steps.say(Type::Deployed, outcome);
+}
+
+/// Who misses a plugin that is switched off.
+fn told(needed_by: &[PluginId]) -> String {
+    let names: Vec<_> = needed_by.iter().map(PluginId::as_str).collect();
+    match names.as_slice() {
+        [] => String::new(),
+        [one] => format!("; {one} needs it"),
+        many => format!("; {} need it", many.join(", ")),
+    }
 }
 
 /// Takes the route and the pods of a plugin away: first nobody is led there, then nobody is there.
