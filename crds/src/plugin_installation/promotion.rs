@@ -24,7 +24,8 @@ pub struct PromotionSpec {
     #[serde(default = "promotion_delay")]
     #[x_kube(validation = Rule::new("duration(self) > duration('0s')").message("promotion.promotionDelay must be longer than zero"))]
     pub promotion_delay: Period,
-    /// How long the former version stands by at full size, so that a rollback is instant.
+    /// How long the former version stands by at full size, so that a rollback is instant. The next candidate takes its place,
+    /// also one that is the same version with another configuration.
     #[serde(default = "rollback_window")]
     #[x_kube(validation = Rule::new("duration(self) > duration('0s')").message("promotion.rollbackWindow must be longer than zero: a rollback needs somewhere to go"))]
     pub rollback_window: Period,

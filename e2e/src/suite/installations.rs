@@ -16,7 +16,7 @@ use serde_json::json;
 use super::{
     Case,
     clients::database,
-    env::{Env, contains, eventually},
+    env::{Env, contains, eventually, unique},
     tenant_plugins::{PATIENCE, TenantPlugins},
     without_webhook,
 };
@@ -29,6 +29,8 @@ pub fn cases() -> Vec<Case> {
         what_a_plugin_needs_is_installed_with_it_if_that_is_wanted,
         an_installation_that_is_switched_off_has_no_pods_and_comes_back,
         plugins_of_a_suspended_tenant_are_shut_with_it,
+        a_plugin_goes_on_while_one_that_it_needs_is_switched_off_and_both_say_so,
+        what_a_deleted_tenant_had_installed_is_uninstalled_in_the_registry,
     ];
     all.extend(without_webhook(crate::cases![false;
         a_plugin_waits_for_the_one_that_it_needs_and_that_one_cannot_go_before_it,
@@ -230,6 +232,59 @@ async fn what_a_plugin_needs_is_installed_with_it_if_that_is_wanted(env: &Env) -
         "it does not say who needs it: {:?}",
         contacts.annotations()
     );
+    Ok(())
+}
+
+async fn a_plugin_goes_on_while_one_that_it_needs_is_switched_off_and_both_say_so(env: &Env) -> Result<()> {
+    let plugins = TenantPlugins::of_new_tenant(env).await?;
+    for id in ["contacts", "crm"] {
+        plugins.install(id, json!({})).await?;
+    }
+    plugins.ready("crm").await?;
+    plugins
+        .patch("contacts", json!({ "spec": { "enabled": false } }))
+        .await?;
+    let told = plugins
+        .says("crm", Type::DependenciesSatisfied, "False", "DependencyUnfit")
+        .await?;
+    contains(&told.message, "crm needs contacts ")?;
+    contains(&told.message, ", which is switched off")?;
+    let told = plugins.says("crm", Type::Ready, "True", "Installed").await?;
+    contains(&told.message, "what is live works; not done: crm needs contacts ")?;
+    let version = plugins.ask("crm", "/version").await?;
+    ensure!(version["plugin"] == "crm", "it does not serve: {version}");
+    let told = plugins.says("contacts", Type::Deployed, "False", "Disabled").await?;
+    contains(&told.message, "; crm needs it")?;
+
+    plugins
+        .patch("contacts", json!({ "spec": { "enabled": true } }))
+        .await?;
+    plugins.ready("contacts").await?;
+    plugins
+        .says("crm", Type::DependenciesSatisfied, "True", "Resolved")
+        .await
+        .map(drop)
+}
+
+/// Whether its data is kept or dropped.
+async fn what_a_deleted_tenant_had_installed_is_uninstalled_in_the_registry(env: &Env) -> Result<()> {
+    for is_dropped in [true, false] {
+        let name = unique("ended");
+        env.create_with(&name, json!({}), is_dropped).await?;
+        let id = env.ready(&name).await?.uid().unwrap_or_default();
+        let plugins = TenantPlugins::of(env, &name)?;
+        plugins.install("contacts", json!({})).await?;
+        plugins.ready("contacts").await?;
+        env.delete(&name).await?;
+        let ended = format!(
+            "SELECT FROM core.tenant_plugins WHERE tenant_id = '{id}' AND plugin_id = 'contacts' \
+             AND NOT enabled AND status = 'UNINSTALLED'"
+        );
+        ensure!(
+            database::any(&env.postgres, &ended).await?,
+            "the registry says that a tenant that was deleted (data dropped: {is_dropped}) has its plugin"
+        );
+    }
     Ok(())
 }
 

@@ -67,6 +67,12 @@ async fn a_configuration_that_the_release_does_not_take_is_refused_when_it_is_ap
     let told = apply(env, &installation(&plugins, "sample-analytics", &clear)).await?;
     contains(&told, "/ingest/key: the plugin's schema marks this as a secret")?;
     ensure!(!told.contains("in-the-clear"), "the secret is shown: {told}");
+    let nul = json!({ "config": { "title": "a\0" } });
+    let told = apply(env, &installation(&plugins, "contacts", &nul)).await?;
+    contains(
+        &told,
+        "denied the request: spec.config.title: must not contain U+0000, which PostgreSQL cannot store",
+    )?;
     let stored = plugins.api.list(&ListParams::default()).await?;
     ensure!(stored.items.is_empty(), "something was stored");
 

@@ -1,4 +1,5 @@
-//! PluginInstallations: a configuration that the chosen release does not take, and the end of one that others need.
+//! PluginInstallations: a spec that breaks rules by itself, a configuration that the chosen release does not take, and the end
+//! of one that others need.
 
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use plexica_crds::{PluginInstallation, names::TenantSlug};
 use plexica_operator::{
     controllers::plugin_installation::{
         Caches, World,
-        admission::{Judgement, judge, needed_first, unchecked},
+        admission::{Judgement, judge, needed_first, newly_broken, unchecked},
     },
     runtime::controller::Root,
 };
@@ -39,9 +40,9 @@ async fn store(request: &Request, slug: TenantSlug, cluster: &Cluster) -> Result
     let Some(mut wanted) = decoded(request.object.as_ref()) else {
         return Ok(Verdict::Allowed);
     };
-    let same = |old: PluginInstallation| is_judged_alike(&old, &wanted);
-    if wanted.meta().deletion_timestamp.is_some() || decoded(request.old_object.as_ref()).is_some_and(same) {
-        return Ok(Verdict::Allowed);
+    let before = decoded(request.old_object.as_ref());
+    if let Some(verdict) = by_itself(before.as_ref(), &wanted) {
+        return Ok(verdict);
     }
     wanted.meta_mut().namespace = Some(slug.namespace().to_string());
     let Some(mut world) = world(slug, cluster).await? else {
@@ -59,6 +60,16 @@ async fn store(request: &Request, slug: TenantSlug, cluster: &Cluster) -> Result
             Judgement::Refused(outcome) => Verdict::refused(outcome),
         },
     )
+}
+
+/// What can be said without looking at anything else; `None` if the configuration has to be judged.
+fn by_itself(before: Option<&PluginInstallation>, wanted: &PluginInstallation) -> Option<Verdict> {
+    if wanted.meta().deletion_timestamp.is_some() {
+        return Some(Verdict::Allowed);
+    }
+    let refused = newly_broken(before, wanted).map(Verdict::refused);
+    let is_alike = before.is_some_and(|before| is_judged_alike(before, wanted));
+    refused.or_else(|| is_alike.then_some(Verdict::Allowed))
 }
 
 /// Whether a change leaves alone what the judgement depends on: then it makes nothing worse, and what is wrong already
@@ -109,9 +120,7 @@ async fn world(slug: TenantSlug, cluster: &Cluster) -> Result<Option<World>, Unr
     };
     let mut installations = cluster.installations_in(slug.namespace().as_str()).await?;
     installations.retain(|guard| guard.0.is_ok());
-    let mut releases = cluster.releases();
-    releases.retain(|guard| guard.0.is_ok());
-    Ok(Some(World::new(tenant, slug, installations, releases)))
+    Ok(Some(World::new(tenant, slug, installations, cluster.releases())))
 }
 
 #[cfg(test)]
@@ -121,6 +130,28 @@ mod tests {
 
     fn installation(spec: &Value) -> PluginInstallation {
         serde_json::from_value(json!({ "metadata": { "name": "notes" }, "spec": spec })).unwrap()
+    }
+
+    #[test]
+    fn a_spec_that_breaks_a_rule_is_refused_unless_it_did_already_or_the_object_goes() {
+        let broken = installation(&json!({ "config": { "host": "a\0" } }));
+        let refusal = Verdict::Refused {
+            reason: "InvalidSpec",
+            message: "spec.config.host: must not contain U+0000, which PostgreSQL cannot store".to_owned(),
+        };
+        let sound = installation(&json!({}));
+        assert_eq!(by_itself(None, &broken), Some(refusal.clone()));
+        assert_eq!(by_itself(Some(&sound), &broken), Some(refusal));
+
+        // Metadata and other fields of what was stored so can be changed, and it can be repaired.
+        let mut other = installation(&json!({ "config": { "host": "a\0" }, "enabled": false }));
+        other.metadata.finalizers = Some(vec!["example.com/held".to_owned()]);
+        assert_eq!(by_itself(Some(&broken), &other), Some(Verdict::Allowed));
+        assert_eq!(by_itself(Some(&broken), &sound), None, "its configuration is judged");
+
+        let mut going = broken;
+        going.metadata.deletion_timestamp = Some(serde_json::from_value(json!("2026-12-01T00:00:00Z")).unwrap());
+        assert_eq!(by_itself(Some(&sound), &going), Some(Verdict::Allowed));
     }
 
     #[test]

@@ -56,12 +56,12 @@ rows! { different, false, differences::leave_what_is_live_alone;
 
 rows! { unresolved, false, unresolved::are_carried_out;
     switching_off_is_carried_out_while_no_version_is_in_the_range: Refusal::NothingInRange,
-    switching_off_is_carried_out_while_the_range_does_not_parse: Refusal::NoRange,
     switching_off_is_carried_out_while_another_plugin_excludes_what_is_wanted: Refusal::Conflict,
     switching_off_is_carried_out_while_a_downgrade_is_refused: Refusal::Downgrade,
 }
 
 rows! { unguarded, false, unresolved::are_carried_out;
+    switching_off_is_carried_out_while_the_range_does_not_parse: Refusal::NoRange,
     switching_off_is_carried_out_while_a_deletion_waits_for_a_dependant: Refusal::DeletionWaits,
 }
 

@@ -71,6 +71,10 @@ pub const REGISTRY_CHECKS: &[RegistryCheck] = &[
         name: "what a tenant installed is written once, and only for a tenant with a row",
         run: |registry, tenant| Box::pin(installations(registry, tenant)),
     },
+    RegistryCheck {
+        name: "what a tenant installed ends with it, and is there again only when the tenant is",
+        run: |registry, tenant| Box::pin(ended_with_its_tenant(registry, tenant)),
+    },
 ];
 
 /// A request for pools named after the tenant, of this capacity each.
@@ -258,17 +262,18 @@ async fn releases(registry: &dyn Registry, tenant: &Tenant) -> Outcome {
     expect(gone == [true, false], format!("forgetting twice answered {gone:?}"))
 }
 
+fn installed(status: TenantPluginStatus) -> Result<TenantPlugin, Failure> {
+    Ok(TenantPlugin {
+        plugin: plugin("contract-notes")?,
+        version: "1.0.0".to_owned(),
+        enabled: true,
+        configuration: json!({ "a": 1.0 }),
+        status,
+        installed_by: None,
+    })
+}
+
 async fn installations(registry: &dyn Registry, tenant: &Tenant) -> Outcome {
-    let installed = |status| {
-        Ok::<_, Failure>(TenantPlugin {
-            plugin: plugin("contract-notes")?,
-            version: "1.0.0".to_owned(),
-            enabled: true,
-            configuration: json!({ "a": 1.0 }),
-            status,
-            installed_by: None,
-        })
-    };
     let refused = registry
         .record_tenant_plugin(&tenant.owner, &installed(TenantPluginStatus::InProgress)?)
         .await;
@@ -288,6 +293,48 @@ async fn installations(registry: &dyn Registry, tenant: &Tenant) -> Outcome {
         expect(wrote == written, format!("recording {status} wrote: {wrote}"))?;
         let found = registry.tenant_plugins(&tenant.owner).await?;
         expect(found == [installed], format!("the tenant has {found:?}"))?;
+    }
+    Ok(())
+}
+
+/// Whether its data is kept or dropped.
+async fn ended_with_its_tenant(registry: &dyn Registry, tenant: &Tenant) -> Outcome {
+    let (owner, slug, stranger) = (&tenant.owner, &tenant.slug, tenant.stranger());
+    let live = installed(TenantPluginStatus::Installed)?;
+    let ended = TenantPlugin {
+        enabled: false,
+        ..installed(TenantPluginStatus::Uninstalled)?
+    };
+    let purge_at = Timestamp::from_second(4_000_000_000).map_err(|error| Failure(error.to_string()))?;
+    place(registry, tenant, &request(tenant, &["a"], 5)).await?;
+    for is_kept in [true, false] {
+        registry.record(owner, slug, &facts(TenantStatus::Active)).await?;
+        registry.record_tenant_plugin(owner, &live).await?;
+        registry.retire(&stranger.owner, slug, purge_at).await?;
+        registry.forget(&stranger.owner, slug).await?;
+        let found = registry.tenant_plugins(owner).await?;
+        expect(
+            found.as_slice() == [live.clone()],
+            format!("the end of another left {found:?}"),
+        )?;
+        if is_kept {
+            registry.retire(owner, slug, purge_at).await?;
+        } else {
+            registry.forget(owner, slug).await?;
+        }
+        let found = registry.tenant_plugins(owner).await?;
+        expect(
+            found.as_slice() == [ended.clone()],
+            format!("the tenant has ended, with {found:?}"),
+        )?;
+        // A pass that began before is late.
+        let late = registry.record_tenant_plugin(owner, &live).await;
+        expect(
+            matches!(late, Err(BackendError::Unexpected(_))),
+            format!("recording for a tenant that has ended is answered {late:?}"),
+        )?;
+        let wrote = registry.record_tenant_plugin(owner, &ended).await?;
+        expect(!wrote, "what has ended is written again".to_owned())?;
     }
     Ok(())
 }

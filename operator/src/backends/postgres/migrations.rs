@@ -26,10 +26,16 @@ pub(super) const TENANT: &[Migration] = &[
 ];
 
 /// The files of schema `core`.
-pub(super) const CORE: &[Migration] = &[Migration {
-    name: "0001_registry",
-    template: include_str!("migrations/core/0001_registry.sql"),
-}];
+pub(super) const CORE: &[Migration] = &[
+    Migration {
+        name: "0001_registry",
+        template: include_str!("migrations/core/0001_registry.sql"),
+    },
+    Migration {
+        name: "0002_ended_with_their_tenant",
+        template: include_str!("migrations/core/0002_ended_with_their_tenant.sql"),
+    },
+];
 
 /// The files of schema `plexica`: the operator's own record in each database that holds tenants.
 pub(super) const OPERATOR: &[Migration] = &[Migration {

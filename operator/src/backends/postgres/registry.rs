@@ -195,9 +195,9 @@ pub trait Registry: PluginRegistry {
     /// Writes what differs and says whether it wrote. Only for the row with the owner's id.
     async fn record(&self, owner: &Owner, slug: &TenantSlug, facts: &RegistryFacts) -> Result<bool, BackendError>;
 
-    /// Marks the row `PENDING_DELETION`, to be purged at that time. Only for the row with the owner's id.
+    /// Marks the row `PENDING_DELETION`, to be purged at that time, and what the tenant installed `UNINSTALLED`. Only for the row with the owner's id.
     async fn retire(&self, owner: &Owner, slug: &TenantSlug, purge_at: Timestamp) -> Result<(), BackendError>;
 
-    /// Marks the row `DELETED`: the slug is free. Only for the row with the owner's id.
+    /// Marks the row `DELETED`: the slug is free; and what the tenant installed `UNINSTALLED`. Only for the row with the owner's id.
     async fn forget(&self, owner: &Owner, slug: &TenantSlug) -> Result<(), BackendError>;
 }

@@ -33,9 +33,16 @@ impl Reconciler for Context {
 
     fn triggers(&self) -> Vec<Triggers<Plugin>> {
         let installations = self.installations.clone();
-        vec![when_otherwise([installations.changed()], GATHERED, move || {
-            Uses::by_release(&installations.state())
-        })]
+        let (plugins, base_paths) = (self.plugins.clone(), self.base_paths.clone());
+        vec![
+            when_otherwise([installations.changed()], GATHERED, move || {
+                Uses::by_release(&installations.state())
+            }),
+            // Who was refused a path may have it when the other plugin goes.
+            when_otherwise([plugins.changed()], GATHERED, move || {
+                base_paths.refused(&plugins.state())
+            }),
+        ]
     }
 
     async fn pass(&self, plugin: &Root<Plugin>) -> Result<Passed, Error> {

@@ -8,7 +8,11 @@ use plexica_crds::{
     Plugin, PluginInstallation, condition,
     names::PluginId,
     plugin::conditions::Type as PluginCondition,
-    plugin_installation::{conditions::Outcome, configuration::check},
+    plugin_installation::{
+        conditions::{Outcome, Reason},
+        configuration::check,
+        validation::violations,
+    },
 };
 
 pub use super::cleanup::needed_first;
@@ -29,6 +33,15 @@ pub enum Judgement {
     Open(String),
     /// Whatever its sources hold, the release does not take it.
     Refused(Outcome),
+}
+
+/// The rules that an installation breaks by itself and did not break before, in the words of a pass. What was stored with a
+/// broken rule takes every change that breaks no other: it must not be in the way of another repair.
+pub fn newly_broken(before: Option<&PluginInstallation>, wanted: &PluginInstallation) -> Option<Outcome> {
+    let known = before.map(violations).unwrap_or_default();
+    let broken = violations(wanted).into_iter().filter(|rule| !known.contains(rule));
+    let told: Vec<_> = broken.map(|rule| rule.to_string()).collect();
+    (!told.is_empty()).then(|| Outcome::Blocked(Reason::InvalidSpec, told.join("; ")))
 }
 
 /// Judges the configuration of an installation by the schema of the release that would be chosen for it now. The world

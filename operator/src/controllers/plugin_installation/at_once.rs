@@ -66,8 +66,7 @@ async fn carry_out(request: Request, installation: &PluginInstallation, ctx: &Co
         }
         // What comes next may be unknown: one can go back nevertheless.
         let wanted = validate::choose(installation, &world).ok();
-        apply::switch_at_once(installation, &facts, wanted.as_ref(), ctx).await?;
-        Ok(true)
+        apply::switch_at_once(installation, &facts, wanted.as_ref(), ctx).await
     };
     let done: Result<bool, Outcome> = done.await;
     if !matches!(done, Ok(true)) {

@@ -43,7 +43,7 @@ pub struct World {
     pub installations: Vec<Arc<Root<PluginInstallation>>>,
     /// All releases that were accepted.
     pub releases: Vec<Arc<Root<Plugin>>>,
-    /// All others that decode: who looks for them is told why they are not found.
+    /// All others, those included that do not decode: who looks for them is told why they are not found.
     pub others: Vec<Arc<Root<Plugin>>>,
 }
 
@@ -113,11 +113,11 @@ pub fn world(installation: &PluginInstallation, caches: &Caches) -> Result<World
     let slug = Caches::slug_of(&namespace).ok_or_else(unknown)?;
     let tenant = caches.tenant(&slug)?.ok_or_else(unknown)?;
     let installations = caches.installations_in(&namespace);
-    Ok(World::new(tenant, slug, installations, caches.releases()))
+    Ok(World::new(tenant, slug, installations, caches.plugins.state()))
 }
 
 impl World {
-    /// What concerns an installation of this tenant, from its installations and all releases that decode.
+    /// What concerns an installation of this tenant, from its installations and all releases.
     pub fn new(
         tenant: Tenant,
         slug: TenantSlug,
@@ -151,6 +151,13 @@ impl World {
         others.find(|plugin| {
             plugin.spec.id == *id && Version::parse(&plugin.spec.version).is_ok_and(|version| does(&version))
         })
+    }
+
+    /// Whether the Plugin of this release is there and does not decode: of such a one its name is known.
+    pub fn is_undecodable(&self, id: &PluginId, version: &Version) -> bool {
+        let name = format!("{id}-{version}");
+        let mut others = self.others.iter();
+        others.any(|guard| guard.0.is_err() && guard.name_any() == name)
     }
 
     /// The releases of a plugin that were accepted.

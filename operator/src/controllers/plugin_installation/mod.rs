@@ -169,6 +169,7 @@ async fn pass(guard: &Root<PluginInstallation>, ctx: &Context) -> Result<Passed,
 fn forget(meta: &ObjectMeta, ctx: &Context) {
     let uid = meta.uid.as_deref().unwrap_or_default();
     ctx.objects.forget(meta);
+    ctx.probes.forget(uid);
     ctx.meters.forget(uid);
     ctx.migrating.forget(uid);
     let (namespace, name) = (meta.namespace.as_deref(), meta.name.as_deref());

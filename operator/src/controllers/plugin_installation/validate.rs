@@ -37,6 +37,8 @@ pub struct Facts {
     pub stop: Option<Stop>,
     /// The tenant's plugins that run and need this one.
     pub dependants: Vec<Dependant>,
+    /// Those of them that are on and cannot do without it.
+    pub needed_by: Vec<PluginId>,
     /// The tenant's other plugins that are on their way to another version.
     pub on_their_way: Vec<PluginId>,
     /// All releases of the plugin that were accepted: a slot may run any of them.
@@ -64,6 +66,8 @@ pub struct Wanted {
     pub reason: String,
     /// The plugins that it is told the addresses of.
     pub providers: Vec<PluginId>,
+    /// Why not all that it needs serves, though it is live and left so.
+    pub switched_off: Option<Outcome>,
     /// Plugins that the tenant lacks and that are to be installed for this one, in order.
     pub added: Vec<PluginId>,
     /// What it may do with the tenant's own tables.
@@ -141,6 +145,7 @@ impl Facts {
                 (false, true) => None,
             },
             dependants: dependants(&id, &world.tenant_plugins(), &world.registry()),
+            needed_by: needed_by(&id, world),
             on_their_way: world.on_their_way(&id),
             releases: world.releases_of(&id),
             installed: world.installed(),
@@ -184,13 +189,16 @@ pub fn choose(installation: &PluginInstallation, world: &World) -> Result<Wanted
     // Of plugins that need each other one has to begin: the plan says which. It does not wait for those after it.
     let place = |plugin: &PluginId| resolution.plan.steps.iter().position(|step| step.plugin == *plugin);
     let comes_after = |provider: &PluginId| place(provider) > place(&id);
-    let mut providers = vec![];
+    let (mut providers, mut switched_off) = (vec![], None);
     for dependency in needed {
         let provider = world.installation(&dependency.plugin);
         match (dependency.kind, provider) {
             (DependencyKind::Required, Some(provider)) => {
                 if starts && !comes_after(&dependency.plugin) {
                     serves(provider, &dependency.range, &id)?;
+                }
+                if !starts && !provider.spec.enabled {
+                    switched_off = switched_off.or(Some(unfit(provider, &dependency.range, &id, "is switched off")));
                 }
                 providers.push(dependency.plugin.clone());
             }
@@ -208,6 +216,7 @@ pub fn choose(installation: &PluginInstallation, world: &World) -> Result<Wanted
         plugin,
         manifest,
         providers,
+        switched_off,
         added,
         tenant_tables,
     })
@@ -229,6 +238,24 @@ fn dependants(id: &PluginId, plugins: &resolution::Tenant, registry: &resolution
         })
     });
     running.collect()
+}
+
+/// Who of the tenant's plugins is on, runs, and cannot do without this one.
+fn needed_by(id: &PluginId, world: &World) -> Vec<PluginId> {
+    let registry = world.registry();
+    let needs = |(plugin, installation): &(PluginId, resolution::Installation)| {
+        let release = installation
+            .running
+            .as_ref()
+            .and_then(|version| registry.release(plugin, version));
+        let mut dependencies = release.into_iter().flat_map(|release| &release.dependencies);
+        let is_on = world
+            .installation(plugin)
+            .is_some_and(|dependant| dependant.spec.enabled);
+        is_on && dependencies.any(|one| one.plugin == *id && one.kind == DependencyKind::Required)
+    };
+    let all = world.tenant_plugins().into_iter();
+    all.filter(needs).map(|(plugin, _)| plugin).collect()
 }
 
 /// What the resolution says of one installation.
@@ -261,6 +288,12 @@ pub fn release(world: &World, id: &PluginId, version: &Version) -> Result<Plugin
                     plugin.name_any()
                 ),
             ),
+            None if world.is_undecodable(id, version) => Outcome::Blocked(
+                Reason::PluginInvalid,
+                format!(
+                    "{id} {version} runs, and Plugin {id}-{version} does not decode: see kubectl describe plugin {id}-{version}"
+                ),
+            ),
             None => Outcome::Blocked(
                 Reason::PluginUnknown,
                 format!("{id} {version} runs, and its Plugin is not there any more: apply Plugin {id}-{version} again"),
@@ -270,16 +303,10 @@ pub fn release(world: &World, id: &PluginId, version: &Version) -> Result<Plugin
 
 /// A provider has to serve in a version that fits before its dependant starts.
 fn serves(provider: &PluginInstallation, range: &VersionRange, dependant: &PluginId) -> Result<(), Outcome> {
-    let name = provider.name_any();
-    let waiting = |why: String| {
-        Err(Outcome::Waiting(
-            Reason::DependencyUnfit,
-            format!("{dependant} needs {name} {range}, which {why}"),
-        ))
-    };
+    let waiting = |why: &str| Err(unfit(provider, range, dependant, why));
     match running_version(provider) {
-        None => return waiting("is not installed yet".to_owned()),
-        Some(version) if !range.matches(&version) => return waiting(format!("runs in {version} still")),
+        None => return waiting("is not installed yet"),
+        Some(version) if !range.matches(&version) => return waiting(&format!("runs in {version} still")),
         Some(_) => {}
     }
     let conditions = provider
@@ -289,9 +316,17 @@ fn serves(provider: &PluginInstallation, range: &VersionRange, dependant: &Plugi
         .unwrap_or_default();
     match condition::find(conditions, Type::Deployed.into()) {
         Some(deployed) if deployed.status == "True" => Ok(()),
-        Some(deployed) if deployed.reason == Reason::Disabled.as_ref() => waiting("is switched off".to_owned()),
-        _ => waiting("is not ready".to_owned()),
+        Some(deployed) if deployed.reason == Reason::Disabled.as_ref() => waiting("is switched off"),
+        _ => waiting("is not ready"),
     }
+}
+
+fn unfit(provider: &PluginInstallation, range: &VersionRange, dependant: &PluginId, why: &str) -> Outcome {
+    let name = provider.name_any();
+    Outcome::Waiting(
+        Reason::DependencyUnfit,
+        format!("{dependant} needs {name} {range}, which {why}"),
+    )
 }
 
 /// Why nothing was chosen, by the kind of obstacle.
@@ -332,60 +367,5 @@ fn refused(explanation: &Explanation, world: &World) -> Outcome {
 }
 
 #[cfg(test)]
-mod tests {
-    use kube::core::DeserializeGuard;
-    use plexica_crds::names::TenantSlug;
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    fn told(status: Option<Value>) -> Outcome {
-        let plugin = status.map(|status| {
-            let plugin = json!({
-                "metadata": { "name": "notes-1.0.0" },
-                "spec": { "id": "notes", "version": "1.0.0", "displayName": "Notes", "runtime": { "image": "x" } },
-                "status": status,
-            });
-            Arc::new(DeserializeGuard(Ok(serde_json::from_value(plugin).unwrap())))
-        });
-        let tenant = json!({ "metadata": { "name": "umbrella" }, "spec": { "displayName": "Umbrella" } });
-        let world = World::new(
-            serde_json::from_value(tenant).unwrap(),
-            TenantSlug::parse("umbrella").unwrap(),
-            vec![],
-            plugin.into_iter().collect(),
-        );
-        let id = PluginId::parse("notes").unwrap();
-        release(&world, &id, &Version::new(1, 0, 0)).unwrap_err()
-    }
-
-    #[test]
-    fn a_release_that_is_there_and_not_accepted_is_not_called_gone() {
-        let condition = json!({
-            "type": "Accepted", "status": "False", "reason": "ManifestInvalid", "message": "",
-            "lastTransitionTime": "2026-11-30T00:00:00Z",
-        });
-        for (status, expected) in [
-            (
-                Some(json!({ "conditions": [condition] })),
-                Outcome::Blocked(
-                    Reason::PluginInvalid,
-                    "notes 1.0.0 runs, and its Plugin is not accepted: see kubectl describe plugin notes-1.0.0".into(),
-                ),
-            ),
-            (
-                Some(Value::Null),
-                Outcome::Waiting(Reason::Installing, "Plugin notes-1.0.0 is being checked".into()),
-            ),
-            (
-                None,
-                Outcome::Blocked(
-                    Reason::PluginUnknown,
-                    "notes 1.0.0 runs, and its Plugin is not there any more: apply Plugin notes-1.0.0 again".into(),
-                ),
-            ),
-        ] {
-            assert_eq!(told(status), expected);
-        }
-    }
-}
+#[path = "validate_tests.rs"]
+mod tests;

@@ -48,6 +48,20 @@ impl PostgresRegistry {
         row.map(|Json(row)| row.parse()).transpose()
     }
 
+    /// What the tenant installed ends with it. After the statement that ends the tenant, in one transaction with it: whoever
+    /// records an installation locks the tenant's row, so that all of them are seen.
+    async fn end_plugins(&self, connection: &mut PgConnection, owner: &Owner) -> Result<(), BackendError> {
+        sqlx::query(
+            "UPDATE core.tenant_plugins SET enabled = false, status = 'UNINSTALLED'
+             WHERE tenant_id = $1 AND (enabled OR status <> 'UNINSTALLED')",
+        )
+        .bind(owner.tenant_id)
+        .execute(connection)
+        .await
+        .map(drop)
+        .map_err(|error| self.error(&error))
+    }
+
     /// Tenants on each pool, by kind.
     async fn load(&self, connection: &mut PgConnection) -> Result<Loads, BackendError> {
         let rows: Vec<(String, Option<String>, String, i64)> = sqlx::query_as(
@@ -276,6 +290,7 @@ impl Registry for PostgresRegistry {
     }
 
     async fn retire(&self, owner: &Owner, slug: &TenantSlug, purge_at: Timestamp) -> Result<(), BackendError> {
+        let mut transaction = self.database.pool.begin().await.map_err(|error| self.error(&error))?;
         sqlx::query(
             "UPDATE core.tenants SET status = 'PENDING_DELETION', purge_at = ($3::text)::timestamptz, updated_at = now()
              WHERE slug = $1 AND id = $2 AND status <> 'DELETED'
@@ -284,22 +299,25 @@ impl Registry for PostgresRegistry {
         .bind(slug.as_str())
         .bind(owner.tenant_id)
         .bind(purge_at.to_string())
-        .execute(&self.database.pool)
+        .execute(&mut *transaction)
         .await
         .map_err(|error| self.error(&error))?;
-        Ok(())
+        self.end_plugins(&mut transaction, owner).await?;
+        self.database.commit(transaction).await
     }
 
     async fn forget(&self, owner: &Owner, slug: &TenantSlug) -> Result<(), BackendError> {
+        let mut transaction = self.database.pool.begin().await.map_err(|error| self.error(&error))?;
         sqlx::query(
             "UPDATE core.tenants SET status = 'DELETED', purge_at = NULL, updated_at = now()
              WHERE slug = $1 AND id = $2 AND status <> 'DELETED'",
         )
         .bind(slug.as_str())
         .bind(owner.tenant_id)
-        .execute(&self.database.pool)
+        .execute(&mut *transaction)
         .await
         .map_err(|error| self.error(&error))?;
-        Ok(())
+        self.end_plugins(&mut transaction, owner).await?;
+        self.database.commit(transaction).await
     }
 }

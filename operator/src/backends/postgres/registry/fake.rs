@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::{
     Placement, PlacementError, PlacementRequest, PluginRegistry, PluginRelease, PoolKind, RecordError, Registry,
-    RegistryFacts, RegistryRow, TenantPlugin, TenantStatus,
+    RegistryFacts, RegistryRow, TenantPlugin, TenantPluginStatus, TenantStatus,
     placement::{Load, choose},
 };
 use crate::backends::BackendError;
@@ -70,6 +70,16 @@ impl State {
             }
         }
         load
+    }
+
+    /// What the tenant installed ends with it.
+    fn end_plugins(&mut self, owner: &Owner) {
+        let mut own = self.tenant_plugins.iter_mut();
+        while let Some((_, plugin)) = own.find(|((id, _), _)| *id == owner.tenant_id) {
+            let is_other = plugin.enabled || plugin.status != TenantPluginStatus::Uninstalled;
+            (plugin.enabled, plugin.status) = (false, TenantPluginStatus::Uninstalled);
+            self.writes += usize::from(is_other);
+        }
     }
 
     /// Changes the owner's row, unless the change makes no difference.
@@ -204,20 +214,24 @@ impl Registry for FakeRegistry {
     }
 
     async fn retire(&self, owner: &Owner, slug: &TenantSlug, purge_at: Timestamp) -> Result<(), BackendError> {
-        self.open()?.change(owner, slug, |row| {
+        let mut state = self.open()?;
+        state.change(owner, slug, |row| {
             if row.status != TenantStatus::Deleted {
                 row.status = TenantStatus::PendingDeletion;
                 row.purge_at = Some(purge_at);
             }
         });
+        state.end_plugins(owner);
         Ok(())
     }
 
     async fn forget(&self, owner: &Owner, slug: &TenantSlug) -> Result<(), BackendError> {
-        self.open()?.change(owner, slug, |row| {
+        let mut state = self.open()?;
+        state.change(owner, slug, |row| {
             row.status = TenantStatus::Deleted;
             row.purge_at = None;
         });
+        state.end_plugins(owner);
         Ok(())
     }
 }
@@ -259,16 +273,21 @@ impl PluginRegistry for FakeRegistry {
 
     async fn record_tenant_plugin(&self, owner: &Owner, plugin: &TenantPlugin) -> Result<bool, BackendError> {
         let mut state = self.open()?;
-        if !state.rows.values().any(|row| row.id == owner.tenant_id) {
+        let key = (owner.tenant_id, plugin.plugin.clone());
+        if state.tenant_plugins.get(&key) == Some(plugin) {
+            return Ok(false);
+        }
+        let has_ended = |row: &RegistryRow| matches!(row.status, TenantStatus::PendingDeletion | TenantStatus::Deleted);
+        let is_end = plugin.status == TenantPluginStatus::Uninstalled;
+        let mut rows = state.rows.values();
+        if !rows.any(|row| row.id == owner.tenant_id && (is_end || !has_ended(row))) {
             return Err(BackendError::Unexpected(format!(
-                "the registry has no row of tenant {}",
+                "the registry has no row of tenant {}, or it has ended",
                 owner.tenant_id
             )));
         }
-        let key = (owner.tenant_id, plugin.plugin.clone());
-        let before = state.tenant_plugins.insert(key, plugin.clone());
-        let wrote = before.as_ref() != Some(plugin);
-        state.writes += usize::from(wrote);
-        Ok(wrote)
+        state.tenant_plugins.insert(key, plugin.clone());
+        state.writes += 1;
+        Ok(true)
     }
 }

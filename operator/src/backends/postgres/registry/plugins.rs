@@ -93,6 +93,7 @@ pub trait PluginRegistry: Send + Sync {
     /// What a tenant has or had, by plugin.
     async fn tenant_plugins(&self, owner: &Owner) -> Result<Vec<TenantPlugin>, BackendError>;
 
-    /// Writes what a tenant has if it differs and says whether it wrote. The tenant must have its row.
+    /// Writes what a tenant has if it differs and says whether it wrote. The tenant must have its row, and must not have ended: then
+    /// nothing but `UNINSTALLED` is true, whatever a pass says that began before.
     async fn record_tenant_plugin(&self, owner: &Owner, plugin: &TenantPlugin) -> Result<bool, BackendError>;
 }

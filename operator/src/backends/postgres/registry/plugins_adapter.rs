@@ -128,7 +128,9 @@ impl PluginRegistry for PostgresRegistry {
         let written = sqlx::query(
             "INSERT INTO core.tenant_plugins
                  (tenant_id, plugin_id, version, enabled, configuration, status, installed_by)
-             SELECT id, $2, $3, $4, $5, $6, $7 FROM core.tenants WHERE id = $1
+             SELECT id, $2, $3, $4, $5, $6, $7 FROM core.tenants
+             WHERE id = $1 AND (status NOT IN ('PENDING_DELETION', 'DELETED') OR $6 = 'UNINSTALLED')
+             FOR SHARE
              ON CONFLICT (tenant_id, plugin_id) DO UPDATE
              SET version = excluded.version, enabled = excluded.enabled, configuration = excluded.configuration,
                  status = excluded.status, installed_by = excluded.installed_by",
@@ -145,7 +147,7 @@ impl PluginRegistry for PostgresRegistry {
         .map_err(|error| self.error(&error))?;
         if written.rows_affected() == 0 {
             return Err(BackendError::Unexpected(format!(
-                "the registry has no row of tenant {}",
+                "the registry has no row of tenant {}, or it has ended",
                 owner.tenant_id
             )));
         }

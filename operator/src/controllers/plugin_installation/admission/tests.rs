@@ -1,5 +1,5 @@
 use kube::core::DeserializeGuard;
-use plexica_crds::{names::TenantSlug, plugin_installation::conditions::Reason};
+use plexica_crds::names::TenantSlug;
 use serde_json::{Value, json};
 
 use super::*;
@@ -125,4 +125,30 @@ fn nothing_is_refused_while_a_release_that_may_take_it_is_not_checked_yet() {
     assert_eq!(refusal(judged(&pinned, &both)).0, Reason::ConfigurationInvalid);
     let accepted = [old, notes("2.0.0", Some("True"))];
     assert_eq!(judged(&spec, &accepted), Judgement::Taken);
+}
+
+#[test]
+fn a_rule_that_is_broken_is_refused_with_its_field_unless_it_was_broken_before() {
+    let told = |before: Option<Value>, wanted: Value| {
+        let before = before.map(|spec| installation(&spec));
+        match newly_broken(before.as_ref(), &installation(&wanted)) {
+            Some(Outcome::Blocked(Reason::InvalidSpec, message)) => Some(message),
+            None => None,
+            other => panic!("{other:?}"),
+        }
+    };
+    let nul = || json!({ "config": { "smtp": { "host": "a\0" } } });
+    let of_nul = "spec.config.smtp.host: must not contain U+0000, which PostgreSQL cannot store";
+    assert_eq!(told(None, nul()).as_deref(), Some(of_nul));
+    assert_eq!(told(Some(json!({})), nul()).as_deref(), Some(of_nul));
+    assert_eq!(told(None, json!({})), None);
+
+    // What was stored so already takes other changes, and its repair.
+    let mut also = nul();
+    also["enabled"] = json!(false);
+    assert_eq!(told(Some(nul()), also.clone()), None);
+    assert_eq!(told(Some(nul()), json!({})), None);
+    also["replicas"] = json!(51);
+    let of_replicas = told(Some(nul()), also).unwrap();
+    assert!(of_replicas.starts_with("spec.replicas: 51 "), "{of_replicas}");
 }

@@ -43,6 +43,10 @@ pub async fn deliver(
     let place = &facts.place;
     let outcome = dependencies::add(place, wanted, ctx).await;
     steps.end(Type::DependenciesSatisfied, outcome)?;
+    if let Some(why) = &wanted.switched_off {
+        // What is live is left running, and what is wanted of it besides is delivered.
+        steps.say(Type::DependenciesSatisfied, why.clone());
+    }
     let configuration = configuration::read(installation, &place.slug, (&wanted.plugin, &wanted.manifest), ctx).await;
     let configuration = steps.take(Type::ConfigurationValid, configuration)?;
     steps.done(

@@ -106,7 +106,7 @@ async fn forget_unused(facts: &Facts, standing: &Standing, red: &Led, steps: &mu
     }
 }
 
-/// Does the switch that a person asks for, if it can be done at once.
+/// Does the switch that a person asks for, if it can be done at once; whether it was written.
 ///
 /// # Errors
 /// It could not be written.
@@ -115,7 +115,7 @@ pub async fn switch_at_once(
     facts: &Facts,
     wanted: Option<&Wanted>,
     ctx: &Context,
-) -> Result<(), Outcome> {
+) -> Result<bool, Outcome> {
     traffic::at_once(installation, facts, wanted, ctx).await
 }
 

@@ -17,7 +17,10 @@ pub async fn stop(facts: &Facts, why: Stop, steps: &mut Steps, ctx: &Context) {
     let place = &facts.place;
     let mut stopped = shut(&place.slug, &place.id, ctx).await;
     let done = match why {
-        Stop::Disabled => Outcome::Done(Reason::Disabled, "spec.enabled is false; data is kept".to_owned()),
+        Stop::Disabled => Outcome::Done(
+            Reason::Disabled,
+            format!("spec.enabled is false; data is kept{}", told(&facts.needed_by)),
+        ),
         Stop::Suspended => {
             // The tenant's own pass has shut all plugins; a pass of this one that began before may have opened it again.
             stopped = stopped.and(database::revoke(place, ctx).await);
@@ -29,6 +32,16 @@ pub async fn stop(facts: &Facts, why: Stop, steps: &mut Steps, ctx: &Context) {
     let outcome = stopped.map_or_else(|outcome| outcome, |()| done);
     steps.say(Type::Routed, route::without(&outcome, ctx));
     steps.say(Type::Deployed, outcome);
+}
+
+/// Who misses a plugin that is switched off.
+fn told(needed_by: &[PluginId]) -> String {
+    let names: Vec<_> = needed_by.iter().map(PluginId::as_str).collect();
+    match names.as_slice() {
+        [] => String::new(),
+        [one] => format!("; {one} needs it"),
+        many => format!("; {} need it", many.join(", ")),
+    }
 }
 
 /// Takes the route and the pods of a plugin away: first nobody is led there, then nobody is there. What cannot be taken away holds up

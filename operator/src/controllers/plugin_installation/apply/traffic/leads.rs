@@ -201,19 +201,22 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
         self.ctx.platform.gateway.is_some() && matches!(to, Destination::Slot(_))
     }
 
-    /// The switch that is asked for, if what the watches told allows it.
-    pub async fn carry_out_at_once(&self, memory: &Memory) -> Result<(), Outcome> {
+    /// The switch that is asked for, if what the watches told allows it; whether it was written.
+    pub async fn carry_out_at_once(&self, memory: &Memory) -> Result<bool, Outcome> {
         let requests = (self.requests)(memory);
         let Some(seen) = glance(self.installation, &self.facts.place, memory, self.ctx) else {
-            return Ok(());
+            return Ok(false);
         };
         let Some(switch) = requested_switch(&seen.observed, &self.goal, &requests, memory, Timestamp::now()) else {
-            return Ok(());
+            return Ok(false);
         };
-        if let Done::Turned(slot, _) = self.act(&switch.action, &seen).await? {
-            self.turn_route(slot, &switch.memory).await;
+        match self.act(&switch.action, &seen).await? {
+            Done::Turned(slot, _) => {
+                self.turn_route(slot, &switch.memory).await;
+                Ok(true)
+            }
+            Done::Nothing | Done::Shaped(..) | Done::Installed | Done::Overtaken => Ok(false),
         }
-        Ok(())
     }
 
     async fn look(&self, memory: &Memory, age: Age<'_>) -> Result<Seen, Outcome> {

@@ -228,7 +228,8 @@ pub async fn go_on(
 }
 
 /// Does the switch that a person asks for, if what the watches told allows it: one write, no look before it, no intent beside
-/// the request. The pass that follows finds the Service turned, and the request by which it was, as after a kill.
+/// the request. The pass that follows finds the Service turned, and the request by which it was, as after a kill. Says whether it
+/// wrote.
 ///
 /// # Errors
 /// It could not be written; the pass tries that again.
@@ -237,13 +238,13 @@ pub async fn at_once(
     facts: &Facts,
     wanted: Option<&Wanted>,
     ctx: &Context,
-) -> Result<(), Outcome> {
+) -> Result<bool, Outcome> {
     match Served::now(installation, facts, ctx).await? {
         Some(served) => {
             let leads = of_what_is_live(installation, facts, &served, wanted, None, ctx);
             leads.carry_out_at_once(&served.memory).await
         }
-        None => Ok(()),
+        None => Ok(false),
     }
 }
 
