@@ -3,9 +3,10 @@
 use anyhow::{Context as _, Result, ensure};
 use http::Request;
 use k8s_openapi::api::{
-    apps::v1::Deployment,
+    apps::v1::{ControllerRevision, Deployment},
     core::v1::{Secret, Service},
     networking::v1::NetworkPolicy,
+    policy::v1::PodDisruptionBudget,
 };
 use kube::{Api, ResourceExt, api::ListParams};
 use plexica_crds::plugin_installation::conditions::Type;
@@ -27,11 +28,72 @@ const VERSION: &str = "1.0.1-shared";
 
 /// See the file's description.
 pub fn cases() -> Vec<Case> {
-    crate::cases![false; one_deployment_serves_all_tenants_of_a_shared_release_and_each_its_own]
+    crate::cases![
+        false;
+        one_deployment_serves_all_tenants_of_a_shared_release_and_each_its_own,
+        a_plugin_that_moves_to_a_shared_release_is_served_by_it_and_leaves_nothing_of_its_own
+    ]
 }
 
 async fn one_deployment_serves_all_tenants_of_a_shared_release_and_each_its_own(env: &Env) -> Result<()> {
     live(env).await
+}
+
+async fn a_plugin_that_moves_to_a_shared_release_is_served_by_it_and_leaves_nothing_of_its_own(
+    env: &Env,
+) -> Result<()> {
+    let example = env.plugins().get(&format!("{ID}-1.0.0")).await?;
+    let version = "1.0.2-shared";
+    let mut spec = serde_json::to_value(&example.spec)?;
+    spec["version"] = json!(version);
+    spec["runtime"]["sharing"] = json!("Shared");
+    let tenant = TenantPlugins::of_new_tenant(env).await?;
+    tenant.install(ID, json!({ "version": "1.0.0" })).await?;
+    tenant.ready(ID).await?;
+    let entrance = Entrance::of(&tenant.slug)?;
+    eventually("its own pods at the Gateway", PATIENCE, async || {
+        answer(entrance.request(Method::GET, ID, "/version"), StatusCode::OK).await
+    })
+    .await?;
+    let release = env.publish(ID, version, spec).await?;
+    env.registered(&release).await?;
+    tenant.patch(ID, json!({ "spec": { "version": version } })).await?;
+    eventually("the shared release at the Gateway", PATIENCE, async || {
+        let said = answer(entrance.request(Method::GET, ID, "/version"), StatusCode::OK).await?;
+        ensure!(said["version"] == version, "it says {said}");
+        Ok(())
+    })
+    .await?;
+    eventually("nothing of its own is left", PATIENCE, async || {
+        let status = tenant.ready(ID).await?.status.unwrap_or_default();
+        let live = status.slots.a.map(|slot| slot.version);
+        ensure!(live.as_deref() == Some(version), "the status says {live:?}");
+        let selector = ListParams::default().labels(&format!("plexica.io/plugin={ID}"));
+        let deployments = tenant
+            .objects::<Deployment>()
+            .list_metadata(&selector)
+            .await?
+            .items
+            .len();
+        let budgets = tenant
+            .objects::<PodDisruptionBudget>()
+            .list_metadata(&selector)
+            .await?
+            .items
+            .len();
+        let revisions = tenant
+            .objects::<ControllerRevision>()
+            .list_metadata(&selector)
+            .await?
+            .items
+            .len();
+        let left = [deployments, budgets, revisions];
+        ensure!(left == [0; 3], "{left:?} Deployments, budgets, revisions");
+        Ok(())
+    })
+    .await?;
+    tenant.ready(ID).await?;
+    tenant.remove(ID).await
 }
 
 /// All that happens to a release of two tenants.
