@@ -27,7 +27,7 @@ pub(super) struct Pass<'a> {
 type Rule = fn(&Pass<'_>) -> Option<Decision>;
 
 /// The first that decides does. Where requests go comes before everything else; what is live before what is to be.
-const RULES: [Rule; 15] = [
+const RULES: [Rule; 16] = [
     |pass| pass.nothing_serves_yet(),
     |pass| pass.requested_switch_was_not_written_down(),
     |pass| pass.live_slot_was_forgotten(),
@@ -35,6 +35,7 @@ const RULES: [Rule; 15] = [
     |pass| pass.live_service_was_changed(),
     |pass| pass.rollback_is_asked_for(),
     |pass| pass.live_revision_failed(),
+    |pass| pass.others_go_back(),
     |pass| pass.switch_is_due(),
     |pass| pass.live_slot_is_not_as_wanted(),
     |pass| pass.switch_is_to_be_proven(),

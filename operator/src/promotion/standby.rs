@@ -100,9 +100,9 @@ impl Pass<'_> {
         Some(decision)
     }
 
-    /// Somebody asked to go back to it, and waits for others to go back first.
+    /// It is to be gone back to, and waits for others to go back first.
     pub fn is_waited_for(&self) -> bool {
-        self.requests.rollback.is_some() && self.blocked() == Some(Reason::AwaitingOthers)
+        self.blocked() == Some(Reason::AwaitingOthers)
     }
 
     /// A standby is not taken away while what is live has no ready pod.

@@ -11,6 +11,7 @@ use plexica_crds::{
 };
 
 use super::super::stage::Stage;
+use crate::together::WayBack;
 
 /// Asks for a rollback.
 fn ask(stage: &mut Stage) {
@@ -74,7 +75,7 @@ fn rollback_waits_for_a_standby_that_is_not_ready() {
 #[test]
 fn rollback_waits_until_nobody_needs_what_is_live() {
     let mut stage = Stage::at(Step::StandingBy);
-    stage.wanted.needed_by_others = Some("crm 2.0.0 needs contacts ^2".into());
+    stage.wanted.way_back = WayBack::After("crm 1.0.0".into());
     stage.wanted.policy.auto_rollback = true;
     ask(&mut stage);
     assert_eq!(stage.rest(), [""; 0]);
@@ -82,14 +83,14 @@ fn rollback_waits_until_nobody_needs_what_is_live() {
     stage.fails(Slot::B);
     stage.later(30);
     assert_eq!(stage.rest(), [""; 0], "nor by itself");
-    stage.wanted.needed_by_others = None;
+    stage.wanted.way_back = WayBack::Alone;
     assert_eq!(stage.rest(), ["switch: a"]);
 }
 
 #[test]
 fn a_rollback_that_waits_for_others_is_not_lost_when_its_window_closes_or_a_newer_version_comes() {
     let mut stage = Stage::at(Step::StandingBy);
-    stage.wanted.needed_by_others = Some("crm 2.0.0 needs contacts ^2".into());
+    stage.wanted.way_back = WayBack::After("crm 1.0.0".into());
     ask(&mut stage);
     stage.later(86_400);
     assert_eq!(stage.rest(), [""; 0]);
@@ -100,7 +101,7 @@ fn a_rollback_that_waits_for_others_is_not_lost_when_its_window_closes_or_a_newe
     );
     stage.want("3.0.0");
     assert_eq!(stage.rest(), [""; 0]);
-    stage.wanted.needed_by_others = None;
+    stage.wanted.way_back = WayBack::Alone;
     assert_eq!(stage.rest(), ["switch: a"]);
     assert_eq!(stage.rejected(), [("2.0.0", Fault::RolledBackByRequest)]);
 }
@@ -108,7 +109,7 @@ fn a_rollback_that_waits_for_others_is_not_lost_when_its_window_closes_or_a_newe
 #[test]
 fn a_rollback_that_waits_and_is_taken_back_lets_the_window_close() {
     let mut stage = Stage::at(Step::StandingBy);
-    stage.wanted.needed_by_others = Some("crm 2.0.0 needs contacts ^2".into());
+    stage.wanted.way_back = WayBack::After("crm 1.0.0".into());
     ask(&mut stage);
     stage.later(86_400);
     stage.rest();
@@ -120,7 +121,7 @@ fn a_rollback_that_waits_and_is_taken_back_lets_the_window_close() {
 #[test]
 fn no_candidate_takes_the_only_ready_slot_while_the_way_back_waits_for_others() {
     let mut stage = Stage::at(Step::StandingBy);
-    stage.wanted.needed_by_others = Some("crm 2.0.0 needs contacts ^2".into());
+    stage.wanted.way_back = WayBack::After("crm 1.0.0".into());
     stage.fails(Slot::B);
     stage.want("3.0.0");
     assert_eq!(stage.rest(), [""; 0]);
