@@ -57,6 +57,7 @@ pub const MOVES: &[Move] = {
         rare(Some(AwaitingPromotion), Some(Draining), "given up by a rollback, or not wanted any more"),
         usual(Some(Switching), Some(Proving), "the live Service is written"),
         rare(Some(Switching), Some(Deploying), "the candidate failed before the write"),
+        rare(Some(Switching), Some(AwaitingPromotion), "before the write, another plugin that goes with it is not prepared any more"),
         rare(Some(Switching), None, "the standby failed before the write of a rollback"),
         usual(Some(Proving), Some(MovingConnections), "EndpointSlices name the new slot only"),
         usual(Some(Proving), Some(Draining), "the same, after a rollback"),

@@ -10,7 +10,7 @@ use plexica_crds::{
 
 use super::{
     action::{Action, Decision, Shape},
-    facts::{Deployed, Observed, Requests, Revision, Selector, Wanted},
+    facts::{Deployed, Hold, Observed, Requests, Revision, Selector, Wanted},
     memory::{Memory, Transition},
 };
 
@@ -144,6 +144,9 @@ impl Pass<'_> {
     /// unless nothing else is ready either.
     fn switch_is_due(&self) -> Option<Decision> {
         let transition = self.transition(|step| step == Step::Switching)?;
+        if !transition.is_rollback() && matches!(self.wanted.held_back, Some(Hold::ByOthers(_))) {
+            return Some(self.waits_again(transition));
+        }
         let target = self
             .deployed(transition.to)
             .filter(|target| target.revision == transition.revision);
@@ -176,6 +179,13 @@ impl Pass<'_> {
             })
         };
         Some(Decision::remember(memory))
+    }
+
+    /// Another plugin that was to follow is not prepared any more. What was asked for is asked for still.
+    fn waits_again(&self, transition: &Transition) -> Decision {
+        let mut decision = self.at_step(transition, Step::AwaitingPromotion, |_| None);
+        decision.memory.carried_out.promote = None;
+        decision
     }
 
     /// The live Deployment is there, with as many pods as are wanted, and never bears the mark of a rejection.

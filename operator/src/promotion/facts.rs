@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use plexica_crds::names::Slot;
 
-use crate::together::WayBack;
+use crate::together::{Follows, WayBack};
 
 /// What a slot runs: a version with its configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -129,8 +129,8 @@ pub struct Wanted {
     pub held_by_others: Option<String>,
     /// What other plugins of the tenant mean for the way back.
     pub way_back: WayBack,
-    /// Why it goes back with another plugin, though nobody asked for that, in one sentence.
-    pub goes_back_with: Option<String>,
+    /// Whether it goes back with another plugin, though nobody asked for that.
+    pub follows: Follows,
     /// A Contract migration was applied: what came before does not work any more.
     pub contracted: bool,
 }

@@ -9,7 +9,7 @@ use super::{
     decide::{Pass, later},
     memory::Transition,
 };
-use crate::together::WayBack;
+use crate::together::{Follows, WayBack};
 
 impl Pass<'_> {
     /// A person asks: for the former revision, or for an end of the candidate.
@@ -40,14 +40,14 @@ impl Pass<'_> {
 
     /// Another plugin of the tenant goes back, and what is live here goes back with it.
     pub fn others_go_back(&self) -> Option<Decision> {
-        let is_asked = self.wanted.goes_back_with.is_some() && self.blocked().is_none();
+        let is_asked = matches!(self.wanted.follows, Follows::Back(_)) && self.blocked().is_none();
         is_asked.then(|| self.go_back(Cause::OthersWentBack, Fault::RolledBackWithOthers))?
     }
 
     /// Whether it is to go back as soon as it can.
     fn is_due(&self) -> bool {
         let has_failed = || self.gives_up_at().is_some_and(|at| at <= self.now);
-        self.requests.rollback.is_some() || self.wanted.goes_back_with.is_some() || has_failed()
+        self.requests.rollback.is_some() || matches!(self.wanted.follows, Follows::Back(_)) || has_failed()
     }
 
     /// When it is gone back from what is live by itself, if no pod of it is ready until then and there is a way back; `None` if it

@@ -21,6 +21,17 @@ pub enum WayBack {
     Closed(String),
 }
 
+/// Whether one has to go back with another.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Follows {
+    /// All that is live goes together.
+    Nobody,
+    /// It does not, and may yet: others are on their way, or the way back is not free. What could be gone back to is kept.
+    Perhaps,
+    /// It goes back, for this reason.
+    Back(String),
+}
+
 impl Together {
     /// What others mean for the way back of this one.
     pub fn way_back(&self, this: &Member) -> WayBack {
@@ -38,26 +49,32 @@ impl Together {
         }
     }
 
-    /// Why this one goes back though nobody asked for that: another one is to go back, and waits for it; or has gone back to what
-    /// does not go with what is live of this one, or cannot come to what would.
-    pub fn goes_back_with(&self, this: &Member) -> Option<String> {
-        self.others.iter().find_map(|other| {
-            let why = self.clash(this.at_live(), other.at_live());
-            match why {
-                _ if other.back.as_ref().is_some_and(|back| back.standby == Standby::Due) => {
-                    let group = self.group_back(other, this).ok()?;
-                    let is_next = self.first_back(&group, this)?.plugin == this.plugin;
-                    let back = name(other.at_back()?);
-                    is_next.then(|| format!("{} goes back to {back}", other.plugin))
-                }
-                Some(why) if !self.comes_together(this, other) => {
-                    let group = self.group_back(this, this).ok()?;
-                    let is_next = self.first_back(&group, this)?.plugin == this.plugin;
-                    is_next.then_some(why)
-                }
-                Some(_) | None => None,
+    /// Whether this one goes back though nobody asked for that: another one is to go back, and waits for it; or has gone back to
+    /// what does not go with what is live of this one, or cannot come to what would.
+    pub fn follows(&self, this: &Member) -> Follows {
+        let clash = |other: &Member| self.clash(this.at_live(), other.at_live());
+        let follows = self.others.iter().find_map(|other| {
+            let is_due = other.back.as_ref().is_some_and(|back| back.standby == Standby::Due);
+            if is_due {
+                let back = name(other.at_back()?);
+                return self
+                    .is_next_back(other, this)
+                    .then(|| format!("{} goes back to {back}", other.plugin));
             }
-        })
+            clash(other).filter(|_| !self.comes_together(this, other) && self.is_next_back(this, this))
+        });
+        match follows {
+            Some(why) => Follows::Back(why),
+            None if self.others.iter().any(|other| clash(other).is_some()) => Follows::Perhaps,
+            None => Follows::Nobody,
+        }
+    }
+
+    /// Whether all can go back if one does, and this one is the first of them.
+    fn is_next_back(&self, one: &Member, this: &Member) -> bool {
+        let group = self.group_back(one, this).ok();
+        let first = group.and_then(|group| self.first_back(&group, this).map(|first| first.plugin.clone()));
+        first.as_ref() == Some(&this.plugin)
     }
 
     /// Whether two that do not go together will by themselves: one of them moves on, or is going back.

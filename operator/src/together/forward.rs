@@ -11,7 +11,7 @@ use super::{
 impl Together {
     /// Why a version does not go live yet, in one sentence; `None` if it may, whether it goes with all that is live or is the
     /// first of those that go together.
-    pub fn held_back(&self, plugin: &PluginId, to: &Version) -> Option<String> {
+    pub fn held_back(&self, plugin: &PluginId, live: &Version, to: &Version) -> Option<String> {
         let group = match self.group_forward((plugin, to)) {
             Ok(group) => group,
             Err(why) => return Some(why),
@@ -26,7 +26,7 @@ impl Together {
                 "it goes live together with {other} {version}, which {says}{why}"
             ));
         }
-        let (first, version) = self.first_forward(&group)?;
+        let (first, version) = self.first_forward(&group, (plugin, live))?;
         (first != plugin).then(|| format!("{first} {version} goes live first"))
     }
 
@@ -79,10 +79,11 @@ impl Together {
     }
 
     /// Who of a group that is prepared goes first: who breaks nothing, else the first of the plan.
-    fn first_forward<'a>(&self, group: &[At<'a>]) -> Option<At<'a>> {
+    fn first_forward<'a>(&self, group: &[At<'a>], this: At<'_>) -> Option<At<'a>> {
         let breaks = |at: &At<'_>| {
             let mut others = self.others.iter().filter(|other| other.plugin != *at.0);
-            others.any(|other| self.clash_with_live(*at, other).is_some())
+            let breaks_this = at.0 != this.0 && self.clash(*at, this).is_some();
+            breaks_this || others.any(|other| self.clash_with_live(*at, other).is_some())
         };
         group.iter().copied().min_by_key(|at| (breaks(at), self.place(at.0)))
     }

@@ -67,7 +67,7 @@ pub enum Standby {
     NotReady,
     /// It can be live again by one write.
     Ready,
-    /// It is to be live again, and waits for others to go back first.
+    /// It is to be live again, as soon as others let it.
     Due,
     /// It is going live again.
     Going,
@@ -80,12 +80,14 @@ pub struct Told {
     pub is_current: bool,
     /// It goes live without a person, or one has asked for it.
     pub is_released: bool,
+    /// A person asks for a rollback, which was not carried out yet: it ends a candidate, or leads back.
+    pub is_asked_back: bool,
     /// The slots with a ready pod.
     pub ready: PerSlot<bool>,
     /// What was prepared last.
     pub prepared: Option<Revision>,
-    /// What it says stands in its way back: `AwaitingOthers`, if it is to go back and others go first, and `Contracted`, if there is
-    /// no way back any more.
+    /// What it says stands in its way back: `AwaitingOthers`, if it is to go back and others go first, whoever asks for that, and
+    /// `Contracted`, if there is no way back any more.
     pub blocked_by: Option<Reason>,
 }
 
@@ -170,7 +172,7 @@ fn next(memory: &Memory, told: &Told) -> Option<Next> {
     let moving = memory.transition.as_ref().filter(|moving| !moving.is_rollback())?;
     let stage = match moving.step {
         Step::Deploying | Step::Soaking => Stage::Preparing,
-        Step::AwaitingPromotion if !told.is_current => Stage::Preparing,
+        Step::AwaitingPromotion if !told.is_current || told.is_asked_back => Stage::Preparing,
         Step::AwaitingPromotion if told.is_released => Stage::Prepared,
         Step::AwaitingPromotion => Stage::AwaitsPerson,
         Step::Switching => Stage::Switching,
@@ -188,7 +190,8 @@ fn back(memory: &Memory, told: &Told) -> Option<Back> {
             if !moving.is_rollback() && told.blocked_by != Some(Reason::Contracted) =>
         {
             let former = moving.from?;
-            let standby = match (*told.ready.of(former), told.blocked_by == Some(Reason::AwaitingOthers)) {
+            let is_due = told.is_asked_back || told.blocked_by == Some(Reason::AwaitingOthers);
+            let standby = match (*told.ready.of(former), is_due) {
                 (false, _) => Standby::NotReady,
                 (true, false) => Standby::Ready,
                 (true, true) => Standby::Due,

@@ -13,10 +13,12 @@ mod member;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use plexica_crds::{names::PluginId, plugin_installation::Step};
 use semver::Version;
 
-pub use back::WayBack;
+pub use back::{Follows, WayBack};
 pub use member::{Back, Member, Next, Stage, Standby, Told};
 
 use crate::{
@@ -28,7 +30,7 @@ use crate::{
 #[derive(Clone, Debug, Default)]
 pub struct Together {
     /// What releases say of each other.
-    pub registry: Registry,
+    pub registry: Arc<Registry>,
     /// Providers before those that need them, as the plan orders them.
     pub order: Vec<PluginId>,
     /// The others that are live.
@@ -42,8 +44,8 @@ pub struct Bonds {
     pub held_back: Option<Hold>,
     /// What they mean for its way back.
     pub way_back: WayBack,
-    /// Why it goes back, though nobody asked for that.
-    pub goes_back_with: Option<String>,
+    /// Whether it goes back, though nobody asked for that.
+    pub follows: Follows,
 }
 
 /// A plugin at a version.
@@ -52,15 +54,19 @@ type At<'a> = (&'a PluginId, &'a Version);
 impl Together {
     /// What the others mean for this plugin, by what its traffic light remembers and is to reach.
     pub fn bonds(&self, plugin: &PluginId, memory: &Memory, wanted: &Revision) -> Bonds {
-        let next = Version::parse(&wanted.version).ok();
-        let held_back = next.and_then(|next| self.held_back(plugin, &next));
+        let live = memory.live.and_then(|live| memory.revisions.of(live).as_ref());
+        let version = |revision: &Revision| Version::parse(&revision.version).ok();
+        let next = live.and_then(version).zip(version(wanted));
+        let held_back = next.and_then(|(live, next)| self.held_back(plugin, &live, &next));
         let this = Member::switched(plugin, memory, wanted);
         let moving = memory.transition.as_ref();
         let has_left = moving.is_some_and(|moving| (Step::Proving..Step::Draining).contains(&moving.step));
         Bonds {
             held_back: held_back.map(Hold::ByOthers),
             way_back: this.as_ref().map_or(WayBack::Alone, |this| self.way_back(this)),
-            goes_back_with: this.filter(|_| has_left).and_then(|this| self.goes_back_with(&this)),
+            follows: this
+                .filter(|_| has_left)
+                .map_or(Follows::Nobody, |this| self.follows(&this)),
         }
     }
 

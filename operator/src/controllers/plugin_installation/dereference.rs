@@ -177,7 +177,7 @@ impl World {
         });
         Together {
             others: others.collect(),
-            registry: self.registry(),
+            registry: Arc::new(self.registry()),
             order: plan.steps.iter().map(|step| step.plugin.clone()).collect(),
         }
     }

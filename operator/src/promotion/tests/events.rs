@@ -73,11 +73,7 @@ impl World {
         let wanted = self.wanted();
         Some(Wanted {
             may_begin: false,
-            held_back: if is_wanted {
-                wanted.held_back.clone()
-            } else {
-                Some(Hold::Unknown)
-            },
+            held_back: wanted.held_back.clone().or((!is_wanted).then_some(Hold::Unknown)),
             revision: memory.wanted_last()?.clone(),
             ..wanted
         })

@@ -13,7 +13,7 @@ use super::{
     super::*,
     diagram::{Pair, shown_move},
 };
-use crate::together::WayBack;
+use crate::together::{Follows, WayBack};
 
 /// Pods of a slot.
 pub const PODS: i32 = 4;
@@ -67,7 +67,7 @@ impl Stage {
                 held_back: None,
                 held_by_others: None,
                 way_back: WayBack::Alone,
-                goes_back_with: None,
+                follows: Follows::Nobody,
                 contracted: false,
             },
             requests: Requests::default(),

@@ -10,7 +10,7 @@ use plexica_crds::{
 };
 
 use super::super::*;
-use crate::together::{Bonds, WayBack};
+use crate::together::{Bonds, Follows, WayBack};
 
 /// A tick of the world's clock.
 const TICK: Duration = Duration::from_secs(1);
@@ -98,7 +98,7 @@ impl Default for Others {
             bonds: Bonds {
                 held_back: None,
                 way_back: WayBack::Alone,
-                goes_back_with: None,
+                follows: Follows::Nobody,
             },
         }
     }
@@ -223,7 +223,7 @@ impl World {
             } else {
                 self.others.bonds.way_back.clone()
             },
-            goes_back_with: self.others.bonds.goes_back_with.clone(),
+            follows: self.others.bonds.follows.clone(),
             contracted: false,
         }
     }

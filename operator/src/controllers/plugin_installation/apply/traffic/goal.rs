@@ -27,7 +27,7 @@ pub fn goal(
     let Bonds {
         held_back,
         way_back,
-        goes_back_with,
+        follows,
     } = facts.together.bonds(&facts.place.id, memory, &revision);
     promotion::Wanted {
         revision,
@@ -45,7 +45,7 @@ pub fn goal(
         held_back,
         held_by_others: held_by_others(&facts.on_their_way, at_once),
         way_back,
-        goes_back_with,
+        follows,
         contracted: contracted.is_some_and(|migration| has_outgrown_the_former(migration, facts, memory)),
     }
 }

@@ -30,6 +30,7 @@ fn told(installation: &PluginInstallation, status: &PluginInstallationStatus) ->
     let meta = installation.meta();
     Told {
         is_current: status.observed_generation == meta.generation && meta.deletion_timestamp.is_none(),
+        is_asked_back: asked.rollback.is_some(),
         is_released: installation.spec.promotion.auto || asked.promote.is_some(),
         ready: PerSlot {
             a: status.slots.a.as_ref().is_some_and(|slot| slot.ready > 0),

@@ -287,7 +287,8 @@ fn of_what_is_live<'a>(
     );
     goal.may_begin = false;
     if !is_wanted {
-        goal.held_back = Some(Hold::Unknown);
+        // What others hold back is held back for them: also a switch that is announced already.
+        goal.held_back.get_or_insert(Hold::Unknown);
     }
     Leads {
         installation,
