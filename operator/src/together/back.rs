@@ -53,19 +53,32 @@ impl Together {
     /// what does not go with what is live of this one, or cannot come to what would.
     pub fn follows(&self, this: &Member) -> Follows {
         let clash = |other: &Member| self.clash(this.at_live(), other.at_live());
+        let clash_to_come = |other: &Member| {
+            let going = other
+                .back
+                .as_ref()
+                .filter(|back| matches!(back.standby, Standby::Due | Standby::Going));
+            going.is_some_and(|back| self.clash(this.at_live(), (&other.plugin, &back.version)).is_some())
+        };
         let follows = self.others.iter().find_map(|other| {
             let is_due = other.back.as_ref().is_some_and(|back| back.standby == Standby::Due);
             if is_due {
                 let back = name(other.at_back()?);
                 return self
                     .is_next_back(other, this)
-                    .then(|| format!("{} goes back to {back}", other.plugin));
+                    .then(|| format!("it goes back with {back}"));
             }
             clash(other).filter(|_| !self.comes_together(this, other) && self.is_next_back(this, this))
         });
         match follows {
             Some(why) => Follows::Back(why),
-            None if self.others.iter().any(|other| clash(other).is_some()) => Follows::Perhaps,
+            None if self
+                .others
+                .iter()
+                .any(|other| clash(other).is_some() || clash_to_come(other)) =>
+            {
+                Follows::Perhaps
+            }
             None => Follows::Nobody,
         }
     }

@@ -40,6 +40,8 @@ struct Pair {
     one_at_a_time: bool,
     /// Each needs the other one.
     in_turn: bool,
+    /// What a person may ask for.
+    wishes: &'static [Event],
 }
 
 static REGISTRIES: LazyLock<[Arc<Registry>; 2]> =
@@ -91,6 +93,7 @@ impl Pair {
             awaits_others: [false; 2],
             one_at_a_time: false,
             in_turn: false,
+            wishes: &[Event::Rollback],
         }
     }
 
@@ -153,6 +156,8 @@ impl Pair {
             pair.awaits_others[number] = awaits;
         }
         world.others = Others::default();
+        // Older statuses are searched with one plugin.
+        world.before = world.memory.clone();
         pair.plugins[1 - number].left = world.left.clone();
         pair.plugins[number] = world;
         if has_switched && let Err(rule) = pair.check_switch(self, number) {
@@ -222,7 +227,7 @@ impl Pair {
                 events.extend([Slot::A, Slot::B].map(|slot| (number, Event::Flap(slot))));
             }
             if world.left.wishes > 0 {
-                events.extend([Event::Rollback, Event::Promote, Event::Retry].map(|event| (number, event)));
+                events.extend(self.wishes.iter().map(|event| (number, *event)));
             }
         }
         events
@@ -337,12 +342,45 @@ fn all(beginning: Pair) {
         }
         at += 1;
         assert!(at < 2_000_000, "too many pairs");
-        if at % 5000 == 0 { println!("{at} of {} pairs in {:.1} s", pairs.len(), start.elapsed().as_secs_f64()); }
+        if at % 5000 == 0 {
+            println!(
+                "{at} of {} pairs in {:.1} s",
+                pairs.len(),
+                start.elapsed().as_secs_f64()
+            );
+        }
     }
     println!("{} pairs in {:.1} s", pairs.len(), start.elapsed().as_secs_f64());
 }
 
+const ONE_WISH: Left = Left { faults: 0, wishes: 1 };
+
 #[test]
 fn every_pair_goes_live_and_comes_back_together() {
-    all(Pair::new([true; 2], false, &Left { faults: 0, wishes: 1 }));
+    all(Pair::new([true; 2], false, &ONE_WISH));
+}
+
+#[test]
+fn every_pair_of_which_one_waits_for_a_person_goes_live_together_one_at_a_time() {
+    for autos in [[true, false], [false, true]] {
+        all(Pair {
+            one_at_a_time: true,
+            wishes: &[Event::Promote],
+            ..Pair::new(autos, false, &ONE_WISH)
+        });
+    }
+}
+
+#[test]
+fn every_pair_that_needs_each_other_goes_live_together() {
+    all(Pair {
+        in_turn: true,
+        one_at_a_time: true,
+        ..Pair::new([true; 2], false, &Left { faults: 0, wishes: 0 })
+    });
+}
+
+#[test]
+fn every_pair_whose_pods_fail_goes_live_and_comes_back_together() {
+    all(Pair::new([true; 2], true, &Left { faults: 1, wishes: 0 }));
 }
