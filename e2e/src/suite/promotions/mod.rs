@@ -20,13 +20,13 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::Deployment;
 use plexica_crds::{
     names::Slot,
-    plugin_installation::{PluginInstallationStatus, Step, TransitionResult, conditions::Type},
+    plugin_installation::{Step, TransitionResult, conditions::Type},
 };
 use serde_json::json;
 
 use super::{
     Case,
-    env::{Env, eventually, unique},
+    env::{Env, eventually},
     tenant_plugins::PATIENCE,
 };
 pub(super) use installed::Installed;

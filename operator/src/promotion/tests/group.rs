@@ -342,13 +342,6 @@ fn all(beginning: Pair) {
         }
         at += 1;
         assert!(at < 2_000_000, "too many pairs");
-        if at % 5000 == 0 {
-            println!(
-                "{at} of {} pairs in {:.1} s",
-                pairs.len(),
-                start.elapsed().as_secs_f64()
-            );
-        }
     }
     println!("{} pairs in {:.1} s", pairs.len(), start.elapsed().as_secs_f64());
 }
