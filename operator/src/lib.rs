@@ -8,6 +8,7 @@
 //! * [`red`]: the development slot, which sleeps while nobody speaks to it; pure.
 //! * [`meter`]: the process in front of it that knows when somebody did.
 //! * [`resolution`]: which version of each plugin a tenant gets, and why; pure.
+//! * [`together`]: which plugins of a tenant go live and come back together; pure.
 //! * [`gateway_api`]: the routes by which a Gateway leads to plugins.
 //! * [`wiring`]: from the platform file to adapters.
 //! * [`runtime`]: what reconcilers share: back-off, server-side apply, events, metrics, health. The lease of a
@@ -23,4 +24,5 @@ pub mod promotion;
 pub mod red;
 pub mod resolution;
 pub mod runtime;
+pub mod together;
 pub mod wiring;

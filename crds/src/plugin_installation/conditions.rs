@@ -157,6 +157,9 @@ pub enum Reason {
     Contracted,
     /// The standby has no ready pod.
     StandbyNotReady,
+    /// The former version does not go with what another plugin of the tenant runs, and that cannot go back with it; the message
+    /// names it.
+    OthersStay,
     /// A newer candidate took the former version's place.
     SlotTaken,
     /// The candidate was not ready for long enough before its deadline.
@@ -167,6 +170,8 @@ pub enum Reason {
     FailedAfterPromotion,
     /// A person went back from this version.
     RolledBackByRequest,
+    /// Another plugin of the tenant went back, and this version does not go with what that is now.
+    RolledBackWithOthers,
     /// Nothing was rejected.
     NotRejected,
     /// Something was changed by others and has been set right.
@@ -276,6 +281,7 @@ impl ConditionType for Type {
                 R::Contracted,
                 R::StandbyNotReady,
                 R::AwaitingOthers,
+                R::OthersStay,
                 R::SlotTaken,
                 R::Switching,
             ],
@@ -284,6 +290,7 @@ impl ConditionType for Type {
                 R::ProbeFailed,
                 R::FailedAfterPromotion,
                 R::RolledBackByRequest,
+                R::RolledBackWithOthers,
                 R::MigrationFailed,
                 R::NotRejected,
             ],

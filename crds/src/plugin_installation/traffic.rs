@@ -103,6 +103,8 @@ pub enum Cause {
     RollbackRequested,
     /// What was promoted failed within the rollback window.
     AutomaticRollback,
+    /// Another plugin of the tenant went back, and what was live does not go with what it is now.
+    OthersWentBack,
 }
 
 /// How far a transition is.
@@ -127,7 +129,7 @@ pub enum Step {
     Deploying,
     /// The candidate has to stay ready for promotionDelay.
     Soaking,
-    /// The candidate waits for the annotation plexica.io/promote.
+    /// The candidate has soaked, and waits for the annotation plexica.io/promote, or for plugins that go live with it.
     AwaitingPromotion,
     /// The live Service is being turned to the new slot. From here on there is only forward.
     Switching,
@@ -214,6 +216,8 @@ pub enum Fault {
     FailedAfterPromotion,
     /// A person went back from it.
     RolledBackByRequest,
+    /// Another plugin of the tenant went back, and it went back with that.
+    RolledBackWithOthers,
 }
 
 /// How a transition ended.

@@ -9,7 +9,7 @@ use plexica_crds::{
 use super::{
     action::{Decision, Shape},
     decide::{Pass, is_shaped, later},
-    facts::Deployed,
+    facts::{Deployed, Hold},
     memory::{Memory, Transition},
 };
 
@@ -212,12 +212,11 @@ impl Pass<'_> {
                 (transition.step != Step::Soaking).then(|| self.at_step(transition, Step::Soaking, soaks))
             });
         }
-        if !self.wanted.may_promote {
+        if self.wanted.held_back == Some(Hold::Unknown) {
             let soaks = transition.step == Step::Deploying;
             return soaks.then(|| self.at_step(transition, Step::Soaking, |_| None));
         }
-        let is_released = self.wanted.policy.auto || asked.is_some();
-        if !is_released {
+        if !self.is_released() || self.wanted.held_back.is_some() {
             let waits = transition.step != Step::AwaitingPromotion;
             return waits.then(|| self.at_step(transition, Step::AwaitingPromotion, |_| None));
         }
@@ -226,6 +225,11 @@ impl Pass<'_> {
             decision.memory.carried_out.promote = Some(asked.clone());
         }
         Some(decision)
+    }
+
+    /// A candidate needs nobody's consent, or somebody has given it.
+    pub fn is_released(&self) -> bool {
+        self.wanted.policy.auto || self.requests.promote.is_some()
     }
 
     pub fn at_step(

@@ -10,7 +10,7 @@ use plexica_crds::{
 
 use super::{
     action::{Action, Decision, Shape},
-    facts::{Deployed, Observed, Requests, Revision, Selector, Wanted},
+    facts::{Deployed, Hold, Observed, Requests, Revision, Selector, Wanted},
     memory::{Memory, Transition},
 };
 
@@ -27,7 +27,7 @@ pub(super) struct Pass<'a> {
 type Rule = fn(&Pass<'_>) -> Option<Decision>;
 
 /// The first that decides does. Where requests go comes before everything else; what is live before what is to be.
-const RULES: [Rule; 15] = [
+const RULES: [Rule; 16] = [
     |pass| pass.nothing_serves_yet(),
     |pass| pass.requested_switch_was_not_written_down(),
     |pass| pass.live_slot_was_forgotten(),
@@ -35,6 +35,7 @@ const RULES: [Rule; 15] = [
     |pass| pass.live_service_was_changed(),
     |pass| pass.rollback_is_asked_for(),
     |pass| pass.live_revision_failed(),
+    |pass| pass.others_go_back(),
     |pass| pass.switch_is_due(),
     |pass| pass.live_slot_is_not_as_wanted(),
     |pass| pass.switch_is_to_be_proven(),
@@ -143,6 +144,9 @@ impl Pass<'_> {
     /// unless nothing else is ready either.
     fn switch_is_due(&self) -> Option<Decision> {
         let transition = self.transition(|step| step == Step::Switching)?;
+        if !transition.is_rollback() && matches!(self.wanted.held_back, Some(Hold::ByOthers(_))) {
+            return Some(self.waits_again(transition));
+        }
         let target = self
             .deployed(transition.to)
             .filter(|target| target.revision == transition.revision);
@@ -175,6 +179,13 @@ impl Pass<'_> {
             })
         };
         Some(Decision::remember(memory))
+    }
+
+    /// Another plugin that was to follow is not prepared any more. What was asked for is asked for still.
+    fn waits_again(&self, transition: &Transition) -> Decision {
+        let mut decision = self.at_step(transition, Step::AwaitingPromotion, |_| None);
+        decision.memory.carried_out.promote = None;
+        decision
     }
 
     /// The live Deployment is there, with as many pods as are wanted, and never bears the mark of a rejection.

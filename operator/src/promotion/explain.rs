@@ -14,9 +14,10 @@ use plexica_crds::{
 
 use super::{
     decide::{Pass, later},
-    facts::{Observed, Requests, Revision, Wanted},
+    facts::{Hold, Observed, Requests, Revision, Wanted},
     memory::{Memory, Transition},
 };
+use crate::together::WayBack;
 
 /// How often it is looked whether a drained slot is empty.
 const LOOKED_FOR: Duration = Duration::from_secs(2);
@@ -37,12 +38,17 @@ pub struct Explanation {
 }
 
 /// Explains what is remembered.
-pub fn explain(observed: &Observed, wanted: &Wanted, memory: &Memory, now: Timestamp) -> Explanation {
-    let requests = Requests::default();
+pub fn explain(
+    observed: &Observed,
+    wanted: &Wanted,
+    requests: &Requests,
+    memory: &Memory,
+    now: Timestamp,
+) -> Explanation {
     let pass = Pass {
         observed,
         wanted,
-        requests: &requests,
+        requests,
         memory,
         now,
     };
@@ -73,6 +79,7 @@ fn reason_of(why: Fault) -> Reason {
         Fault::ProbeFailed => Reason::ProbeFailed,
         Fault::FailedAfterPromotion => Reason::FailedAfterPromotion,
         Fault::RolledBackByRequest => Reason::RolledBackByRequest,
+        Fault::RolledBackWithOthers => Reason::RolledBackWithOthers,
     }
 }
 
@@ -171,7 +178,9 @@ impl Pass<'_> {
             .rejection(&self.wanted.revision)
             .map(|rejection| rejection.why)
         {
-            Some(Fault::FailedAfterPromotion | Fault::RolledBackByRequest) => Reason::RolledBack,
+            Some(Fault::FailedAfterPromotion | Fault::RolledBackByRequest | Fault::RolledBackWithOthers) => {
+                Reason::RolledBack
+            }
             Some(Fault::ProgressDeadlineExceeded | Fault::ProbeFailed) | None => Reason::Rejected,
         }
     }
@@ -200,12 +209,7 @@ impl Pass<'_> {
                 let until = until.map_or_else(String::new, |until| format!(" until {}", at(until)));
                 (Reason::Soaking, format!("{to} is ready and has to stay so{until}"))
             }
-            Step::AwaitingPromotion => (
-                Reason::AwaitingPromotion,
-                format!(
-                    "{to} is ready and waits for a person, without a deadline: kubectl annotate it plexica.io/promote=<any new value>"
-                ),
-            ),
+            Step::AwaitingPromotion => self.awaits(&to),
             Step::Switching => (Reason::Switching, format!("requests are being led to {to}")),
             Step::Proving => {
                 let overdue = transition.deadline.filter(|deadline| *deadline <= self.now);
@@ -226,6 +230,27 @@ impl Pass<'_> {
             Step::MovingConnections | Step::StandingBy | Step::Draining => (Reason::Live, String::new()),
         };
         (Status::False, reason, message)
+    }
+
+    /// What a candidate waits for that has soaked: a person, other plugins, or both.
+    fn awaits(&self, to: &str) -> (Reason, String) {
+        let others = match &self.wanted.held_back {
+            Some(Hold::ByOthers(others)) => Some(others),
+            Some(Hold::Unknown) | None => None,
+        };
+        let person = "waits for a person, without a deadline: kubectl annotate it plexica.io/promote=<any new value>";
+        match others {
+            Some(others) if self.is_released() => (
+                Reason::AwaitingOthers,
+                format!("{to} is ready and waits for others: {others}"),
+            ),
+            Some(others) => (
+                Reason::AwaitingPromotion,
+                format!("{to} is ready and {person}; also: {others}"),
+            ),
+            None if self.is_released() => (Reason::AwaitingPromotion, format!("{to} is ready and goes live")),
+            None => (Reason::AwaitingPromotion, format!("{to} is ready and {person}")),
+        }
     }
 
     fn after_switch(&self, transition: &Transition, live: &str) -> String {
@@ -263,6 +288,7 @@ impl Pass<'_> {
             Fault::ProbeFailed => "did not answer its probe for long enough before its deadline",
             Fault::FailedAfterPromotion => "failed after it had gone live",
             Fault::RolledBackByRequest => "was gone back from by request",
+            Fault::RolledBackWithOthers => "was gone back from, since another plugin of the tenant went back",
         };
         format!(
             "{version} {why}, at {}; annotate with plexica.io/retry=<any new value>, or change version or configuration",
@@ -281,15 +307,28 @@ impl Pass<'_> {
             // It is kept for longer while what is live has no ready pod.
             .filter(|until| *until > self.now);
         let summary = match blocked {
-            None => until.map_or_else(|| target.clone(), |until| format!("{target} until {}", at(until))),
+            None => {
+                let with = match &self.wanted.way_back {
+                    WayBack::Before(others) | WayBack::After(others) => format!(" with {others}"),
+                    WayBack::Alone | WayBack::NotReady(_) | WayBack::Closed(_) => String::new(),
+                };
+                let until = until.map_or_else(String::new, |until| format!(" until {}", at(until)));
+                format!("{target}{with}{until}")
+            }
             Some(reason) => match reason {
                 Reason::NoFormerVersion => "there is no former version".to_owned(),
                 Reason::WindowClosed => "the rollback window has closed".to_owned(),
                 Reason::Contracted => "a Contract migration was applied: the former version would not work".to_owned(),
                 Reason::SlotTaken => "the candidate took the former version's slot".to_owned(),
                 Reason::Switching => "requests are being led elsewhere".to_owned(),
-                Reason::AwaitingOthers => self.wanted.needed_by_others.clone().unwrap_or_default(),
-                _ => format!("{target} has no ready pod"),
+                _ => match &self.wanted.way_back {
+                    WayBack::Closed(why) if reason == Reason::OthersStay => why.clone(),
+                    WayBack::NotReady(why) => why.clone(),
+                    WayBack::After(others) if reason == Reason::AwaitingOthers => {
+                        format!("{target} is live again once others have gone back: {others}")
+                    }
+                    _ => format!("{target} has no ready pod"),
+                },
             },
         };
         RollbackStatus {

@@ -5,6 +5,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use plexica_crds::names::Slot;
 
+use crate::together::{Follows, WayBack};
+
 /// What a slot runs: a version with its configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Revision {
@@ -121,14 +123,25 @@ pub struct Wanted {
     pub policy: Policy,
     /// Something new may be begun. Not before it is known what is wanted: until then `revision` is what was wanted last.
     pub may_begin: bool,
-    /// A candidate may go live. Not while it is not known whether it is wanted still: it soaks on, and is led like any other.
-    pub may_promote: bool,
+    /// Why a candidate may not go live now; `None` if it may. It soaks on, and is led like any other.
+    pub held_back: Option<Hold>,
     /// Why nothing new is begun now: as many other plugins of the tenant are on their way as may be, in one sentence.
     pub held_by_others: Option<String>,
-    /// Who needs what is live and could not do with the former revision, in one sentence.
-    pub needed_by_others: Option<String>,
+    /// What other plugins of the tenant mean for the way back.
+    pub way_back: WayBack,
+    /// Whether it goes back with another plugin, though nobody asked for that.
+    pub follows: Follows,
     /// A Contract migration was applied: what came before does not work any more.
     pub contracted: bool,
+}
+
+/// Why a candidate does not go live, though it may be ready.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Hold {
+    /// It is not known whether it is wanted still.
+    Unknown,
+    /// Other plugins of the tenant go live with it, and are not prepared, or go first; in one sentence.
+    ByOthers(String),
 }
 
 /// How releases go live: `spec.promotion`.

@@ -66,6 +66,15 @@ pub fn outlasts_a_stop(step: Step) -> bool {
     step >= Step::Switching
 }
 
+/// Whether a transition at this step is one of those of which a tenant has a few at a time. What waits without a deadline, for a
+/// person or for the others that go live with it, is not: those others could not come.
+pub fn is_on_its_way(step: Step) -> bool {
+    match step {
+        Step::Deploying | Step::Soaking | Step::Switching | Step::Proving => true,
+        Step::AwaitingPromotion | Step::MovingConnections | Step::StandingBy | Step::Draining => false,
+    }
+}
+
 impl Transition {
     /// Whether nothing has moved yet.
     pub fn is_before_switch(&self) -> bool {
@@ -75,7 +84,7 @@ impl Transition {
     /// Whether it leads back.
     pub fn is_rollback(&self) -> bool {
         match self.cause {
-            Cause::RollbackRequested | Cause::AutomaticRollback => true,
+            Cause::RollbackRequested | Cause::AutomaticRollback | Cause::OthersWentBack => true,
             Cause::FirstInstallation | Cause::NewVersion | Cause::NewConfiguration => false,
         }
     }

@@ -9,6 +9,7 @@ use super::{
     decide::{Pass, later},
     memory::Transition,
 };
+use crate::together::{Follows, WayBack};
 
 impl Pass<'_> {
     /// A person asks: for the former revision, or for an end of the candidate.
@@ -35,6 +36,18 @@ impl Pass<'_> {
         let has_failed = self.gives_up_at().is_some_and(|at| at <= self.now);
         (has_failed && self.blocked().is_none())
             .then(|| self.go_back(Cause::AutomaticRollback, Fault::FailedAfterPromotion))?
+    }
+
+    /// Another plugin of the tenant goes back, and what is live here goes back with it.
+    pub fn others_go_back(&self) -> Option<Decision> {
+        let is_asked = matches!(self.wanted.follows, Follows::Back(_)) && self.blocked().is_none();
+        is_asked.then(|| self.go_back(Cause::OthersWentBack, Fault::RolledBackWithOthers))?
+    }
+
+    /// Whether it is to go back as soon as it can.
+    fn is_due(&self) -> bool {
+        let has_failed = || self.gives_up_at().is_some_and(|at| at <= self.now);
+        self.requests.rollback.is_some() || matches!(self.wanted.follows, Follows::Back(_)) || has_failed()
     }
 
     /// When it is gone back from what is live by itself, if no pod of it is ready until then and there is a way back; `None` if it
@@ -74,11 +87,15 @@ impl Pass<'_> {
         if self.wanted.contracted {
             return Some(Reason::Contracted);
         }
-        if self.wanted.needed_by_others.is_some() {
-            return Some(Reason::AwaitingOthers);
-        }
         let is_ready = self.deployed(former).is_some_and(|standby| standby.ready > 0);
-        (!is_ready).then_some(Reason::StandbyNotReady)
+        match self.wanted.way_back {
+            WayBack::Closed(_) => Some(Reason::OthersStay),
+            WayBack::NotReady(_) => Some(Reason::StandbyNotReady),
+            WayBack::Alone | WayBack::Before(_) | WayBack::After(_) if !is_ready => Some(Reason::StandbyNotReady),
+            // Others see that, and go back.
+            WayBack::After(_) if self.is_due() => Some(Reason::AwaitingOthers),
+            WayBack::Alone | WayBack::Before(_) | WayBack::After(_) => None,
+        }
     }
 
     fn give_up(&self, candidate: &Transition) -> Decision {

@@ -14,6 +14,7 @@ use super::{
     facts::Deployed,
     memory::Transition,
 };
+use crate::together::Follows;
 
 /// A slot is emptied in this many steps over `connectionDrain`, so that clients with kept connections do not come all at
 /// once.
@@ -100,9 +101,10 @@ impl Pass<'_> {
         Some(decision)
     }
 
-    /// Somebody asked to go back to it, and waits for others to go back first.
+    /// It is to be gone back to and waits for others to go back first, or may have to be, since what is live of others does not go
+    /// with what is live here.
     pub fn is_waited_for(&self) -> bool {
-        self.requests.rollback.is_some() && self.blocked() == Some(Reason::AwaitingOthers)
+        self.blocked() == Some(Reason::AwaitingOthers) || self.wanted.follows != Follows::Nobody
     }
 
     /// A standby is not taken away while what is live has no ready pod.

@@ -10,6 +10,7 @@ mod renamed_column;
 mod scaled;
 mod slow_steps;
 mod tampering;
+mod together;
 mod under_load;
 
 use std::time::Duration;
@@ -19,13 +20,13 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::Deployment;
 use plexica_crds::{
     names::Slot,
-    plugin_installation::{PluginInstallationStatus, Step, TransitionResult, conditions::Type},
+    plugin_installation::{Step, TransitionResult, conditions::Type},
 };
 use serde_json::json;
 
 use super::{
     Case,
-    env::{Env, eventually, unique},
+    env::{Env, eventually},
     tenant_plugins::PATIENCE,
 };
 pub(super) use installed::Installed;
@@ -41,7 +42,6 @@ pub fn cases() -> Vec<Case> {
     let mut all = crate::cases![false;
         a_release_goes_live_by_yellow_and_comes_back_at_once,
         what_never_becomes_ready_is_rejected_and_moves_nothing,
-        a_provider_goes_back_after_those_that_need_it,
         what_fails_after_it_went_live_goes_back_by_itself,
         a_standby_outlasts_its_window_while_what_is_live_has_no_ready_pod,
     ];
@@ -52,6 +52,7 @@ pub fn cases() -> Vec<Case> {
     all.extend(scaled::cases());
     all.extend(slow_steps::cases());
     all.extend(tampering::cases());
+    all.extend(together::cases());
     all.extend(under_load::cases());
     all.extend(killed_writes::cases());
     all.extend(red::cases());
@@ -120,49 +121,6 @@ async fn what_never_becomes_ready_is_rejected_and_moves_nothing(env: &Env) -> Re
     installed
         .until("live", |status| status.live_slot == Some(Slot::B))
         .await
-}
-
-async fn a_provider_goes_back_after_those_that_need_it(env: &Env) -> Result<()> {
-    let promotion = json!({ "promotionDelay": "1s", "connectionDrain": "1s" });
-    let provider = Installed::new(env, promotion.clone(), 1).await?;
-    let dependant = Installed {
-        id: unique("tl"),
-        ..provider.clone()
-    };
-    let plugins = &provider.plugins;
-    dependant.publish_needing("1.0.0", &provider.id, ">=1.0.0").await?;
-    let spec = json!({ "promotion": promotion, "replicas": 1 });
-    plugins.install(&dependant.id, spec).await?;
-    plugins.ready(&dependant.id).await?;
-
-    dependant.publish_needing("2.0.0", &provider.id, ">=2.0.0").await?;
-    provider.publish("2.0.0").await?;
-    provider.live("2.0.0").await?;
-    dependant.live("2.0.0").await?;
-    for installed in [&provider, &dependant] {
-        let standing = |status: &PluginInstallationStatus| {
-            let transition = status.transition.as_ref();
-            transition.is_some_and(|transition| transition.step == Step::StandingBy)
-        };
-        installed.until("a standby", standing).await?;
-    }
-
-    let waits = plugins
-        .says(&provider.id, Type::RollbackAvailable, "False", "AwaitingOthers")
-        .await?;
-    ensure!(waits.message.contains(&dependant.id), "{}", waits.message);
-    provider.request("rollback").await?;
-    // A pass over this has seen the request too.
-    let patch = json!({ "spec": { "promotion": { "progressDeadline": "9m" } } });
-    plugins.patch(&provider.id, patch).await?;
-    let generation = plugins.api.get(&provider.id).await?.metadata.generation;
-    provider
-        .until("a pass", |status| status.observed_generation == generation)
-        .await?;
-    provider.leads_to(Slot::B).await?;
-    dependant.request("rollback").await?;
-    dependant.back_in("1.0.0").await?;
-    provider.back_in("1.0.0").await
 }
 
 async fn what_fails_after_it_went_live_goes_back_by_itself(env: &Env) -> Result<()> {

@@ -91,13 +91,8 @@ fn other_choice(id: &PluginId, chosen: &Plugin, world: &World, unchecked: &[Arc<
     if unchecked.is_empty() {
         return None;
     }
-    let wider = World {
-        tenant: world.tenant.clone(),
-        slug: world.slug.clone(),
-        installations: world.installations.clone(),
-        releases: world.releases.iter().chain(unchecked).cloned().collect(),
-        others: vec![],
-    };
+    let releases = world.releases.iter().chain(unchecked).cloned().collect();
+    let wider = world.with(releases);
     let resolution = resolution::resolve(&wider.tenant_plugins(), &wider.registry());
     let other = step(&resolution, id, &wider).ok()?.to.to_string();
     (other != chosen.spec.version).then(|| format!("{id}-{other}"))

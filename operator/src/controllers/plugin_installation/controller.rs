@@ -22,7 +22,7 @@ use plexica_crds::{
 use strum::IntoEnumIterator;
 
 use super::{
-    Caches, Context, KIND, at_once,
+    Caches, Context, KIND, apply, at_once,
     build::{LABEL_PLUGIN, LABEL_SERVICE, shared::LABEL_SHARED},
     dereference::{concerned, is_on_its_way},
     neighbours, pass,
@@ -260,9 +260,11 @@ fn of_release(plugin: &Root<Plugin>) -> u64 {
 
 fn of_installation(installation: &Root<PluginInstallation>) -> u64 {
     let live = installation.0.as_ref().ok();
+    // What serves now, what goes live or back with others, and how far that is.
     let running = live
         .and_then(super::dereference::running_version)
         .map(|version| version.to_string());
+    let member = live.and_then(apply::member);
     let status = live.and_then(|installation| installation.status.as_ref());
     let deployed = status.and_then(|status| condition::find(&status.conditions, Type::Deployed.into()));
     let deployed = deployed.map(|deployed| deployed.status.clone());
@@ -274,6 +276,7 @@ fn of_installation(installation: &Root<PluginInstallation>) -> u64 {
         running,
         deployed,
         on_its_way,
+        member,
     ))
 }
 

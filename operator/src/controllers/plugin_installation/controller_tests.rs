@@ -157,3 +157,40 @@ fn whoever_waits_for_another_to_go_is_called_when_it_is_gone() {
     world.installations.tell(Event::Delete(guarded(&leaving)));
     assert_eq!(called(&mut triggers), ["contacts"]);
 }
+
+#[test]
+fn whoever_goes_live_or_back_together_is_called_when_the_other_is_prepared_released_and_live_and_asked_back() {
+    let mut world = World::new();
+    let mut triggers = world.news.of_siblings(world.caches.clone());
+    let mut notes = installation("notes");
+    notes["spec"] = json!({ "promotion": { "auto": false } });
+    let slot = |version: &str| json!({ "version": version, "configHash": "c", "ready": 1, "desired": 1 });
+    notes["status"] = json!({
+        "observedGeneration": 1, "liveSlot": "a", "slots": { "a": slot("1.0.0"), "b": slot("2.0.0") },
+        "transition": {
+            "id": "1-b", "from": "a", "to": "b", "version": "2.0.0", "configHash": "c", "reason": "NewVersion",
+            "step": "Soaking", "startedAt": "2026-12-01T00:00:00Z",
+        },
+    });
+    let mut tell = |notes: &Value| {
+        world.installations.tell(Event::Apply(guarded(notes)));
+        called(&mut triggers)
+    };
+    assert_eq!(tell(&notes), ["contacts"], "it is on its way");
+    notes["status"]["slots"]["b"]["ready"] = json!(0);
+    assert_eq!(
+        tell(&notes),
+        [""; 0],
+        "how many pods are ready is nobody else's business"
+    );
+    notes["status"]["transition"]["step"] = json!("AwaitingPromotion");
+    assert_eq!(tell(&notes), ["contacts"], "it is prepared");
+    notes["metadata"]["annotations"] = json!({ "plexica.io/promote": "1" });
+    assert_eq!(tell(&notes), ["contacts"], "it is released");
+    notes["status"]["requests"] = json!({ "promote": "1" });
+    notes["status"]["liveSlot"] = json!("b");
+    notes["status"]["transition"]["step"] = json!("StandingBy");
+    assert_eq!(tell(&notes), ["contacts"], "it is live");
+    notes["metadata"]["annotations"] = json!({ "plexica.io/promote": "1", "plexica.io/rollback": "1" });
+    assert_eq!(tell(&notes), ["contacts"], "it is asked to go back");
+}

@@ -1,6 +1,9 @@
 //! What the caches know that concerns an installation: its tenant, the other installations there, all releases.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -8,18 +11,18 @@ use kube::{Resource, ResourceExt, runtime::reflector::ObjectRef, runtime::reflec
 use plexica_crds::{
     Plugin, PluginInstallation, Tenant, condition,
     names::{PluginId, TenantSlug},
-    plugin::{conditions::Type as PluginCondition, validation},
-    plugin_installation::{
-        Step,
-        conditions::{Outcome, Reason},
-    },
+    plugin::{Sharing, conditions::Type as PluginCondition, validation},
+    plugin_installation::conditions::{Outcome, Reason},
     version_range::VersionRange,
 };
 use semver::Version;
 
+use super::apply::member;
 use crate::{
-    resolution::{self, Conflict, Dependency, Registry, Release},
+    promotion,
+    resolution::{self, Conflict, Dependency, Registry, Release, Resolution},
     runtime::controller::Root,
+    together::Together,
 };
 
 /// Caches of all our kinds, filled by their controllers.
@@ -45,6 +48,8 @@ pub struct World {
     pub releases: Vec<Arc<Root<Plugin>>>,
     /// All others, those included that do not decode: who looks for them is told why they are not found.
     pub others: Vec<Arc<Root<Plugin>>>,
+    /// The versions that its installations are to run, once somebody asked.
+    resolution: OnceLock<Resolution>,
 }
 
 impl Caches {
@@ -132,7 +137,56 @@ impl World {
             installations,
             releases,
             others,
+            resolution: OnceLock::new(),
         }
+    }
+
+    /// The same tenant, if these were all the releases that were accepted.
+    #[must_use]
+    pub fn with(&self, releases: Vec<Arc<Root<Plugin>>>) -> Self {
+        Self {
+            tenant: self.tenant.clone(),
+            slug: self.slug.clone(),
+            installations: self.installations.clone(),
+            releases,
+            others: vec![],
+            resolution: OnceLock::new(),
+        }
+    }
+
+    /// The versions that the tenant's installations are to run.
+    pub fn resolution(&self) -> &Resolution {
+        let resolve = || resolution::resolve(&self.tenant_plugins(), &self.registry());
+        self.resolution.get_or_init(resolve)
+    }
+
+    /// The other plugins of the tenant, as they matter for where this one goes.
+    pub fn together(&self, id: &PluginId) -> Together {
+        let plan = &self.resolution().plan;
+        let others = self.installations.iter().filter_map(|guard| guard.0.as_ref().ok());
+        let others = others
+            .filter(|other| other.name_any() != id.as_str())
+            .filter_map(member);
+        let others = others.map(|other| {
+            let to = plan.step(&other.plugin).map(|step| &step.to);
+            let is_in_place = [Some(&other.live), to]
+                .into_iter()
+                .flatten()
+                .any(|version| self.is_shared(&other.plugin, version));
+            other.planned(to, is_in_place)
+        });
+        Together {
+            others: others.collect(),
+            registry: Arc::new(self.registry()),
+            order: plan.steps.iter().map(|step| step.plugin.clone()).collect(),
+        }
+    }
+
+    /// Whether a release runs once for all tenants, which is rolled out in place.
+    pub fn is_shared(&self, id: &PluginId, version: &Version) -> bool {
+        let mut releases = self.releases.iter().filter_map(|guard| guard.0.as_ref().ok());
+        let release = releases.find(|plugin| plugin.spec.id == *id && plugin.spec.version == version.to_string());
+        release.is_some_and(|plugin| plugin.spec.runtime.sharing == Sharing::Shared)
     }
 
     /// The tenant's installations, as resolution sees them. One in deletion counts while it runs.
@@ -173,8 +227,8 @@ impl World {
         names.filter_map(|name| PluginId::parse(&name).ok()).collect()
     }
 
-    /// The other plugins of the tenant that are on their way to another version. Not those that wait for a person: that has
-    /// no end that can be waited for.
+    /// The other plugins of the tenant that are on their way to another version. Not those that wait for a person, or for others
+    /// that go live with them: that has no end that can be waited for.
     pub fn on_their_way(&self, id: &PluginId) -> Vec<PluginId> {
         let others = self.installations.iter().filter_map(|guard| guard.0.as_ref().ok());
         let others = others.filter(|other| other.name_any() != id.as_str() && is_on_its_way(other));
@@ -198,10 +252,7 @@ pub fn is_on_its_way(installation: &PluginInstallation) -> bool {
     // One that should have arrived long ago is not led any more: its own status says why.
     let is_overdue = |deadline: &Time| deadline.0 < Timestamp::now();
     let moving = transition.filter(|moving| is_led && !moving.deadline.as_ref().is_some_and(is_overdue));
-    moving.is_some_and(|moving| match moving.step {
-        Step::Deploying | Step::Soaking | Step::Switching | Step::Proving => true,
-        Step::AwaitingPromotion | Step::MovingConnections | Step::StandingBy | Step::Draining => false,
-    })
+    moving.is_some_and(|moving| promotion::is_on_its_way(moving.step))
 }
 
 fn tenant_plugins(installations: &[Arc<Root<PluginInstallation>>]) -> resolution::Tenant {

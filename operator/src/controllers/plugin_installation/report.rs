@@ -226,6 +226,7 @@ fn event(before: Option<&Condition>, now: &Condition) -> Option<Event> {
         "AwaitingPromotion",
         "AwaitingOthers",
         "WindowClosed",
+        "OthersStay",
         "Waking",
         "Asleep",
     ];

@@ -74,8 +74,10 @@ impl Findings {
             .into_iter()
             .chain(steps.red.as_ref().and_then(Led::next))
             .map(|due| due.duration_since(Timestamp::now()).unsigned_abs());
+        // A candidate that waits for those that go live with it may wait for ever, and is told whenever one of them changes.
+        let is_told = explanation.is_some_and(|explanation| explanation.phase == Some(Phase::AwaitingPromotion));
         let mut said = explanation.iter().flat_map(|explanation| &explanation.statements);
-        let has_a_turn = said.any(|said| said.reason == Reason::AwaitingOthers.as_ref());
+        let has_a_turn = !is_told && said.any(|said| said.reason == Reason::AwaitingOthers.as_ref());
         due.chain(has_a_turn.then_some(TURN))
             .chain(steps.route_wait)
             .chain(steps.look_again)

@@ -9,6 +9,7 @@ use plexica_crds::{
     ownership::Owner,
     plugin::{Sharing, validation::ValidatedManifest},
     plugin_installation::{
+        Step as Light,
         conditions::{Outcome, Reason, Type},
         validation::violations,
     },
@@ -27,6 +28,7 @@ use crate::{
     platform::Platform,
     resolution::{self, Action, DependencyKind, Explanation, Resolution, Step},
     runtime::controller::Root,
+    together::Together,
 };
 
 /// What is known of an installation whatever version is chosen, and if none can be.
@@ -35,9 +37,9 @@ pub struct Facts {
     pub place: Place,
     /// Why nothing of it is to run, if that is so.
     pub stop: Option<Stop>,
-    /// The tenant's plugins that run and need this one.
-    pub dependants: Vec<Dependant>,
-    /// Those of them that are on and cannot do without it.
+    /// The tenant's other plugins that are live.
+    pub together: Together,
+    /// The tenant's plugins that are on, run, and cannot do without this one.
     pub needed_by: Vec<PluginId>,
     /// The tenant's other plugins that are on their way to another version.
     pub on_their_way: Vec<PluginId>,
@@ -79,17 +81,6 @@ impl Wanted {
     pub fn is_dedicated(&self) -> bool {
         self.plugin.spec.runtime.sharing == Sharing::Dedicated
     }
-}
-
-/// A plugin that runs, and needs another one.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Dependant {
-    /// It.
-    pub plugin: PluginId,
-    /// The version that serves now.
-    pub version: Version,
-    /// The versions of the other one that it works with.
-    pub needs: VersionRange,
 }
 
 impl Facts {
@@ -144,7 +135,7 @@ impl Facts {
                 (false, false) => Some(Stop::Disabled),
                 (false, true) => None,
             },
-            dependants: dependants(&id, &world.tenant_plugins(), &world.registry()),
+            together: world.together(&id),
             needed_by: needed_by(&id, world),
             on_their_way: world.on_their_way(&id),
             releases: world.releases_of(&id),
@@ -169,9 +160,9 @@ pub fn choose(installation: &PluginInstallation, world: &World) -> Result<Wanted
     if !broken.is_empty() {
         return Err(Outcome::Blocked(Reason::InvalidSpec, broken.join("; ")));
     }
-    let (plugins, registry) = (world.tenant_plugins(), world.registry());
-    let resolution = resolution::resolve(&plugins, &registry);
-    let step = step(&resolution, &id, world)?;
+    let resolution = world.resolution();
+    let registry = world.registry();
+    let step = step(resolution, &id, world)?;
     let plugin = release(world, &id, &step.to)?;
     let manifest = manifest(&plugin)?;
     // A provider that fails later is no reason to touch what runs.
@@ -189,13 +180,17 @@ pub fn choose(installation: &PluginInstallation, world: &World) -> Result<Wanted
     // Of plugins that need each other one has to begin: the plan says which. It does not wait for those after it.
     let place = |plugin: &PluginId| resolution.plan.steps.iter().position(|step| step.plugin == *plugin);
     let comes_after = |provider: &PluginId| place(provider) > place(&id);
+    // What is live is prepared beside a provider that is to move with it, and goes live after it.
+    let is_prepared = is_prepared_beside_others(installation, step, world);
+    let is_prepared_beside = |provider: &PluginInstallation| is_prepared && moves(provider, resolution);
+    let is_under_way = is_under_way(installation, &step.to);
     let (mut providers, mut switched_off) = (vec![], None);
     for dependency in needed {
         let provider = world.installation(&dependency.plugin);
         match (dependency.kind, provider) {
             (DependencyKind::Required, Some(provider)) => {
-                if starts && !comes_after(&dependency.plugin) {
-                    serves(provider, &dependency.range, &id)?;
+                if starts && !comes_after(&dependency.plugin) && !is_prepared_beside(provider) {
+                    serves(provider, &dependency.range, &id, is_under_way)?;
                 }
                 if !starts && !provider.spec.enabled {
                     switched_off = switched_off.or(Some(unfit(provider, &dependency.range, &id, "is switched off")));
@@ -222,22 +217,31 @@ pub fn choose(installation: &PluginInstallation, world: &World) -> Result<Wanted
     })
 }
 
-/// Who of the tenant's plugins runs and needs this one.
-fn dependants(id: &PluginId, plugins: &resolution::Tenant, registry: &resolution::Registry) -> Vec<Dependant> {
-    let running = plugins.iter().filter_map(|(plugin, installation)| {
-        let version = installation.running.clone()?;
-        let release = registry.release(plugin, &version)?;
-        let dependency = release
-            .dependencies
+/// Whether a candidate of this version is there already.
+fn is_under_way(installation: &PluginInstallation, to: &Version) -> bool {
+    let status = installation.status.as_ref();
+    let transition = status.and_then(|status| status.transition.as_ref());
+    transition.is_some_and(|moving| {
+        moving.step <= Light::Switching && Version::parse(&moving.version).is_ok_and(|version| version == *to)
+    })
+}
+
+/// Whether another version of it can be prepared beside what is live.
+fn is_prepared_beside_others(installation: &PluginInstallation, step: &Step, world: &World) -> bool {
+    let live = running_version(installation);
+    live.is_some_and(|live| {
+        [&live, &step.to]
             .iter()
-            .find(|dependency| dependency.plugin == *id)?;
-        Some(Dependant {
-            plugin: plugin.clone(),
-            version,
-            needs: dependency.range.clone(),
-        })
-    });
-    running.collect()
+            .all(|version| !world.is_shared(&step.plugin, version))
+    })
+}
+
+/// Whether a provider is live, and on its way to another version by the plan, which then is one that fits.
+fn moves(provider: &PluginInstallation, resolution: &Resolution) -> bool {
+    let live = running_version(provider).filter(|_| provider.spec.enabled);
+    let id = PluginId::parse(&provider.name_any()).ok();
+    let step = id.and_then(|id| resolution.plan.step(&id));
+    provider.meta().deletion_timestamp.is_none() && live.zip(step).is_some_and(|(live, step)| live != step.to)
 }
 
 /// Who of the tenant's plugins is on, runs, and cannot do without this one.
@@ -301,8 +305,14 @@ pub fn release(world: &World, id: &PluginId, version: &Version) -> Result<Plugin
         })
 }
 
-/// A provider has to serve in a version that fits before its dependant starts.
-fn serves(provider: &PluginInstallation, range: &VersionRange, dependant: &PluginId) -> Result<(), Outcome> {
+/// A provider has to serve in a version that fits before its dependant starts. That it fails later is no reason to give a
+/// dependant up that `is_under_way`.
+fn serves(
+    provider: &PluginInstallation,
+    range: &VersionRange,
+    dependant: &PluginId,
+    is_under_way: bool,
+) -> Result<(), Outcome> {
     let waiting = |why: &str| Err(unfit(provider, range, dependant, why));
     match running_version(provider) {
         None => return waiting("is not installed yet"),
@@ -317,6 +327,7 @@ fn serves(provider: &PluginInstallation, range: &VersionRange, dependant: &Plugi
     match condition::find(conditions, Type::Deployed.into()) {
         Some(deployed) if deployed.status == "True" => Ok(()),
         Some(deployed) if deployed.reason == Reason::Disabled.as_ref() => waiting("is switched off"),
+        _ if is_under_way => Ok(()),
         _ => waiting("is not ready"),
     }
 }

@@ -9,7 +9,7 @@ use plexica_crds::{
 };
 
 use super::{
-    super::Memory,
+    super::{Hold, Memory},
     search::search,
     stage::Stage,
     world::{Left, World},
@@ -32,7 +32,7 @@ pub fn shown_move(before: &Memory, after: &Memory) -> Option<Pair> {
 }
 
 /// What the small search does not come to: it needs more wishes, or more than one pod.
-const WALKS: [fn() -> Stage; 7] = [
+const WALKS: [fn() -> Stage; 8] = [
     || {
         let mut promoted_by_hand = Stage::at(Step::AwaitingPromotion);
         promoted_by_hand.requests.promote = Some("1".into());
@@ -74,6 +74,11 @@ const WALKS: [fn() -> Stage; 7] = [
         rejected_and_forgotten.pass();
         rejected_and_forgotten.status_is_lost();
         rejected_and_forgotten
+    },
+    || {
+        let mut left_alone = Stage::at(Step::Switching);
+        left_alone.wanted.held_back = Some(Hold::ByOthers("crm is not prepared".into()));
+        left_alone
     },
 ];
 

@@ -4,7 +4,7 @@ use plexica_crds::{names::Slot, plugin_installation::Step};
 
 use super::{
     super::{
-        Action, CarriedOut, Decision, Memory, PerSlot, Requests, Shape, Wanted, decide, memory::Transition,
+        Action, CarriedOut, Decision, Hold, Memory, PerSlot, Requests, Shape, Wanted, decide, memory::Transition,
         requested_switch,
     },
     search::check,
@@ -12,7 +12,7 @@ use super::{
 };
 
 /// What can happen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Event {
     /// A pass of the machine.
     Pass,
@@ -70,11 +70,12 @@ impl World {
         memory.live?;
         let candidate = memory.transition.as_ref().filter(|moving| moving.is_before_switch());
         let is_wanted = candidate.is_some_and(|candidate| candidate.revision == self.wanted().revision);
+        let wanted = self.wanted();
         Some(Wanted {
             may_begin: false,
-            may_promote: is_wanted,
+            held_back: wanted.held_back.clone().or((!is_wanted).then_some(Hold::Unknown)),
             revision: memory.wanted_last()?.clone(),
-            ..self.wanted()
+            ..wanted
         })
     }
 

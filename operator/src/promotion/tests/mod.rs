@@ -2,6 +2,7 @@
 
 mod diagram;
 mod events;
+mod group;
 mod scenarios;
 mod search;
 mod stage;

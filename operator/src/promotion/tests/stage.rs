@@ -13,6 +13,7 @@ use super::{
     super::*,
     diagram::{Pair, shown_move},
 };
+use crate::together::{Follows, WayBack};
 
 /// Pods of a slot.
 pub const PODS: i32 = 4;
@@ -63,9 +64,10 @@ impl Stage {
                     probe_interval: None,
                 },
                 may_begin: true,
-                may_promote: true,
+                held_back: None,
                 held_by_others: None,
-                needed_by_others: None,
+                way_back: WayBack::Alone,
+                follows: Follows::Nobody,
                 contracted: false,
             },
             requests: Requests::default(),
@@ -260,7 +262,7 @@ impl Stage {
     }
 
     pub fn explain(&self) -> Explanation {
-        explain(&self.observed, &self.wanted, &self.memory, self.now)
+        explain(&self.observed, &self.wanted, &self.requests, &self.memory, self.now)
     }
 
     /// Status, reason and message of a condition.

@@ -10,6 +10,7 @@ use plexica_crds::{
 };
 
 use super::super::*;
+use crate::together::{Bonds, Follows, WayBack};
 
 /// A tick of the world's clock.
 const TICK: Duration = Duration::from_secs(1);
@@ -74,10 +75,33 @@ pub struct World {
     pub requests: (bool, bool, bool),
     /// Another plugin needs what is live: it has to go back first.
     pub needed: bool,
+    /// What other plugins mean for it.
+    pub others: Others,
     /// What the machine does not see: for the rules it has to keep.
     pub truth: Truth,
     /// How many faults, requests and changes of the spec may still come.
     pub left: Left,
+}
+
+/// What other plugins of the tenant mean for this one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Others {
+    /// As many of them as may be are on their way.
+    pub are_on_their_way: bool,
+    pub bonds: Bonds,
+}
+
+impl Default for Others {
+    fn default() -> Self {
+        Self {
+            are_on_their_way: false,
+            bonds: Bonds {
+                held_back: None,
+                way_back: WayBack::Alone,
+                follows: Follows::Nobody,
+            },
+        }
+    }
 }
 
 /// What a Service selects; one that is absent is `None`.
@@ -127,6 +151,7 @@ impl World {
             auto_rollback,
             requests: (false, false, false),
             needed: false,
+            others: Others::default(),
             truth: Truth::default(),
             left,
         }
@@ -191,9 +216,14 @@ impl World {
                 probe_interval: None,
             },
             may_begin: true,
-            may_promote: true,
-            held_by_others: None,
-            needed_by_others: self.needed.then(|| "another plugin needs what is live".to_owned()),
+            held_back: self.others.bonds.held_back.clone(),
+            held_by_others: self.others.are_on_their_way.then(|| "others first".to_owned()),
+            way_back: if self.needed {
+                WayBack::After("another plugin".to_owned())
+            } else {
+                self.others.bonds.way_back.clone()
+            },
+            follows: self.others.bonds.follows.clone(),
             contracted: false,
         }
     }

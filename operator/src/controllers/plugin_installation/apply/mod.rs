@@ -34,7 +34,7 @@ use serve::Standing;
 
 pub use red::{Led, Meters};
 pub use stop::shut;
-pub use traffic::{Probes, Traffic, is_asked_to_switch, is_misled};
+pub use traffic::{Probes, Traffic, is_asked_to_switch, is_misled, member};
 
 /// Stops, or serves and delivers, and says how each step fares. What was `chosen` decides about delivery alone. `leaving` is why an
 /// installation in deletion is still there: nothing new is delivered to it.

@@ -5,7 +5,8 @@ use plexica_crds::{
     plugin_installation::{Phase, Step, conditions::Type},
 };
 
-use super::super::stage::Stage;
+use super::super::{super::Hold, stage::Stage};
+use crate::together::WayBack;
 
 fn promoted(stage: &Stage) -> String {
     stage.says(Type::Promoted)
@@ -248,4 +249,39 @@ fn an_automatic_rollback_that_is_to_come_says_when() {
         promoted(&stage),
         "True Live: 2.0.0 is live; 1.0.0 stands by, since 2.0.0 has no ready pod, and is live again by 12:01:00Z if it has none until then"
     );
+}
+
+#[test]
+fn a_candidate_that_waits_for_those_that_go_live_with_it_says_for_whom() {
+    let mut stage = Stage::at(Step::Soaking);
+    stage.wanted.held_back = Some(Hold::ByOthers("crm 2.0.0 is being prepared".into()));
+    stage.later(86_400);
+    assert_eq!(stage.rest(), [""; 0]);
+    assert_eq!(stage.step(), Some(Step::AwaitingPromotion));
+    assert_eq!(stage.memory.transition.as_ref().unwrap().deadline, None);
+    let told = "False AwaitingOthers: 2.0.0 is ready and waits for others: crm 2.0.0 is being prepared";
+    assert_eq!(promoted(&stage), told);
+    stage.wanted.policy.auto = false;
+    assert!(promoted(&stage).contains("waits for a person"), "{}", promoted(&stage));
+    // A person releases this one, and not the others.
+    stage.requests.promote = Some("now".into());
+    assert_eq!(stage.rest(), [""; 0]);
+    assert_eq!(promoted(&stage), told);
+    stage.wanted.held_back = None;
+    assert_eq!(stage.rest(), ["switch: b"]);
+}
+
+#[test]
+fn a_way_back_that_others_share_names_them() {
+    let mut stage = Stage::at(Step::StandingBy);
+    for shared in [WayBack::Before("crm 1.0.0".into()), WayBack::After("crm 1.0.0".into())] {
+        stage.wanted.way_back = shared;
+        assert_eq!(
+            way_back(&stage),
+            "True StandingBy: 1.0.0 with crm 1.0.0 until 12:15:30Z"
+        );
+    }
+    stage.requests.rollback = Some("back".into());
+    let told = "False AwaitingOthers: 1.0.0 is live again once others have gone back: crm 1.0.0";
+    assert_eq!(way_back(&stage), told);
 }

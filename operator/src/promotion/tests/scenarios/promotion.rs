@@ -7,6 +7,7 @@ use plexica_crds::{
     plugin_installation::{Cause, Fault, Step, TransitionResult, conditions::Type},
 };
 
+use super::super::super::Hold;
 use super::super::stage::Stage;
 use crate::promotion::Endpoints;
 
@@ -367,4 +368,22 @@ fn what_is_not_asked_for_is_never_done_at_once() {
     assert_eq!(stage.killed_at_once(), None);
     assert_eq!(stage.pass(), None);
     assert_eq!(stage.step(), Some(Step::Switching));
+}
+
+#[test]
+fn a_switch_that_is_announced_is_taken_back_if_those_that_go_with_it_are_not_prepared_any_more() {
+    let mut stage = Stage::at(Step::Soaking);
+    stage.requests.promote = Some("now".into());
+    stage.until(Some(Step::Switching));
+    stage.later(30);
+    stage.wanted.held_back = Some(Hold::ByOthers("crm 2.0.0 is being prepared".into()));
+    assert_eq!(stage.rest(), [""; 0]);
+    assert_eq!(
+        (stage.live(), stage.step()),
+        (("1.0.0", Slot::A), Some(Step::AwaitingPromotion))
+    );
+    assert_eq!(
+        stage.memory.carried_out.promote, None,
+        "what was asked for is asked for still"
+    );
 }

@@ -5,12 +5,13 @@ use std::time::Duration;
 use plexica_crds::{
     names::Slot,
     plugin_installation::{
-        Fault, Step, TransitionResult,
+        Cause, Fault, Step, TransitionResult,
         conditions::{Reason, Type},
     },
 };
 
 use super::super::stage::Stage;
+use crate::together::{Follows, WayBack};
 
 /// Asks for a rollback.
 fn ask(stage: &mut Stage) {
@@ -74,7 +75,7 @@ fn rollback_waits_for_a_standby_that_is_not_ready() {
 #[test]
 fn rollback_waits_until_nobody_needs_what_is_live() {
     let mut stage = Stage::at(Step::StandingBy);
-    stage.wanted.needed_by_others = Some("crm 2.0.0 needs contacts ^2".into());
+    stage.wanted.way_back = WayBack::After("crm 1.0.0".into());
     stage.wanted.policy.auto_rollback = true;
     ask(&mut stage);
     assert_eq!(stage.rest(), [""; 0]);
@@ -82,14 +83,14 @@ fn rollback_waits_until_nobody_needs_what_is_live() {
     stage.fails(Slot::B);
     stage.later(30);
     assert_eq!(stage.rest(), [""; 0], "nor by itself");
-    stage.wanted.needed_by_others = None;
+    stage.wanted.way_back = WayBack::Alone;
     assert_eq!(stage.rest(), ["switch: a"]);
 }
 
 #[test]
 fn a_rollback_that_waits_for_others_is_not_lost_when_its_window_closes_or_a_newer_version_comes() {
     let mut stage = Stage::at(Step::StandingBy);
-    stage.wanted.needed_by_others = Some("crm 2.0.0 needs contacts ^2".into());
+    stage.wanted.way_back = WayBack::After("crm 1.0.0".into());
     ask(&mut stage);
     stage.later(86_400);
     assert_eq!(stage.rest(), [""; 0]);
@@ -100,7 +101,7 @@ fn a_rollback_that_waits_for_others_is_not_lost_when_its_window_closes_or_a_newe
     );
     stage.want("3.0.0");
     assert_eq!(stage.rest(), [""; 0]);
-    stage.wanted.needed_by_others = None;
+    stage.wanted.way_back = WayBack::Alone;
     assert_eq!(stage.rest(), ["switch: a"]);
     assert_eq!(stage.rejected(), [("2.0.0", Fault::RolledBackByRequest)]);
 }
@@ -108,7 +109,7 @@ fn a_rollback_that_waits_for_others_is_not_lost_when_its_window_closes_or_a_newe
 #[test]
 fn a_rollback_that_waits_and_is_taken_back_lets_the_window_close() {
     let mut stage = Stage::at(Step::StandingBy);
-    stage.wanted.needed_by_others = Some("crm 2.0.0 needs contacts ^2".into());
+    stage.wanted.way_back = WayBack::After("crm 1.0.0".into());
     ask(&mut stage);
     stage.later(86_400);
     stage.rest();
@@ -120,7 +121,7 @@ fn a_rollback_that_waits_and_is_taken_back_lets_the_window_close() {
 #[test]
 fn no_candidate_takes_the_only_ready_slot_while_the_way_back_waits_for_others() {
     let mut stage = Stage::at(Step::StandingBy);
-    stage.wanted.needed_by_others = Some("crm 2.0.0 needs contacts ^2".into());
+    stage.wanted.way_back = WayBack::After("crm 1.0.0".into());
     stage.fails(Slot::B);
     stage.want("3.0.0");
     assert_eq!(stage.rest(), [""; 0]);
@@ -269,4 +270,41 @@ fn automatic_rollback_ends_with_the_window() {
     stage.fails(Slot::B);
     stage.later(30);
     assert_eq!(stage.rest(), [""; 0]);
+}
+
+#[test]
+fn what_is_left_alone_by_those_it_went_live_with_goes_back_as_well() {
+    let mut stage = Stage::at(Step::StandingBy);
+    stage.wanted.follows = Follows::Back("crm 1.0.0 needs contacts ^1".into());
+    assert_eq!(stage.rest(), ["switch: a"]);
+    assert_eq!(stage.rejected(), [("2.0.0", Fault::RolledBackWithOthers)]);
+    stage.slices_follow();
+    stage.wanted.follows = Follows::Nobody;
+    stage.until(None);
+    assert_eq!(stage.memory.history[0].cause, Cause::OthersWentBack);
+}
+
+#[test]
+fn a_standby_is_kept_beyond_its_window_while_what_is_live_does_not_go_together() {
+    let mut stage = Stage::at(Step::StandingBy);
+    stage.wanted.follows = Follows::Perhaps;
+    stage.later(86_400);
+    assert_eq!(stage.rest(), [""; 0]);
+    stage.want("3.0.0");
+    assert_eq!(stage.rest(), [""; 0], "nor does a newer version take its place");
+    stage.wanted.follows = Follows::Nobody;
+    assert_eq!(stage.rest(), ["a: 3.0.0 x4"]);
+}
+
+#[test]
+fn there_is_no_way_back_without_others_that_would_have_to_come_along() {
+    let mut stage = Stage::at(Step::StandingBy);
+    stage.wanted.way_back = WayBack::Closed("crm 2.0.0 needs contacts ^2, and cannot go back with it".into());
+    stage.wanted.policy.auto_rollback = true;
+    stage.fails(Slot::B);
+    stage.later(30);
+    ask(&mut stage);
+    assert_eq!(stage.rest(), [""; 0]);
+    assert_eq!(blocked_by(&stage).as_deref(), Some(Reason::OthersStay.as_ref()));
+    assert_eq!(stage.memory.carried_out.rollback.as_deref(), Some("back"), "nor later");
 }

@@ -2,16 +2,12 @@
 
 use std::num::NonZeroUsize;
 
-use plexica_crds::{
-    PluginInstallation,
-    names::{PluginId, Slot},
-    plugin_installation::TransitionResult,
-};
-use semver::Version;
+use plexica_crds::{PluginInstallation, names::PluginId, plugin_installation::TransitionResult};
 
 use crate::{
-    controllers::plugin_installation::validate::{Dependant, Facts},
+    controllers::plugin_installation::validate::Facts,
     promotion::{self, Memory, Policy, Revision},
+    together::Bonds,
 };
 
 /// What the machine is to reach.
@@ -28,6 +24,11 @@ pub fn goal(
 ) -> promotion::Wanted {
     let spec = &installation.spec;
     let promotion = &spec.promotion;
+    let Bonds {
+        held_back,
+        way_back,
+        follows,
+    } = facts.together.bonds(&facts.place.id, memory, &revision);
     promotion::Wanted {
         revision,
         size: spec.replicas.unwrap_or(usual),
@@ -41,9 +42,10 @@ pub fn goal(
             probe_interval: promotion.probe.as_ref().map(|probe| probe.interval.value()),
         },
         may_begin: true,
-        may_promote: true,
+        held_back,
         held_by_others: held_by_others(&facts.on_their_way, at_once),
-        needed_by_others: needed_by_others(facts, memory),
+        way_back,
+        follows,
         contracted: contracted.is_some_and(|migration| has_outgrown_the_former(migration, facts, memory)),
     }
 }
@@ -73,18 +75,4 @@ fn held_by_others(on_their_way: &[PluginId], at_once: NonZeroUsize) -> Option<St
             names.join(", ")
         )
     })
-}
-
-/// Which plugin works with what is live, and would not with the former version: it has to go back first.
-fn needed_by_others(facts: &Facts, memory: &Memory) -> Option<String> {
-    let live = memory.live?;
-    let version = |slot: Slot| Version::parse(&memory.revisions.of(slot).as_ref()?.version).ok();
-    let (live, former) = (version(live)?, version(live.other())?);
-    let mut dependants = facts.dependants.iter();
-    let Dependant { plugin, version, needs } =
-        dependants.find(|dependant| dependant.needs.matches(&live) && !dependant.needs.matches(&former))?;
-    Some(format!(
-        "{plugin} {version} needs {} {needs}, which {former} is not: go back with {plugin} first",
-        facts.place.id
-    ))
 }

@@ -162,7 +162,13 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
         }
         self.lead_route(&seen, &memory).await;
         Ok(Traffic {
-            explanation: promotion::explain(&seen.observed, &self.goal, &memory, Timestamp::now()),
+            explanation: promotion::explain(
+                &seen.observed,
+                &self.goal,
+                &(self.requests)(&memory),
+                &memory,
+                Timestamp::now(),
+            ),
             size: self.goal.size,
             memory,
             seen,

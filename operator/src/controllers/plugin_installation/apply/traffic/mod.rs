@@ -3,6 +3,7 @@
 mod glance;
 mod goal;
 mod leads;
+mod member;
 mod observe;
 mod pods;
 mod probe;
@@ -30,12 +31,13 @@ use super::super::{
     validate::{Facts, Wanted},
 };
 use crate::{
-    promotion::{Explanation, Memory, Requests, Revision},
+    promotion::{Explanation, Hold, Memory, Requests, Revision},
     runtime::{age::Age, objects::Words},
 };
 pub use glance::is_misled;
 use goal::goal;
 use leads::Leads;
+pub use member::member;
 use observe::observe;
 pub use observe::{Seen, ready_since};
 pub use probe::Probes;
@@ -285,7 +287,10 @@ fn of_what_is_live<'a>(
         ctx.platform.promotions_at_once,
     );
     goal.may_begin = false;
-    goal.may_promote = is_wanted;
+    if !is_wanted {
+        // What others hold back is held back for them: also a switch that is announced already.
+        goal.held_back.get_or_insert(Hold::Unknown);
+    }
     Leads {
         installation,
         facts,
