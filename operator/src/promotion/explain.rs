@@ -14,10 +14,9 @@ use plexica_crds::{
 
 use super::{
     decide::{Pass, later},
-    facts::{Hold, Observed, Requests, Revision, Wanted},
+    facts::{Hold, Observed, Requests, Revision, Wanted, WayBack},
     memory::{Memory, Transition},
 };
-use crate::together::WayBack;
 
 /// How often it is looked whether a drained slot is empty.
 const LOOKED_FOR: Duration = Duration::from_secs(2);

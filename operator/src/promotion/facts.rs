@@ -5,8 +5,6 @@ use std::time::Duration;
 use jiff::Timestamp;
 use plexica_crds::names::Slot;
 
-use crate::together::{Follows, WayBack};
-
 /// What a slot runs: a version with its configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Revision {
@@ -142,6 +140,32 @@ pub enum Hold {
     Unknown,
     /// Other plugins of the tenant go live with it, and are not prepared, or go first; in one sentence.
     ByOthers(String),
+}
+
+/// What other plugins mean for a way back. Sentences are for people.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum WayBack {
+    /// The former version goes with all that is live.
+    Alone,
+    /// Others go back with it, after it.
+    Before(String),
+    /// Others go back with it, before it.
+    After(String),
+    /// One that has to go back with it has no ready pod to go back to.
+    NotReady(String),
+    /// One that has to go back with it cannot.
+    Closed(String),
+}
+
+/// Whether one has to go back with another.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Follows {
+    /// All that is live goes together.
+    Nobody,
+    /// It does not, and may yet: others are on their way, or the way back is not free. What could be gone back to is kept.
+    Perhaps,
+    /// It goes back, for this reason.
+    Back(String),
 }
 
 /// How releases go live: `spec.promotion`.

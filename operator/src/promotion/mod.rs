@@ -22,6 +22,8 @@ mod tests;
 pub use action::{Action, Decision, Shape};
 pub use decide::decide;
 pub use explain::{Explanation, explain};
-pub use facts::{Deployed, Endpoints, Hold, Observed, PerSlot, Policy, Requests, Revision, Selector, Wanted};
+pub use facts::{
+    Deployed, Endpoints, Follows, Hold, Observed, PerSlot, Policy, Requests, Revision, Selector, Wanted, WayBack,
+};
 pub use memory::{CarriedOut, Ended, Memory, Rejection, Transition, is_on_its_way, outlasts_a_stop};
 pub use requested::requested_switch;

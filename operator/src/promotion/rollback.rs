@@ -7,9 +7,9 @@ use super::{
     action::Decision,
     candidate::{id, make_way},
     decide::{Pass, later},
+    facts::{Follows, WayBack},
     memory::Transition,
 };
-use crate::together::{Follows, WayBack};
 
 impl Pass<'_> {
     /// A person asks: for the former revision, or for an end of the candidate.

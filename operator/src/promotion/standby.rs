@@ -11,10 +11,9 @@ use super::{
     action::{Decision, Shape},
     candidate::id,
     decide::{Pass, is_shaped},
-    facts::Deployed,
+    facts::{Deployed, Follows},
     memory::Transition,
 };
-use crate::together::Follows;
 
 /// A slot is emptied in this many steps over `connectionDrain`, so that clients with kept connections do not come all at
 /// once.

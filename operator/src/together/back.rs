@@ -5,32 +5,7 @@ use std::cmp::Reverse;
 use plexica_crds::names::PluginId;
 
 use super::{At, Back, Member, Stage, Together, member::Standby};
-
-/// What other plugins mean for a way back. Sentences are for people.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum WayBack {
-    /// The former version goes with all that is live.
-    Alone,
-    /// Others go back with it, after it.
-    Before(String),
-    /// Others go back with it, before it.
-    After(String),
-    /// One that has to go back with it has no ready pod to go back to.
-    NotReady(String),
-    /// One that has to go back with it cannot.
-    Closed(String),
-}
-
-/// Whether one has to go back with another.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Follows {
-    /// All that is live goes together.
-    Nobody,
-    /// It does not, and may yet: others are on their way, or the way back is not free. What could be gone back to is kept.
-    Perhaps,
-    /// It goes back, for this reason.
-    Back(String),
-}
+use crate::promotion::{Follows, WayBack};
 
 impl Together {
     /// What others mean for the way back of this one.

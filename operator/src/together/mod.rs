@@ -18,11 +18,10 @@ use std::sync::Arc;
 use plexica_crds::{names::PluginId, plugin_installation::Step};
 use semver::Version;
 
-pub use back::{Follows, WayBack};
 pub use member::{Back, Member, Next, Stage, Standby, Told};
 
 use crate::{
-    promotion::{Hold, Memory, Revision},
+    promotion::{Follows, Hold, Memory, Revision, WayBack},
     resolution::Registry,
 };
 

@@ -13,7 +13,7 @@ use super::{
     super::*,
     diagram::{Pair, shown_move},
 };
-use crate::together::{Follows, WayBack};
+use crate::promotion::{Follows, WayBack};
 
 /// Pods of a slot.
 pub const PODS: i32 = 4;

@@ -10,7 +10,8 @@ use plexica_crds::{
 };
 
 use super::super::*;
-use crate::together::{Bonds, Follows, WayBack};
+use crate::promotion::{Follows, WayBack};
+use crate::together::Bonds;
 
 /// A tick of the world's clock.
 const TICK: Duration = Duration::from_secs(1);

@@ -52,7 +52,9 @@ pub async fn apply(
         return Findings::Applied(Box::new(steps));
     }
     let wanted = chosen.ok();
-    let mut standing = serve::serve(installation, facts, wanted, &mut steps, ctx).await;
+    // To what leaves nothing new is delivered, a candidate that is there already among it.
+    let next = wanted.filter(|_| steps.leaving.is_none());
+    let mut standing = serve::serve(installation, facts, next, &mut steps, ctx).await;
     if let (Some(wanted), Some(standing), None) = (wanted, &mut standing, &steps.leaving) {
         // The first failure is in the steps; those after it were not reached.
         let _ = deliver::deliver(installation, facts, wanted, standing, &mut steps, ctx).await;

@@ -6,7 +6,7 @@ use plexica_crds::{
 };
 
 use super::super::{super::Hold, stage::Stage};
-use crate::together::WayBack;
+use crate::promotion::WayBack;
 
 fn promoted(stage: &Stage) -> String {
     stage.says(Type::Promoted)

@@ -11,7 +11,7 @@ use plexica_crds::{
 };
 
 use super::super::stage::Stage;
-use crate::together::{Follows, WayBack};
+use crate::promotion::{Follows, WayBack};
 
 /// Asks for a rollback.
 fn ask(stage: &mut Stage) {

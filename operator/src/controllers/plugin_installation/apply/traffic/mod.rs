@@ -8,6 +8,7 @@ mod observe;
 mod pods;
 mod probe;
 mod remember;
+mod served;
 mod slots;
 
 use jiff::Timestamp;
@@ -23,15 +24,9 @@ use plexica_crds::{
     },
 };
 
-use super::super::{
-    Context,
-    model::RunningSet,
-    revisions::running_set,
-    status::Steps,
-    validate::{Facts, Wanted},
-};
+use super::super::{Context, model::RunningSet, status::Steps, validate::Facts};
 use crate::{
-    promotion::{Explanation, Hold, Memory, Requests, Revision},
+    promotion::{Explanation, Memory, Revision},
     runtime::{age::Age, objects::Words},
 };
 pub use glance::is_misled;
@@ -41,6 +36,7 @@ pub use member::member;
 use observe::observe;
 pub use observe::{Seen, ready_since};
 pub use probe::Probes;
+pub use served::{Served, at_once, go_on};
 use slots::Slots;
 
 /// How the status tells of changes by others.
@@ -170,38 +166,6 @@ impl Traffic {
     }
 }
 
-/// What is served of an installation: what is remembered of it, and what is known of the revisions.
-pub struct Served {
-    /// What is remembered.
-    pub memory: Memory,
-    /// What runs or may run.
-    pub set: RunningSet,
-}
-
-impl Served {
-    /// What is served now; `None` if nothing is live that is this tenant's own.
-    pub async fn now(installation: &PluginInstallation, facts: &Facts, ctx: &Context) -> Result<Option<Self>, Outcome> {
-        let memory = remembered(installation, facts);
-        if memory.live.is_none() {
-            return Ok(None);
-        }
-        let members = RunningSet::members(&memory, None, prepared(installation).as_ref());
-        let set = running_set(facts, members, ctx).await?;
-        Ok(Some(Self { memory, set }))
-    }
-
-    /// How many pods there are if the installation does not say.
-    fn usual(&self) -> Option<i32> {
-        let live = self.memory.revisions.of(self.memory.live?).as_ref()?;
-        self.set.get(live).map(|frozen| frozen.replicas)
-    }
-
-    /// The pods that are wanted of what is live.
-    pub fn size(&self, installation: &PluginInstallation) -> i32 {
-        installation.spec.replicas.or_else(|| self.usual()).unwrap_or(1)
-    }
-}
-
 /// What was prepared to be live next: an earlier pass has kept its revision.
 pub fn prepared(installation: &PluginInstallation) -> Option<Revision> {
     let status = installation.status.as_ref()?;
@@ -209,108 +173,6 @@ pub fn prepared(installation: &PluginInstallation) -> Option<Revision> {
         version: status.resolved.as_ref()?.version.clone(),
         config_hash: status.config_hash.clone()?,
     })
-}
-
-/// What is under way goes on, and what was changed by others is set right: nothing new is begun. `wanted` is what was chosen, if
-/// something could be; `written` is the status that the object was given on the way. Beside how traffic is led it says whether what
-/// runs could be kept as declared.
-pub async fn go_on(
-    installation: &PluginInstallation,
-    facts: &Facts,
-    served: &Served,
-    wanted: Option<&Wanted>,
-    credential: Option<&str>,
-    written: &mut Option<PluginInstallationStatus>,
-    ctx: &Context,
-) -> Result<(Traffic, Result<(), Outcome>), Outcome> {
-    let leads = of_what_is_live(installation, facts, served, wanted, credential, ctx);
-    let traffic = leads.until_rest(served.memory.clone(), None, written).await?;
-    let kept = leads.keep(&traffic).await;
-    Ok((traffic, kept))
-}
-
-/// Does the switch that a person asks for, if what the watches told allows it: one write, no look before it, no intent beside
-/// the request. The pass that follows finds the Service turned, and the request by which it was, as after a kill. Says whether it
-/// wrote.
-///
-/// # Errors
-/// It could not be written; the pass tries that again.
-pub async fn at_once(
-    installation: &PluginInstallation,
-    facts: &Facts,
-    wanted: Option<&Wanted>,
-    ctx: &Context,
-) -> Result<bool, Outcome> {
-    match Served::now(installation, facts, ctx).await? {
-        Some(served) => {
-            let leads = of_what_is_live(installation, facts, &served, wanted, None, ctx);
-            leads.carry_out_at_once(&served.memory).await
-        }
-        None => Ok(false),
-    }
-}
-
-/// Leads what is live, whatever becomes of what is to come next. A candidate is led on, and goes live only while it is known to be
-/// wanted still.
-fn of_what_is_live<'a>(
-    installation: &'a PluginInstallation,
-    facts: &'a Facts,
-    served: &'a Served,
-    wanted: Option<&Wanted>,
-    credential: Option<&'a str>,
-    ctx: &'a Context,
-) -> Leads<'a, impl Fn(&Memory) -> Requests + use<'a>> {
-    let memory = &served.memory;
-    let under_way = memory.transition.as_ref();
-    let candidate = under_way.filter(|transition| transition.is_before_switch());
-    let observed = installation
-        .status
-        .as_ref()
-        .and_then(|status| status.observed_generation);
-    let is_current = observed == installation.metadata.generation;
-    let is_wanted = candidate.is_some_and(|candidate| {
-        is_current && wanted.is_some_and(|wanted| wanted.plugin.spec.version == candidate.revision.version)
-    });
-    let revision = memory.wanted_last().cloned().unwrap_or_else(|| Revision {
-        version: String::new(),
-        config_hash: String::new(),
-    });
-    let status = installation.status.as_ref();
-    let migrations = status.and_then(|status| status.migrations.as_ref());
-    let mut goal = goal(
-        installation,
-        facts,
-        revision,
-        served.size(installation),
-        memory,
-        migrations.and_then(|migrations| migrations.contracted.as_deref()),
-        ctx.platform.promotions_at_once,
-    );
-    goal.may_begin = false;
-    if !is_wanted {
-        // What others hold back is held back for them: also a switch that is announced already.
-        goal.held_back.get_or_insert(Hold::Unknown);
-    }
-    Leads {
-        installation,
-        facts,
-        goal,
-        slots: Slots {
-            place: &facts.place,
-            set: &served.set,
-            credential,
-            progress_deadline: installation.spec.promotion.progress_deadline.value(),
-        },
-        requests: move |memory: &Memory| {
-            let asked = remember::requests(installation, &memory.carried_out);
-            Requests {
-                promote: asked.promote.filter(|_| is_wanted),
-                rollback: asked.rollback,
-                retry: None,
-            }
-        },
-        ctx,
-    }
 }
 
 /// Whether a person asks for a switch that was not carried out yet.
