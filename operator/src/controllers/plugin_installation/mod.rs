@@ -15,6 +15,7 @@ mod cleanup;
 mod configuration;
 mod controller;
 mod dereference;
+mod failure;
 mod migrating;
 mod model;
 mod neighbours;
@@ -209,7 +210,10 @@ async fn live(
     let is_anything_there = facts.stop.is_some() || dereference::running_version(installation).is_some();
     match &chosen {
         Err(outcome) if !is_anything_there => Ok(status::Findings::Unresolved(outcome.clone())),
-        chosen => Ok(apply::apply(installation, &facts, chosen.as_ref(), leaving, ctx).await),
+        chosen => {
+            let steps = apply::apply(installation, &facts, chosen.as_ref(), leaving, ctx).await;
+            Ok(status::Findings::Applied(Box::new(steps)))
+        }
     }
 }
 

@@ -18,11 +18,11 @@ use super::{
     super::{
         Context,
         migrating::Batch,
-        status::Steps,
         validate::{Facts, Wanted},
     },
-    Failed, Traffic,
     database::{self, Access, Migrated, Unmigrated},
+    steps::{Failed, Steps},
+    traffic::Traffic,
 };
 use crate::runtime::controller::Root;
 

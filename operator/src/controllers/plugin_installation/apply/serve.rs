@@ -13,12 +13,13 @@ use plexica_crds::{
 use strum::IntoEnumIterator as _;
 
 use super::{
-    Traffic, credential,
+    credential,
     database::{self, Access},
     migrations, next,
     rollout::Rollout,
     route::{self, Paths},
-    traffic::{self, Served},
+    steps::Steps,
+    traffic::{self, Served, Traffic},
 };
 use crate::{
     backends::postgres::plugin::Surplus,
@@ -30,7 +31,6 @@ use crate::{
         objects::make,
         providers::providers,
         revisions::running_set,
-        status::Steps,
         validate::{Facts, Wanted},
     },
 };
