@@ -35,7 +35,7 @@ use serve::Standing;
 pub use red::{Led, Meters};
 pub use steps::{Steps, is_done};
 pub use stop::shut;
-pub use traffic::{Probes, Traffic, is_asked_to_switch, is_misled, member};
+pub use traffic::{Probes, Traffic, is_asked_to_switch, is_misled};
 
 /// Stops, or serves and delivers, and says how each step fares. What was `chosen` decides about delivery alone. `leaving` is why an
 /// installation in deletion is still there: nothing new is delivered to it.

@@ -30,6 +30,7 @@ use crate::{
         model::{Needs, RunningSet},
         objects::make,
         providers::providers,
+        remember,
         revisions::running_set,
         validate::{Facts, Wanted},
     },
@@ -95,7 +96,7 @@ pub async fn serve(
         }
     };
     let observed = steps.traffic.as_ref().map(|traffic| &traffic.seen.observed);
-    let members = RunningSet::members(&memory, observed, traffic::prepared(installation).as_ref());
+    let members = RunningSet::members(&memory, observed, remember::prepared(installation).as_ref());
     let set = match running_set(facts, members, ctx).await {
         Ok(set) => set,
         Err(outcome) => {

@@ -20,7 +20,6 @@ use super::{
     Traffic,
     glance::glance,
     observe::{Seen, observe},
-    remember,
     slots::Slots,
 };
 use crate::{
@@ -30,6 +29,7 @@ use crate::{
         build::{self, Destination},
         failure,
         objects::{make, owned, saw},
+        remember,
         validate::Facts,
         watched::Made,
     },

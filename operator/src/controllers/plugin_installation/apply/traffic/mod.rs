@@ -3,11 +3,9 @@
 mod glance;
 mod goal;
 mod leads;
-mod member;
 mod observe;
 mod pods;
 mod probe;
-mod remember;
 mod served;
 mod slots;
 
@@ -24,7 +22,7 @@ use plexica_crds::{
     },
 };
 
-use super::super::{Context, model::RunningSet, validate::Facts};
+use super::super::{Context, model::RunningSet, remember, validate::Facts};
 use crate::{
     promotion::{Explanation, Memory, Revision},
     runtime::{age::Age, objects::Words},
@@ -32,7 +30,6 @@ use crate::{
 pub use glance::is_misled;
 use goal::goal;
 use leads::Leads;
-pub use member::member;
 use observe::observe;
 pub use observe::{Seen, ready_since};
 pub use probe::Probes;
@@ -164,15 +161,6 @@ impl Traffic {
         remember::write(status, &self.memory);
         remember::describe(status, &self.memory, &self.seen.observed, self.size, &self.explanation);
     }
-}
-
-/// What was prepared to be live next: an earlier pass has kept its revision.
-pub fn prepared(installation: &PluginInstallation) -> Option<Revision> {
-    let status = installation.status.as_ref()?;
-    Some(Revision {
-        version: status.resolved.as_ref()?.version.clone(),
-        config_hash: status.config_hash.clone()?,
-    })
 }
 
 /// Whether a person asks for a switch that was not carried out yet.
