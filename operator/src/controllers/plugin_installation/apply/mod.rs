@@ -11,6 +11,7 @@ mod next;
 mod red;
 mod rollout;
 mod route;
+mod schema;
 mod serve;
 pub mod shared;
 mod steps;
