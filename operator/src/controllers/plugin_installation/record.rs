@@ -2,7 +2,7 @@
 
 use plexica_crds::{PluginInstallation, names::PluginId, ownership::Owner, plugin_installation::conditions::Outcome};
 
-use super::{Context, apply::Steps, dereference::running_version, failure, model::Place};
+use super::{Context, apply::steps::Steps, dereference::running_version, failure, model::Place};
 use crate::{
     backends::postgres::registry::{TenantPlugin, TenantPluginStatus},
     pools::Verb,

@@ -14,7 +14,7 @@ mod route;
 mod schema;
 mod serve;
 pub mod shared;
-mod steps;
+pub mod steps;
 mod stop;
 mod traffic;
 mod workload;
