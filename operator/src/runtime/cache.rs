@@ -20,7 +20,10 @@ use kube::{
 };
 use tokio::sync::watch;
 
-use super::{changes::Changes, controller::Root, objects::Kind};
+use super::{
+    changes::Changes,
+    objects::{Kind, Root},
+};
 
 /// A cache with nothing in it, and who fills it.
 pub fn cache<K: Kind>() -> (Cache<K>, CacheWriter<K>)

@@ -14,7 +14,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectM
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::ListParams,
-    core::{DeserializeGuard, PartialObjectMeta},
+    core::PartialObjectMeta,
     runtime::{
         WatchStreamExt,
         reflector::{ObjectRef, Store},
@@ -40,6 +40,8 @@ use super::{
     server::{Gate, Readiness},
 };
 
+pub use super::objects::{Again, Root};
+
 /// Objects in an answer when a watch begins: kube's own 500 would be some megabytes, for each of a dozen watches at once.
 const PAGE: u32 = 50;
 /// How long a pass is put off while another kind's cache is being filled.
@@ -49,14 +51,8 @@ pub const GATHERED: Duration = Duration::from_millis(100);
 /// How often the CRDs are looked for at start, and the gauges are filled.
 const TICK: Duration = Duration::from_secs(1);
 
-/// An object as it is cached: perhaps it does not decode.
-pub type Root<K> = DeserializeGuard<K>;
-
 /// Objects to look at, because of something else.
 pub type Triggers<K> = BoxStream<'static, Result<ObjectRef<Root<K>>, watcher::Error>>;
-
-/// How long after a pass an object is looked at again, if nothing asks for it before. `None`: only then.
-pub type Again = Option<Duration>;
 
 /// When to look again, and how the pass ended: `ok`, or a reason, for the metrics.
 pub type Passed = (Again, &'static str);

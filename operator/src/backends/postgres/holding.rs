@@ -6,7 +6,7 @@ use plexica_crds::{
 };
 use serde_json::{Value, json};
 
-use super::plugin::PluginKey;
+use super::plugin_key::PluginKey;
 
 /// Key of the credential's id in the comment of the login role that has it.
 const CREDENTIAL_KEY: &str = "plexica.io/credential";

@@ -13,6 +13,7 @@ mod migrations;
 mod own_schema;
 mod plan;
 pub mod plugin;
+mod plugin_key;
 mod pool;
 pub mod registry;
 mod removal;

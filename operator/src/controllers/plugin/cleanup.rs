@@ -2,7 +2,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::{Context, Pass, report, uses::parse_release};
+use super::{Context, Pass, failure, report, uses::parse_release};
 use crate::{
     pools::Verb,
     runtime::objects::{Error, holds},
@@ -27,7 +27,7 @@ pub async fn finalize(meta: &ObjectMeta, refers: bool, ctx: &Context) -> Result<
             let (client, namespace) = (&ctx.objects.client, &ctx.namespace);
             let removed = ctx.copies.remove(meta, &ctx.plugins, client, namespace).await;
             if let Err(error) = removed {
-                return Ok(Pass::Deleting(report::api_outcome(&error)));
+                return Ok(Pass::Deleting(failure::of_api(&error)));
             }
         }
     }

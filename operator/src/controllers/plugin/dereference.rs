@@ -14,7 +14,7 @@ use plexica_crds::{
     },
 };
 
-use super::report;
+use super::failure;
 use crate::runtime::client::{ApiError, within};
 
 /// Statements of a migration that are not in the manifest.
@@ -68,7 +68,7 @@ impl<'a> Sources<'a> {
         let mut found = vec![];
         for (index, migration, reference) in references(plugin) {
             let text = self.text(reference).await;
-            let text = text.map_err(|error| report::api_outcome(&error))?;
+            let text = text.map_err(|error| failure::of_api(&error))?;
             let text = text.map_err(|what| {
                 let ConfigMapKeyRef { name, key } = reference;
                 Outcome::Waiting(

@@ -11,6 +11,7 @@ mod base_path;
 mod cleanup;
 mod controller;
 mod dereference;
+mod failure;
 mod report;
 mod scripts;
 mod status;
@@ -150,7 +151,7 @@ async fn live(plugin: &Plugin, uses: Uses, ctx: &Context) -> Result<Findings, Er
     match copied.await {
         Ok(()) => {}
         Err(error) if was_accepted => accepted.is_uncopied(&error.to_string()),
-        Err(error) => return Ok(Findings::refused(report::api_outcome(&error), plugin, uses)),
+        Err(error) => return Ok(Findings::refused(failure::of_api(&error), plugin, uses)),
     }
     let registered = match apply::register(plugin, &uses, ctx).await {
         Ok(outcome) => outcome,

@@ -21,10 +21,7 @@ use super::{
 use crate::{
     backends::BackendError,
     pools::Pool,
-    runtime::{
-        client::ApiError,
-        objects::{self, Error, with_due},
-    },
+    runtime::objects::{self, Error, with_due},
 };
 
 /// What an error of the registry means for the release.
@@ -41,16 +38,6 @@ pub fn outcome<B: ?Sized>(error: &BackendError, pool: &Pool<B>) -> Outcome {
         BackendError::Foreign(_) | BackendError::MigrationChanged { .. } | BackendError::Unexpected(_) => {
             Outcome::Waiting(Reason::RegistryUnexpected, text)
         }
-    }
-}
-
-/// What an error of the Kubernetes API means.
-pub fn api_outcome(error: &ApiError) -> Outcome {
-    let text = format!("Kubernetes: {error}");
-    if error.is_refusal() {
-        Outcome::Blocked(Reason::ApiRefused, text)
-    } else {
-        Outcome::Waiting(Reason::ApiUnavailable, text)
     }
 }
 

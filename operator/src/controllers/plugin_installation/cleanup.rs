@@ -25,9 +25,9 @@ use super::{
     apply::shared,
     build,
     dereference::{Caches, World, world},
-    id_of,
+    failure, id_of,
     objects::remove,
-    record, report,
+    record,
 };
 use crate::{
     backends::postgres::plugin::{PluginKey, Surplus},
@@ -155,8 +155,8 @@ async fn close_database(key: &PluginKey, policy: DataPolicy, ctx: &Context) -> R
     let Some((owner, pool)) = place(&tenant, ctx) else {
         return Ok(());
     };
-    let pool = ctx.backends.plugins.get(&pool).ok_or_else(|| report::no_pool(&pool))?;
-    let failed = |error| report::outcome(&error, pool);
+    let pool = ctx.backends.plugins.get(&pool).ok_or_else(|| failure::no_pool(&pool))?;
+    let failed = |error| failure::of_backend(&error, pool);
     let owner = &owner;
     match policy {
         // Its permissions stay with its data: what a tenant's administrators gave to their own roles is data too.

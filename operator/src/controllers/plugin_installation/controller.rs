@@ -22,10 +22,10 @@ use plexica_crds::{
 use strum::IntoEnumIterator;
 
 use super::{
-    Caches, Context, KIND, apply, at_once,
+    Caches, Context, KIND, at_once,
     build::{LABEL_PLUGIN, LABEL_SERVICE, shared::LABEL_SHARED},
     dereference::{concerned, is_on_its_way},
-    neighbours, pass,
+    member, neighbours, pass,
     watched::{Kept, Made},
 };
 use crate::runtime::{
@@ -264,7 +264,7 @@ fn of_installation(installation: &Root<PluginInstallation>) -> u64 {
     let running = live
         .and_then(super::dereference::running_version)
         .map(|version| version.to_string());
-    let member = live.and_then(apply::member);
+    let member = live.and_then(member::member);
     let status = live.and_then(|installation| installation.status.as_ref());
     let deployed = status.and_then(|status| condition::find(&status.conditions, Type::Deployed.into()));
     let deployed = deployed.map(|deployed| deployed.status.clone());

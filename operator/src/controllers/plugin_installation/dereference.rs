@@ -17,7 +17,7 @@ use plexica_crds::{
 };
 use semver::Version;
 
-use super::apply::member;
+use super::member::member;
 use crate::{
     promotion,
     resolution::{self, Conflict, Dependency, Registry, Release, Resolution},

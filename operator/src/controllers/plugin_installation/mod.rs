@@ -15,12 +15,15 @@ mod cleanup;
 mod configuration;
 mod controller;
 mod dereference;
+mod failure;
+mod member;
 mod migrating;
 mod model;
 mod neighbours;
 mod objects;
 mod providers;
 mod record;
+mod remember;
 mod report;
 mod revisions;
 mod status;
@@ -209,7 +212,10 @@ async fn live(
     let is_anything_there = facts.stop.is_some() || dereference::running_version(installation).is_some();
     match &chosen {
         Err(outcome) if !is_anything_there => Ok(status::Findings::Unresolved(outcome.clone())),
-        chosen => Ok(apply::apply(installation, &facts, chosen.as_ref(), leaving, ctx).await),
+        chosen => {
+            let steps = apply::apply(installation, &facts, chosen.as_ref(), leaving, ctx).await;
+            Ok(status::Findings::Applied(Box::new(steps)))
+        }
     }
 }
 

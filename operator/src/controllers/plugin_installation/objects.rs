@@ -16,8 +16,8 @@ use serde::de::DeserializeOwned;
 use super::{
     Context,
     build::{LABEL_PLUGIN, shared::LABEL_SHARED},
+    failure,
     model::Place,
-    report,
     watched::Made,
 };
 use crate::runtime::{
@@ -50,7 +50,7 @@ pub async fn make<K: Made>(declared: &K, ctx: &Context) -> Result<Applied, Outco
                 }
                 // Somebody was faster: it is looked at.
                 Err(error) if error.status().is_some_and(|status| matches!(status.code, 404 | 409)) => {}
-                Err(error) => return Err(report::api_outcome(&error)),
+                Err(error) => return Err(failure::of_api(&error)),
             }
         }
     }
@@ -71,10 +71,13 @@ fn is_marked_as<K: Resource>(live: &K, declared: &K) -> bool {
 /// The same; looks at it in any case, and gives it as it was before.
 pub async fn make_seen<K: Made>(declared: &K, ctx: &Context) -> Result<(Applied, Option<K>), Outcome> {
     let (api, name) = (api(declared, ctx), declared.name_any());
-    let failed = |error| report::api_outcome(&error);
+    let failed = |error| failure::of_api(&error);
     let live = read(&api, &name, declared).await.map_err(failed)?;
     if live.as_ref().is_some_and(|live| !is_marked_as(live, declared)) {
-        return Err(report::not_owned(&format!("{} {name}", K::kind(&())), Reason::NotOwned));
+        return Err(failure::not_owned(
+            &format!("{} {name}", K::kind(&())),
+            Reason::NotOwned,
+        ));
     }
     let applied = match &live {
         Some(live) if is_as_declared(live, declared) => {
@@ -123,13 +126,12 @@ pub async fn owned<K: Made>(place: &Place, name: &str, age: Age<'_>, ctx: &Conte
         }
     }
     let api: Api<K> = Api::namespaced(ctx.objects.client.clone(), namespace.as_str());
-    let found = get(&api, name, age)
-        .await
-        .map_err(|error| report::api_outcome(&error))?;
+    let found = get(&api, name, age).await.map_err(|error| failure::of_api(&error))?;
     match found {
-        Some(found) if !is_ours(&found, place) => {
-            Err(report::not_owned(&format!("{} {name}", K::kind(&())), Reason::NotOwned))
-        }
+        Some(found) if !is_ours(&found, place) => Err(failure::not_owned(
+            &format!("{} {name}", K::kind(&())),
+            Reason::NotOwned,
+        )),
         found => Ok(found),
     }
 }
@@ -175,7 +177,7 @@ where
     let listed = match within(api.list_metadata(&listed)).await {
         Ok(listed) => listed,
         Err(error) if gone(&error) => return Ok(()),
-        Err(error) => return Err(report::api_outcome(&error)),
+        Err(error) => return Err(failure::of_api(&error)),
     };
     let going = listed
         .iter()
@@ -192,7 +194,7 @@ where
         match within(api.delete(&object.name_any(), &params)).await {
             Ok(_) => {}
             Err(error) if gone(&error) => {}
-            Err(error) => return Err(report::api_outcome(&error)),
+            Err(error) => return Err(failure::of_api(&error)),
         }
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use plexica_crds::{PluginInstallation, names::PluginId, ownership::Owner, plugin_installation::conditions::Outcome};
 
-use super::{Context, dereference::running_version, model::Place, report, status::Steps};
+use super::{Context, apply::steps::Steps, dereference::running_version, failure, model::Place};
 use crate::{
     backends::postgres::registry::{TenantPlugin, TenantPluginStatus},
     pools::Verb,
@@ -61,7 +61,7 @@ async fn recorded(owner: &Owner, id: &PluginId, ctx: &Context) -> Result<Option<
             |registry| async move { registry.tenant_plugins(owner).await },
         )
         .await
-        .map_err(|error| report::outcome(&error, registry))?;
+        .map_err(|error| failure::of_backend(&error, registry))?;
     Ok(plugins.into_iter().find(|recorded| recorded.plugin == *id))
 }
 
@@ -73,5 +73,5 @@ async fn tell(owner: &Owner, plugin: &TenantPlugin, ctx: &Context) -> Result<(),
         })
         .await
         .map(drop)
-        .map_err(|error| report::outcome(&error, registry))
+        .map_err(|error| failure::of_backend(&error, registry))
 }

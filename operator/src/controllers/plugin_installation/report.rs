@@ -1,4 +1,4 @@
-//! From errors to outcomes, and from findings to the object: status, events, metrics.
+//! From findings to the object: status, events, metrics.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
@@ -16,73 +16,7 @@ use super::{
     Context,
     status::{self, Findings, Moment},
 };
-use crate::{
-    backends::BackendError,
-    pools::Pool,
-    runtime::{
-        client::ApiError,
-        objects::{self, Error},
-    },
-};
-
-/// What a backend's error means for a step.
-pub fn outcome<B: ?Sized>(error: &BackendError, pool: &Pool<B>) -> Outcome {
-    let text = format!("{} pool {}: {error}", pool.kind, pool.common.name);
-    match error {
-        BackendError::Unavailable(_) => Outcome::Waiting(Reason::BackendUnavailable, text),
-        BackendError::Refused(_) => Outcome::Blocked(Reason::BackendRefused, text),
-        BackendError::Foreign(what) => not_owned(what, Reason::NotOwned),
-        BackendError::MigrationChanged { .. } | BackendError::Unexpected(_) => {
-            Outcome::Waiting(Reason::BackendUnexpected, text)
-        }
-    }
-}
-
-/// What a backend's error means for the migrations.
-pub fn migration_outcome<B: ?Sized>(error: &BackendError, pool: &Pool<B>) -> Outcome {
-    match error {
-        BackendError::MigrationChanged { name, applied, found } => Outcome::Blocked(
-            Reason::MigrationChanged,
-            format!(
-                "migration {name} was applied with another text (SHA-256 {}..., now {}...): publish a version with the \
-                 original, and put the change into a new migration",
-                applied.get(..12).unwrap_or(applied),
-                found.get(..12).unwrap_or(found)
-            ),
-        ),
-        BackendError::Foreign(what) => Outcome::Blocked(
-            Reason::BackendRefused,
-            format!("{what} exists and does not bear this plugin's mark"),
-        ),
-        other => outcome(other, pool),
-    }
-}
-
-/// What an error of the Kubernetes API means.
-pub fn api_outcome(error: &ApiError) -> Outcome {
-    let text = format!("Kubernetes: {error}");
-    if error.is_refusal() {
-        Outcome::Blocked(Reason::ApiRefused, text)
-    } else {
-        Outcome::Waiting(Reason::ApiUnavailable, text)
-    }
-}
-
-/// Something of that name is there and is not ours.
-pub fn not_owned(what: &str, reason: Reason) -> Outcome {
-    Outcome::Blocked(
-        reason,
-        format!("{what} exists and does not belong to this installation; it stays untouched: remove or rename it"),
-    )
-}
-
-/// The tenant lives in a pool that the platform file does not name any more.
-pub fn no_pool(pool: &str) -> Outcome {
-    Outcome::Blocked(
-        Reason::BackendRefused,
-        format!("the tenant lives in postgres pool `{pool}`, which the platform file does not name: add it again"),
-    )
-}
+use crate::runtime::objects::{self, Error};
 
 /// An outcome as a metric label.
 pub fn label(outcome: &Outcome) -> &'static str {

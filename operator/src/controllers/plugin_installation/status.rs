@@ -1,7 +1,6 @@
 //! From how the steps of an installation fare to its status. Pure; takes `now`.
 
 mod slots;
-mod steps;
 
 use std::time::Duration;
 
@@ -16,12 +15,10 @@ use plexica_crds::{
 };
 
 use super::{
-    apply::{Led, Traffic},
+    apply::{Led, Steps, Traffic, is_done},
     validate::Stop,
 };
 use crate::runtime::objects::with_due;
-pub use steps::Steps;
-use steps::is_done;
 
 /// How long what waits for its turn waits without being told. Whoever makes room tells those that say that they wait
 /// ([`super::neighbours`]); one that was about to say so is not told.

@@ -10,13 +10,10 @@ use std::{fmt::Debug, marker::PhantomData, time::Duration};
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::{Client, Resource};
+use kube::{Client, Resource, core::DeserializeGuard};
 use serde::de::DeserializeOwned;
 
-use super::{
-    backoff::Backoff, client::ApiError, controller::Again, freshness::Freshness, metrics::Metrics,
-    recorder::BoundedRecorder,
-};
+use super::{backoff::Backoff, client::ApiError, freshness::Freshness, metrics::Metrics, recorder::BoundedRecorder};
 
 pub use drift::Words;
 pub use events::change;
@@ -25,6 +22,12 @@ pub use status::with_due;
 
 /// How long the cache is given to show our own last write before it is looked at again. Seen: milliseconds.
 const CACHE_LAG: Duration = Duration::from_millis(20);
+
+/// An object as it is cached: perhaps it does not decode.
+pub type Root<K> = DeserializeGuard<K>;
+
+/// How long after a pass an object is looked at again, if nothing asks for it before. `None`: only then.
+pub type Again = Option<Duration>;
 
 /// A resource of ours.
 pub trait Kind: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static {}

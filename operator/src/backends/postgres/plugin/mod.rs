@@ -22,7 +22,7 @@ pub use grants::{RefusedGrant, TenantTables};
 pub use migration::{AppliedMigration, MigrationError, MigrationFailure, MigrationLimits, PluginMigration};
 pub use permissions::{PluginPermission, SeededPermissions};
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use plexica_crds::{
@@ -32,26 +32,13 @@ use plexica_crds::{
 };
 use secrecy::SecretString;
 
+pub use super::plugin_key::PluginKey;
+
 use super::holding::Holding;
 use crate::backends::{BackendError, Breaches, Credential, Observed};
 
 /// Schema of the operator's own in each database that holds tenants.
 pub(super) const OPERATOR_SCHEMA: &str = "plexica";
-
-/// One plugin of one tenant.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PluginKey {
-    /// The tenant.
-    pub slug: TenantSlug,
-    /// The plugin.
-    pub plugin: PluginId,
-}
-
-impl fmt::Display for PluginKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.slug, self.plugin)
-    }
-}
 
 /// What a plugin's schema and roles shall be.
 #[derive(Debug, Clone, PartialEq, Eq)]

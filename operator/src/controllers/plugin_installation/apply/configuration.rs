@@ -16,7 +16,7 @@ use plexica_crds::{
 };
 use serde::de::DeserializeOwned;
 
-use super::super::{Context, configuration, report};
+use super::super::{Context, configuration, failure};
 use crate::runtime::client::within;
 
 /// Reads Secrets and ConfigMaps, merges everything and holds it against the schema of a release.
@@ -75,7 +75,5 @@ where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
 {
     let api: Api<K> = Api::namespaced(ctx.objects.client.clone(), slug.namespace().as_str());
-    within(api.get_opt(name))
-        .await
-        .map_err(|error| report::api_outcome(&error))
+    within(api.get_opt(name)).await.map_err(|error| failure::of_api(&error))
 }

@@ -8,7 +8,7 @@ use plexica_crds::{
     plugin_installation::conditions::{Outcome, Reason},
 };
 
-use super::super::{Context, build, model::Place, report};
+use super::super::{Context, build, failure, model::Place};
 use crate::{
     backends::{Credential, postgres::DatabaseEndpoint},
     runtime::{
@@ -45,7 +45,7 @@ pub async fn live(place: &Place, age: Age<'_>, ctx: &Context) -> Result<Option<S
     let name = place.id.database_secret();
     let live = get(&api(place, ctx), name.as_str(), age)
         .await
-        .map_err(|error| report::api_outcome(&error))?;
+        .map_err(|error| failure::of_api(&error))?;
     let ours = |secret: &Secret| {
         secret
             .labels()
@@ -53,7 +53,7 @@ pub async fn live(place: &Place, age: Age<'_>, ctx: &Context) -> Result<Option<S
             .is_some_and(|id| *id == place.owner.tenant_id.to_string())
     };
     if live.as_ref().is_some_and(|secret| !ours(secret)) {
-        return Err(report::not_owned(&format!("Secret {name}"), Reason::NotOwned));
+        return Err(failure::not_owned(&format!("Secret {name}"), Reason::NotOwned));
     }
     Ok(live)
 }
@@ -81,5 +81,5 @@ pub async fn write(
     apply_to(&api(place, ctx), &declared.name_any(), live, &declared)
         .await
         .map(drop)
-        .map_err(|error| report::api_outcome(&error))
+        .map_err(|error| failure::of_api(&error))
 }

@@ -13,10 +13,9 @@ use plexica_crds::{
 };
 
 use super::super::{
-    Context,
+    Context, failure,
     migrating::Batch,
     model::{Needs, Place},
-    report,
 };
 use super::credential;
 use crate::{
@@ -49,7 +48,7 @@ pub fn spec(place: &Place, needs: &Needs, installation: &PluginInstallation, siz
 
 fn pool<'a>(place: &Place, ctx: &'a Context) -> Result<&'a Arc<Pool<dyn PluginDatabase>>, Outcome> {
     let name = &place.postgres_pool;
-    ctx.backends.plugins.get(name).ok_or_else(|| report::no_pool(name))
+    ctx.backends.plugins.get(name).ok_or_else(|| failure::no_pool(name))
 }
 
 /// What a plugin has of its database.
@@ -72,7 +71,7 @@ pub async fn provision(
     ctx: &Context,
 ) -> Result<Access, Outcome> {
     let pool = pool(place, ctx)?;
-    let failed = |error| report::outcome(&error, pool);
+    let failed = |error| failure::of_backend(&error, pool);
     let observed = pool
         .call(Verb::Observe, |backend| async move { backend.observe(spec).await })
         .await
@@ -88,7 +87,7 @@ pub async fn provision(
     };
     let live = read.as_ref().or(known);
     let (credential, applied) = match observed {
-        Observed::Foreign(what) => return Err(report::not_owned(&what, Reason::NotOwned)),
+        Observed::Foreign(what) => return Err(failure::not_owned(&what, Reason::NotOwned)),
         Observed::Absent => {
             let credential = Credential::generate();
             let new = &credential;
@@ -133,7 +132,7 @@ pub async fn renew_if_lost(place: &Place, spec: &PluginDatabaseSpec, ctx: &Conte
         backend.set_credential(spec, credential).await
     })
     .await
-    .map_err(|error| report::outcome(&error, pool))?;
+    .map_err(|error| failure::of_backend(&error, pool))?;
     credential::write(place, live.as_ref(), &endpoint(place, ctx)?, &new, ctx).await?;
     Ok(true)
 }
@@ -141,7 +140,7 @@ pub async fn renew_if_lost(place: &Place, spec: &PluginDatabaseSpec, ctx: &Conte
 fn endpoint(place: &Place, ctx: &Context) -> Result<DatabaseEndpoint, Outcome> {
     let pool = ctx.backends.postgres.get(&place.postgres_pool);
     pool.map(|pool| pool.backend.endpoint())
-        .ok_or_else(|| report::no_pool(&place.postgres_pool))
+        .ok_or_else(|| failure::no_pool(&place.postgres_pool))
 }
 
 /// What a plugin has of its database, without making anything; `None` if not all of it is there.
@@ -150,9 +149,9 @@ pub async fn look(place: &Place, spec: &PluginDatabaseSpec, ctx: &Context) -> Re
     let observed = pool
         .call(Verb::Observe, |backend| async move { backend.observe(spec).await })
         .await
-        .map_err(|error| report::outcome(&error, pool))?;
+        .map_err(|error| failure::of_backend(&error, pool))?;
     let state = match observed {
-        Observed::Foreign(what) => return Err(report::not_owned(&what, Reason::NotOwned)),
+        Observed::Foreign(what) => return Err(failure::not_owned(&what, Reason::NotOwned)),
         Observed::Absent => return Ok(None),
         Observed::Present(state) => state,
     };
@@ -308,14 +307,14 @@ pub async fn revoke(place: &Place, ctx: &Context) -> Result<(), Outcome> {
     let (owner, key) = (&place.owner, &place.key());
     pool.call(Verb::Revoke, |backend| async move { backend.revoke(owner, key).await })
         .await
-        .map_err(|error| report::outcome(&error, pool))
+        .map_err(|error| failure::of_backend(&error, pool))
 }
 
 /// The statements of a migration as they were accepted, from the manifest or from the operator's copy.
 async fn script(plugin: &Plugin, migration: &Migration, ctx: &Context) -> Result<String, Outcome> {
     let found = plugin::statements(plugin, migration, &ctx.objects.client, &ctx.namespace).await;
     found.map_err(|error| match error {
-        plugin::Unreadable::Api(error) => report::api_outcome(&error),
+        plugin::Unreadable::Api(error) => failure::of_api(&error),
         plugin::Unreadable::Missing(message) => Outcome::Blocked(Reason::MigrationSourceMissing, message),
     })
 }
@@ -328,7 +327,7 @@ fn failure(error: MigrationError, pool: &Pool<dyn PluginDatabase>) -> Outcome {
         )
     };
     match error {
-        MigrationError::Backend(error) => report::migration_outcome(&error, pool),
+        MigrationError::Backend(error) => failure::of_migration(&error, pool),
         MigrationError::Failed(failure) if failure.transient => {
             Outcome::Waiting(Reason::MigrationTimedOut, failure.to_string())
         }
@@ -348,5 +347,5 @@ pub async fn seed(place: &Place, needs: &Needs, ctx: &Context) -> Result<(), Out
     })
     .await
     .map(drop)
-    .map_err(|error| report::outcome(&error, pool))
+    .map_err(|error| failure::of_backend(&error, pool))
 }

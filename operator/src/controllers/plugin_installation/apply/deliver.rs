@@ -13,10 +13,12 @@ use plexica_crds::{
 };
 
 use super::{
-    Failed, configuration, dependencies, migrations, next,
+    configuration, dependencies, migrations, next,
     route::{self, Paths},
     serve::{self, Standing},
-    shared, traffic, workload,
+    shared,
+    steps::{Failed, Steps},
+    traffic, workload,
 };
 use crate::{
     backends::Credential,
@@ -25,7 +27,6 @@ use crate::{
         build::{self, Destination, shared::Release},
         model::{Frozen, RunningSet},
         objects::make,
-        status::Steps,
         validate::{Facts, Wanted},
     },
     promotion::Revision,
@@ -137,14 +138,22 @@ async fn dedicated(
         let set = standing.set.clone();
         provide_for(installation, facts, wanted, &set, standing, steps, ctx).await?;
     }
+    let status = installation.status.as_ref();
+    let migrations = status.and_then(|status| status.migrations.as_ref());
+    let migrations = steps.migrations.as_ref().or(migrations);
     let next = traffic::Next {
         revision: &revision,
         set: &standing.set,
         credential: &access.id,
+        contracted: migrations.and_then(|migrations| migrations.contracted.as_deref()),
+        is_seen_anew: steps.has_expanded,
     };
-    let led = traffic::lead(installation, facts, &next, steps, ctx).await;
-    steps.delivered = led.is_ok();
-    steps.take(Type::Promoted, led)?;
+    let before = steps.traffic.as_ref();
+    let led = traffic::lead(installation, facts, &next, before, &mut steps.written, ctx).await;
+    let (traffic, kept) = steps.take(Type::Promoted, led)?;
+    steps.traffic = Some(traffic);
+    steps.delivered = kept.is_ok();
+    steps.take(Type::Promoted, kept)?;
     if !was_live && let Some(traffic) = &steps.traffic {
         let (slot, memory) = (traffic.slot(), traffic.memory.clone());
         let serves = traffic.live_pods_ready();

@@ -7,7 +7,7 @@ use plexica_crds::{
 };
 use serde_json::json;
 
-use super::super::{Context, build, model::Place, report, validate::Wanted};
+use super::super::{Context, build, failure, model::Place, validate::Wanted};
 use crate::runtime::{apply::FieldManager, client::within};
 
 /// Makes the installations that are missing. They are everybody's from then on: nothing takes them away again but a
@@ -31,7 +31,7 @@ pub async fn add(place: &Place, wanted: &Wanted, ctx: &Context) -> Outcome {
             Ok(_) => {}
             // Somebody was faster, or the cache does not show it yet.
             Err(error) if error.status().is_some_and(kube::core::Status::is_already_exists) => {}
-            Err(error) => return report::api_outcome(&error),
+            Err(error) => return failure::of_api(&error),
         }
     }
     if wanted.added.is_empty() {

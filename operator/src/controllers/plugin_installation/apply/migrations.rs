@@ -18,11 +18,12 @@ use super::{
     super::{
         Context,
         migrating::Batch,
-        status::Steps,
         validate::{Facts, Wanted},
     },
-    Failed, Traffic,
     database::{self, Access, Migrated, Unmigrated},
+    schema,
+    steps::{Failed, Steps},
+    traffic::Traffic,
 };
 use crate::runtime::controller::Root;
 
@@ -36,7 +37,7 @@ pub async fn expand(
     steps: &mut Steps,
     ctx: &Context,
 ) -> Result<(), Failed> {
-    if let Some(outcome) = outgrown(&wanted.plugin, &facts.releases, access) {
+    if let Some(outcome) = schema::outgrown(&wanted.plugin, &facts.releases, access) {
         return steps.end(Type::MigrationsApplied, outcome);
     }
     let status = installation.status.as_ref();
@@ -130,29 +131,6 @@ pub async fn contract(
             steps.not_contracted = Some(outcome);
         }
     }
-}
-
-/// Why a release does not work with the schema any more: a newer one's Contract migration was applied.
-pub fn outgrown(plugin: &Plugin, releases: &[Arc<Root<Plugin>>], access: &Access) -> Option<Outcome> {
-    let known = |name: &str| plugin.spec.migrations.iter().any(|own| own.name == name);
-    let mut releases = releases.iter().filter_map(|guard| guard.0.as_ref().ok());
-    let (newer, migration) = releases.find_map(|release| {
-        let mut contracting = release.spec.migrations.iter().filter(|migration| {
-            let is_applied = access.has_applied(&migration.name);
-            migration.phase == MigrationPhase::Contract && is_applied && !known(&migration.name)
-        });
-        contracting
-            .next()
-            .map(|migration| (&release.spec.version, &migration.name))
-    })?;
-    let version = &plugin.spec.version;
-    Some(Outcome::Blocked(
-        Reason::Contracted,
-        format!(
-            "{version} does not work with the schema any more: Contract migration {migration} of {newer} was applied; choose \
-             a version that has it"
-        ),
-    ))
 }
 
 fn applied(wanted: &Wanted, status: MigrationsStatus, steps: &mut Steps) {

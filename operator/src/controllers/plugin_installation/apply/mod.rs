@@ -11,8 +11,10 @@ mod next;
 mod red;
 mod rollout;
 mod route;
+mod schema;
 mod serve;
 pub mod shared;
+pub mod steps;
 mod stop;
 mod traffic;
 mod workload;
@@ -20,21 +22,21 @@ mod workload;
 use kube::ResourceExt;
 use plexica_crds::{
     PluginInstallation,
-    plugin_installation::conditions::{Outcome, Reason, Type},
+    plugin_installation::conditions::{Outcome, Type},
 };
 
 use super::{
     Context,
     dereference::running_version,
     record,
-    status::{Findings, Steps},
     validate::{Facts, Wanted},
 };
 use serve::Standing;
 
 pub use red::{Led, Meters};
+pub use steps::{Steps, is_done};
 pub use stop::shut;
-pub use traffic::{Probes, Traffic, is_asked_to_switch, is_misled, member};
+pub use traffic::{Probes, Traffic, is_asked_to_switch, is_misled};
 
 /// Stops, or serves and delivers, and says how each step fares. What was `chosen` decides about delivery alone. `leaving` is why an
 /// installation in deletion is still there: nothing new is delivered to it.
@@ -44,12 +46,12 @@ pub async fn apply(
     chosen: Result<&Wanted, &Outcome>,
     leaving: Option<Outcome>,
     ctx: &Context,
-) -> Findings {
+) -> Steps {
     let mut steps = Steps::new(facts, chosen, leaving);
     if let Some(why) = facts.stop {
         stop::stop(facts, why, &mut steps, ctx).await;
         tell_registry(installation, facts, chosen, &mut steps, ctx).await;
-        return Findings::Applied(Box::new(steps));
+        return steps;
     }
     let wanted = chosen.ok();
     // To what leaves nothing new is delivered, a candidate that is there already among it.
@@ -67,7 +69,7 @@ pub async fn apply(
         forget_unused(facts, standing, &red, &mut steps, ctx).await;
     }
     steps.red = Some(red);
-    Findings::Applied(Box::new(steps))
+    steps
 }
 
 async fn tell_registry(
@@ -119,28 +121,4 @@ pub async fn switch_at_once(
     ctx: &Context,
 ) -> Result<bool, Outcome> {
     traffic::at_once(installation, facts, wanted, ctx).await
-}
-
-/// A step failed, and said so.
-struct Failed;
-
-impl Steps {
-    /// What a step made, or its failure, which ends the delivery.
-    fn take<T>(&mut self, type_: Type, result: Result<T, Outcome>) -> Result<T, Failed> {
-        result.map_err(|outcome| {
-            self.say(type_, outcome);
-            Failed
-        })
-    }
-
-    fn done(&mut self, type_: Type, reason: Reason, message: &str) {
-        self.say(type_, Outcome::Done(reason, message.to_owned()));
-    }
-
-    /// How a step ended; whatever is not done ends the delivery.
-    fn end(&mut self, type_: Type, outcome: Outcome) -> Result<(), Failed> {
-        let done = matches!(outcome, Outcome::Done(..));
-        self.say(type_, outcome);
-        if done { Ok(()) } else { Err(Failed) }
-    }
 }

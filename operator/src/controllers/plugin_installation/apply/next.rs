@@ -10,6 +10,7 @@ use crate::{
     controllers::plugin_installation::{
         build,
         model::RunningSet,
+        remember,
         validate::{Facts, Wanted},
     },
     promotion::Revision,
@@ -36,7 +37,7 @@ pub fn unrendered(set: RunningSet, plugin: &Plugin, providers: &[PluginId]) -> R
 pub fn is_rejected(installation: &PluginInstallation, facts: &Facts, wanted: &Wanted) -> bool {
     let status = installation.status.as_ref();
     let is_current = status.is_some_and(|status| status.observed_generation == installation.metadata.generation);
-    let prepared = traffic::prepared(installation);
+    let prepared = remember::prepared(installation);
     let of_this = prepared.filter(|prepared| is_current && prepared.version == wanted.plugin.spec.version);
     let memory = traffic::remembered(installation, facts);
     of_this.is_some_and(|prepared| memory.rejection(&prepared).is_some())

@@ -7,7 +7,7 @@ use k8s_openapi::api::{
 use kube::{Api, ResourceExt};
 use plexica_crds::plugin_installation::conditions::{Outcome, Reason};
 
-use super::super::{Context, report};
+use super::super::{Context, failure};
 use crate::runtime::{
     age::{Age, labelled},
     apply::Applied,
@@ -137,7 +137,7 @@ impl<'a> Rollout<'a> {
         let api: Api<Pod> = Api::namespaced(ctx.objects.client.clone(), self.namespace);
         let pods = within(api.list(&labelled(&self.selector, Age::Any)))
             .await
-            .map_err(|error| report::api_outcome(&error))?;
+            .map_err(|error| failure::of_api(&error))?;
         Ok(pods.iter().find_map(trouble_of))
     }
 }

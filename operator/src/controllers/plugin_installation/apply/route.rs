@@ -19,8 +19,9 @@ use strum::IntoEnumIterator as _;
 use super::super::{
     Context,
     build::{self, Destination},
+    failure,
     model::{Place, RunningSet},
-    objects, report,
+    objects,
 };
 use crate::{
     gateway_api::{HTTPRoute, ParentRef},
@@ -174,7 +175,7 @@ pub async fn lead_to_green(
         return Ok((said, wait));
     }
     let written = put(&api, &declared.name_any(), &declared).await;
-    objects::saw(&written.map_err(|error| report::api_outcome(&error))?, &declared, ctx);
+    objects::saw(&written.map_err(|error| failure::of_api(&error))?, &declared, ctx);
     // What was written a moment ago, nobody has looked at.
     Ok((pending(gateway), wait))
 }
@@ -204,7 +205,7 @@ async fn reaches_pods(place: &Place, slot: Slot, ctx: &Context) -> Result<bool, 
     let api: Api<EndpointSlice> = Api::namespaced(ctx.objects.client.clone(), place.slug.namespace().as_str());
     let of_service = format!("{}={}", build::LABEL_SERVICE, place.id.slot_service(slot));
     let slices = within(api.list(&labelled(&of_service, Age::Any))).await;
-    let slices = slices.map_err(|error| report::api_outcome(&error))?;
+    let slices = slices.map_err(|error| failure::of_api(&error))?;
     let mut endpoints = slices.items.into_iter().flat_map(|slice| slice.endpoints);
     Ok(endpoints.any(|endpoint| endpoint.conditions.and_then(|conditions| conditions.ready) == Some(true)))
 }

@@ -13,12 +13,13 @@ use plexica_crds::{
 use strum::IntoEnumIterator as _;
 
 use super::{
-    Traffic, credential,
+    credential,
     database::{self, Access},
     migrations, next,
     rollout::Rollout,
     route::{self, Paths},
-    traffic::{self, Served},
+    steps::Steps,
+    traffic::{self, Served, Traffic},
 };
 use crate::{
     backends::postgres::plugin::Surplus,
@@ -29,8 +30,8 @@ use crate::{
         model::{Needs, RunningSet},
         objects::make,
         providers::providers,
+        remember,
         revisions::running_set,
-        status::Steps,
         validate::{Facts, Wanted},
     },
 };
@@ -95,7 +96,7 @@ pub async fn serve(
         }
     };
     let observed = steps.traffic.as_ref().map(|traffic| &traffic.seen.observed);
-    let members = RunningSet::members(&memory, observed, traffic::prepared(installation).as_ref());
+    let members = RunningSet::members(&memory, observed, remember::prepared(installation).as_ref());
     let set = match running_set(facts, members, ctx).await {
         Ok(set) => set,
         Err(outcome) => {

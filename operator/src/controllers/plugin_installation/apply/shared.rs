@@ -29,9 +29,9 @@ use super::{
             variables::{self, Source},
         },
         dereference::running_version,
+        failure,
         model::Place,
         objects::{make, make_seen, remove},
-        report,
         validate::Wanted,
     },
     rollout::Rollout,
@@ -166,7 +166,7 @@ async fn parts(
     let api: Api<Secret> = Api::namespaced(ctx.objects.client.clone(), namespace);
     let mut listed = within(api.list_metadata(&ListParams::default().labels(selector)))
         .await
-        .map_err(|error| report::api_outcome(&error))?
+        .map_err(|error| failure::of_api(&error))?
         .items;
     listed.retain(|part| part.metadata.deletion_timestamp.is_none());
     Ok(listed)
@@ -184,7 +184,7 @@ async fn resolve(place: &Place, wanted: &Wanted, ctx: &Context) -> Result<Vec<(S
                 if !read.contains_key(&name) {
                     let secret = within(api.get_opt(&name))
                         .await
-                        .map_err(|error| report::api_outcome(&error))?;
+                        .map_err(|error| failure::of_api(&error))?;
                     read.insert(name.clone(), secret.unwrap_or_default());
                 }
                 let data = read.get(&name).and_then(|secret| secret.data.as_ref());

@@ -5,10 +5,9 @@ use plexica_crds::{
     plugin_installation::conditions::{Outcome, Reason, Type},
 };
 
-use super::{database, red, route, shared, workload};
+use super::{database, red, route, shared, steps::Steps, workload};
 use crate::controllers::plugin_installation::{
     Context,
-    status::Steps,
     validate::{Facts, Stop},
 };
 

@@ -18,10 +18,9 @@ use serde_json::json;
 use super::Traffic;
 use crate::{
     controllers::plugin_installation::{
-        Context, build,
+        Context, build, failure,
         model::{Place, RunningSet},
         objects::tidy,
-        report,
         validate::Facts,
     },
     runtime::{apply::FieldManager, changes::fingerprint, client::within},
@@ -38,7 +37,7 @@ async fn stop_slot(slug: &TenantSlug, id: &PluginId, slot: Slot, ctx: &Context) 
     let name = id.deployment(slot);
     let live = within(api.get_opt(name.as_str()))
         .await
-        .map_err(|error| report::api_outcome(&error))?;
+        .map_err(|error| failure::of_api(&error))?;
     let bears =
         |live: &Deployment, label: &str, value: &str| live.labels().get(label).is_some_and(|found| found == value);
     let ours =
@@ -55,7 +54,7 @@ async fn stop_slot(slug: &TenantSlug, id: &PluginId, slot: Slot, ctx: &Context) 
     within(api.patch(name.as_str(), &params, &Patch::Merge(patch)))
         .await
         .map(drop)
-        .map_err(|error| report::api_outcome(&error))
+        .map_err(|error| failure::of_api(&error))
 }
 
 /// Removes revisions, and configurations, that are not of this set, unless that was done and nothing has changed since. `of_red` are the configurations that RED uses.
@@ -92,9 +91,7 @@ pub async fn forget_unused(
 /// The Secret of this name in the tenant's namespace, if it is there.
 pub async fn secret(place: &Place, name: &str, ctx: &Context) -> Result<Option<Secret>, Outcome> {
     let api: Api<Secret> = Api::namespaced(ctx.objects.client.clone(), place.slug.namespace().as_str());
-    within(api.get_opt(name))
-        .await
-        .map_err(|error| report::api_outcome(&error))
+    within(api.get_opt(name)).await.map_err(|error| failure::of_api(&error))
 }
 
 /// Removes configurations but those of these names, which pods use.

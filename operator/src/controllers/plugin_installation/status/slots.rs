@@ -5,8 +5,10 @@ use plexica_crds::{
     plugin_installation::{PluginInstallationStatus, SlotStatus},
 };
 
-use super::Steps;
-use crate::{controllers::plugin_installation::build, promotion::outlasts_a_stop};
+use crate::{
+    controllers::plugin_installation::{apply::Steps, build},
+    promotion::outlasts_a_stop,
+};
 
 /// What a release for all tenants holds: it has one slot.
 pub fn shared(status: &mut PluginInstallationStatus, slot: &SlotStatus, is_complete: bool) {

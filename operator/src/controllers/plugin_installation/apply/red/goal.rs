@@ -21,7 +21,7 @@ use super::super::{
     },
     configuration,
     database::{self, Access},
-    migrations::outgrown,
+    schema::outgrown,
 };
 use crate::{
     backends::Credential,

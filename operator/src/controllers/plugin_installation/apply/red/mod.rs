@@ -26,9 +26,9 @@ use super::{
     super::{
         Context,
         build::{self, red as declared},
+        failure,
         model::Place,
         objects::{make, owned, remove},
-        report,
         validate::{Facts, Wanted},
     },
     database::Access,
@@ -193,7 +193,7 @@ async fn look(
     let api: Api<Pod> = Api::namespaced(ctx.objects.client.clone(), place.slug.namespace().as_str());
     let pods = within(api.list(&labelled(&declared::selector(&place.id), Age::Any)))
         .await
-        .map_err(|error| report::api_outcome(&error))?;
+        .map_err(|error| failure::of_api(&error))?;
     let stays = pods.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none());
     let ready = stays.filter_map(|pod| Some((ready_since(pod)?, pod)));
     Ok(ctx
@@ -237,7 +237,7 @@ async fn make_all(
     let api: Api<Deployment> = Api::namespaced(ctx.objects.client.clone(), place.slug.namespace().as_str());
     apply_to(&api, &deployment.name_any(), live, &deployment)
         .await
-        .map_err(|error| report::api_outcome(&error))?;
+        .map_err(|error| failure::of_api(&error))?;
     tokio::try_join!(make(&policy, ctx), make(&service, ctx)).map(drop)
 }
 

@@ -20,7 +20,6 @@ use super::{
     Traffic,
     glance::glance,
     observe::{Seen, observe},
-    remember,
     slots::Slots,
 };
 use crate::{
@@ -28,8 +27,9 @@ use crate::{
         Context,
         apply::route::{self, Paths},
         build::{self, Destination},
+        failure,
         objects::{make, owned, saw},
-        report,
+        remember,
         validate::Facts,
         watched::Made,
     },
@@ -58,7 +58,7 @@ fn written<K>(answer: Result<K, ApiError>) -> Result<Written<K>, Outcome> {
     match answer {
         Ok(live) => Ok(Written::Yes(live)),
         Err(error) if error.status().is_some_and(|status| status.code == 409) => Ok(Written::Overtaken),
-        Err(error) => Err(report::api_outcome(&error)),
+        Err(error) => Err(failure::of_api(&error)),
     }
 }
 
@@ -256,7 +256,7 @@ impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
         let of_this = format!("metadata.name={}", self.installation.name_any());
         let found = within(api.list(&ListParams::default().fields(&of_this)))
             .await
-            .map_err(|error| report::api_outcome(&error))?;
+            .map_err(|error| failure::of_api(&error))?;
         let live = found.items.into_iter().find_map(|live| live.status);
         let recorded = remember::memory(&live.unwrap_or_default());
         if recorded.transition == memory.transition {

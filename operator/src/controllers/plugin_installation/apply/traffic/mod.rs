@@ -3,11 +3,9 @@
 mod glance;
 mod goal;
 mod leads;
-mod member;
 mod observe;
 mod pods;
 mod probe;
-mod remember;
 mod served;
 mod slots;
 
@@ -24,7 +22,7 @@ use plexica_crds::{
     },
 };
 
-use super::super::{Context, model::RunningSet, status::Steps, validate::Facts};
+use super::super::{Context, model::RunningSet, remember, validate::Facts};
 use crate::{
     promotion::{Explanation, Memory, Revision},
     runtime::{age::Age, objects::Words},
@@ -32,7 +30,6 @@ use crate::{
 pub use glance::is_misled;
 use goal::goal;
 use leads::Leads;
-pub use member::member;
 use observe::observe;
 pub use observe::{Seen, ready_since};
 pub use probe::Probes;
@@ -166,15 +163,6 @@ impl Traffic {
     }
 }
 
-/// What was prepared to be live next: an earlier pass has kept its revision.
-pub fn prepared(installation: &PluginInstallation) -> Option<Revision> {
-    let status = installation.status.as_ref()?;
-    Some(Revision {
-        version: status.resolved.as_ref()?.version.clone(),
-        config_hash: status.config_hash.clone()?,
-    })
-}
-
 /// Whether a person asks for a switch that was not carried out yet.
 pub fn is_asked_to_switch(installation: &PluginInstallation) -> bool {
     let memory = remember::memory(&installation.status.clone().unwrap_or_default());
@@ -190,17 +178,23 @@ pub struct Next<'a> {
     pub set: &'a RunningSet,
     /// Id of the credential that its pods log in with.
     pub credential: &'a str,
+    /// The last Contract migration that was applied.
+    pub contracted: Option<&'a str>,
+    /// What the pass has seen is too old to go on with.
+    pub is_seen_anew: bool,
 }
 
-/// Leads traffic to what is wanted, as far as that goes now.
+/// Leads traffic to what is wanted, as far as that goes now; `before` is how it was led earlier in this pass. `written` is the status
+/// that the object was given on the way. Beside how traffic is led it says whether what runs could be kept as declared.
 pub async fn lead(
     installation: &PluginInstallation,
     facts: &Facts,
     next: &Next<'_>,
-    steps: &mut Steps,
+    before: Option<&Traffic>,
+    written: &mut Option<PluginInstallationStatus>,
     ctx: &Context,
-) -> Result<(), Outcome> {
-    let memory = match &steps.traffic {
+) -> Result<(Traffic, Result<(), Outcome>), Outcome> {
+    let memory = match before {
         Some(traffic) => traffic.memory.clone(),
         None => remembered(installation, facts),
     };
@@ -209,9 +203,6 @@ pub async fn lead(
         .set
         .get(live.unwrap_or(next.revision))
         .map_or(1, |frozen| frozen.replicas);
-    let status = installation.status.as_ref();
-    let migrations = status.and_then(|status| status.migrations.as_ref());
-    let migrations = steps.migrations.as_ref().or(migrations);
     let leads = Leads {
         installation,
         facts,
@@ -221,7 +212,7 @@ pub async fn lead(
             next.revision.clone(),
             usual,
             &memory,
-            migrations.and_then(|migrations| migrations.contracted.as_deref()),
+            next.contracted,
             ctx.platform.promotions_at_once,
         ),
         slots: Slots {
@@ -233,15 +224,14 @@ pub async fn lead(
         requests: |memory: &Memory| remember::requests(installation, &memory.carried_out),
         ctx,
     };
-    let seen = steps.traffic.as_ref().filter(|_| !steps.has_expanded);
+    let seen = before.filter(|_| !next.is_seen_anew);
     let seen = seen.map(|traffic| traffic.seen.clone());
     let was_live = memory.live.is_some();
-    let mut traffic = leads.until_rest(memory, seen, &mut steps.written).await?;
-    traffic.has_repaired |= steps.traffic.as_ref().is_some_and(|before| before.has_repaired);
+    let mut traffic = leads.until_rest(memory, seen, written).await?;
+    traffic.has_repaired |= before.is_some_and(|before| before.has_repaired);
     // What was live before this pass is kept as it is already.
     let kept = if was_live { Ok(()) } else { leads.keep(&traffic).await };
-    steps.traffic = Some(traffic);
-    kept
+    Ok((traffic, kept))
 }
 
 /// What the status remembers of slots of the tenant's own; of a release that ran for all tenants there were none.
@@ -257,5 +247,9 @@ pub fn remembered(installation: &PluginInstallation, facts: &Facts) -> Memory {
     let was_shared = release.map_or(!has_pods_of_its_own, |plugin| {
         plugin.spec.runtime.sharing == Sharing::Shared
     });
-    if was_shared { Memory::default() } else { memory }
+    if live.is_some() && was_shared {
+        Memory::default()
+    } else {
+        memory
+    }
 }

@@ -29,9 +29,9 @@ use crate::{
             ANNOTATION_LIVE, ANNOTATION_RECYCLED, ANNOTATION_REJECTED, Destination, LABEL_PLUGIN, LABEL_SERVICE,
             LABEL_SLOT, revision_named,
         },
+        failure,
         model::Place,
         objects::owned,
-        report,
         validate::Facts,
     },
     promotion::{Deployed, Endpoints, Memory, Observed, PerSlot, Selector},
@@ -239,7 +239,7 @@ where
     within(api.list(&labelled(selector, age)))
         .await
         .map(|listed| listed.items)
-        .map_err(|error| report::api_outcome(&error))
+        .map_err(|error| failure::of_api(&error))
 }
 
 fn slot_of(text: &str) -> Option<Slot> {

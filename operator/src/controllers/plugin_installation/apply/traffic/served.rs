@@ -12,13 +12,14 @@ use super::{
     super::super::{
         Context,
         model::RunningSet,
+        remember,
         revisions::running_set,
         validate::{Facts, Wanted},
     },
     Traffic,
     goal::goal,
     leads::Leads,
-    prepared, remember, remembered,
+    remembered,
     slots::Slots,
 };
 use crate::promotion::{Hold, Memory, Requests, Revision};
@@ -38,7 +39,7 @@ impl Served {
         if memory.live.is_none() {
             return Ok(None);
         }
-        let members = RunningSet::members(&memory, None, prepared(installation).as_ref());
+        let members = RunningSet::members(&memory, None, remember::prepared(installation).as_ref());
         let set = running_set(facts, members, ctx).await?;
         Ok(Some(Self { memory, set }))
     }
@@ -160,7 +161,7 @@ fn is_as_wanted(installation: &PluginInstallation, candidate: &Revision) -> bool
     };
     let generation = installation.metadata.generation.unwrap_or_default();
     let made_from = [Type::ConfigurationValid, Type::DatabaseReady];
-    prepared(installation).as_ref() == Some(candidate)
+    remember::prepared(installation).as_ref() == Some(candidate)
         && made_from
             .into_iter()
             .all(|type_| condition::is_true(&status.conditions, type_.into(), generation))

@@ -12,21 +12,22 @@ use plexica_crds::{
 };
 use serde_json::Value;
 
-use crate::controllers::plugin_installation::{
-    apply::{Led, Traffic},
-    validate::{Facts, Stop, Wanted},
+use super::{
+    super::validate::{Facts, Stop, Wanted},
+    red::Led,
+    traffic::Traffic,
 };
 
 /// How the steps fare that were reached.
 pub struct Steps {
-    pub(super) said: Vec<(Type, Outcome)>,
+    pub(in crate::controllers::plugin_installation) said: Vec<(Type, Outcome)>,
     /// What was chosen; `None` if nothing could be.
-    pub(super) resolved: Option<ResolutionStatus>,
+    pub(in crate::controllers::plugin_installation) resolved: Option<ResolutionStatus>,
     /// The plugin.
-    pub(super) id: PluginId,
-    pub(super) stop: Option<Stop>,
-    pub(super) schema: String,
-    pub(super) secret: String,
+    pub(in crate::controllers::plugin_installation) id: PluginId,
+    pub(in crate::controllers::plugin_installation) stop: Option<Stop>,
+    pub(in crate::controllers::plugin_installation) schema: String,
+    pub(in crate::controllers::plugin_installation) secret: String,
     /// The configuration for the registry, without secrets; `None` if it was not reached.
     pub configuration: Option<Value>,
     /// How far the migrations are; `None` if they were not reached.
@@ -119,7 +120,7 @@ impl Steps {
         self.said.push((type_, outcome));
     }
 
-    pub(super) fn outcomes(&self) -> impl Iterator<Item = &Outcome> {
+    pub(in crate::controllers::plugin_installation) fn outcomes(&self) -> impl Iterator<Item = &Outcome> {
         let said = self.said.iter().map(|(_, outcome)| outcome);
         let others = [
             &self.not_contracted,
@@ -139,7 +140,7 @@ impl Steps {
     }
 
     /// Whether all that is amiss is about what is to come next, of which nothing that is live knows.
-    pub(super) fn only_the_next_is_amiss(&self) -> bool {
+    pub(in crate::controllers::plugin_installation) fn only_the_next_is_amiss(&self) -> bool {
         let is_next = |type_| {
             matches!(
                 type_,
@@ -154,12 +155,36 @@ impl Steps {
     }
 
     /// Whether the pods that are live are said to be ready.
-    pub(super) fn is_deployed(&self) -> bool {
+    pub(in crate::controllers::plugin_installation) fn is_deployed(&self) -> bool {
         let mut said = self.said.iter();
         said.any(|(type_, outcome)| *type_ == Type::Deployed && is_done(outcome))
     }
 }
 
-pub(super) fn is_done(outcome: &Outcome) -> bool {
+/// A step failed, and said so.
+pub struct Failed;
+
+impl Steps {
+    /// What a step made, or its failure, which ends the delivery.
+    pub fn take<T>(&mut self, type_: Type, result: Result<T, Outcome>) -> Result<T, Failed> {
+        result.map_err(|outcome| {
+            self.say(type_, outcome);
+            Failed
+        })
+    }
+
+    pub fn done(&mut self, type_: Type, reason: Reason, message: &str) {
+        self.say(type_, Outcome::Done(reason, message.to_owned()));
+    }
+
+    /// How a step ended; whatever is not done ends the delivery.
+    pub fn end(&mut self, type_: Type, outcome: Outcome) -> Result<(), Failed> {
+        let done = matches!(outcome, Outcome::Done(..));
+        self.say(type_, outcome);
+        if done { Ok(()) } else { Err(Failed) }
+    }
+}
+
+pub fn is_done(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Done(..))
 }

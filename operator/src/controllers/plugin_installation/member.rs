@@ -7,7 +7,7 @@ use plexica_crds::{
     plugin_installation::{PluginInstallationStatus, conditions::Reason},
 };
 
-use super::{prepared, remember};
+use super::remember;
 use crate::{
     promotion::PerSlot,
     together::{Member, Told},
@@ -36,7 +36,7 @@ fn told(installation: &PluginInstallation, status: &PluginInstallationStatus) ->
             a: status.slots.a.as_ref().is_some_and(|slot| slot.ready > 0),
             b: status.slots.b.as_ref().is_some_and(|slot| slot.ready > 0),
         },
-        prepared: prepared(installation),
+        prepared: remember::prepared(installation),
         blocked_by: [Reason::AwaitingOthers, Reason::Contracted]
             .into_iter()
             .find(is_blocked_by),

@@ -15,6 +15,15 @@ use crate::promotion::{
     CarriedOut, Deployed, Ended, Explanation, Memory, Observed, PerSlot, Rejection, Requests, Revision, Transition,
 };
 
+/// What was prepared to be live next: an earlier pass has kept its revision.
+pub fn prepared(installation: &PluginInstallation) -> Option<Revision> {
+    let status = installation.status.as_ref()?;
+    Some(Revision {
+        version: status.resolved.as_ref()?.version.clone(),
+        config_hash: status.config_hash.clone()?,
+    })
+}
+
 /// What the status remembers.
 pub fn memory(status: &PluginInstallationStatus) -> Memory {
     let revision = |slot: &SlotStatus| revision(&slot.version, &slot.config_hash);
