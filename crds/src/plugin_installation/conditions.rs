@@ -1,6 +1,8 @@
 //! The conditions of a PluginInstallation: which there are and which reasons each may give. They stand in the order
 //! of the steps.
 
+mod reasons;
+
 use strum::{AsRefStr, EnumIter, EnumMessage, IntoStaticStr};
 
 use crate::{condition::ConditionType, outcome};
@@ -259,6 +261,8 @@ impl ConditionType for Type {
                 R::NotOwned,
                 R::Disabled,
                 R::TenantSuspended,
+                R::TenantDeleting,
+                R::TenantUnknown,
                 R::ApiUnavailable,
                 R::ApiRefused,
             ],
@@ -270,10 +274,12 @@ impl ConditionType for Type {
                 R::NotOwned,
                 R::Disabled,
                 R::TenantSuspended,
+                R::TenantDeleting,
+                R::TenantUnknown,
                 R::ApiUnavailable,
                 R::ApiRefused,
             ],
-            Self::Promoted => PROMOTED,
+            Self::Promoted => reasons::PROMOTED,
             Self::RollbackAvailable => &[
                 R::StandingBy,
                 R::NoFormerVersion,
@@ -295,109 +301,11 @@ impl ConditionType for Type {
                 R::NotRejected,
             ],
             Self::TrafficDrift => &[R::Corrected, R::InSync],
-            Self::RedAvailable => RED_AVAILABLE,
-            Self::Ready | Self::Reconciling | Self::Stalled => WHOLE,
+            Self::RedAvailable => reasons::RED_AVAILABLE,
+            Self::Ready | Self::Reconciling | Self::Stalled => reasons::WHOLE,
         }
     }
 }
-
-/// Reasons of condition Promoted.
-const PROMOTED: &[Reason] = {
-    use Reason as R;
-    &[
-        R::Live,
-        R::NotBegun,
-        R::Soaking,
-        R::AwaitingPromotion,
-        R::AwaitingOthers,
-        R::Switching,
-        R::RolledBack,
-        R::Rejected,
-        R::StandbyNeeded,
-        R::NotOwned,
-        R::ApiUnavailable,
-        R::ApiRefused,
-        R::Disabled,
-        R::TenantSuspended,
-    ]
-};
-
-/// Reasons of condition RedAvailable.
-const RED_AVAILABLE: &[Reason] = {
-    use Reason as R;
-    &[
-        R::Awake,
-        R::Waking,
-        R::Asleep,
-        R::MeterSilent,
-        R::PodsFailing,
-        R::QuotaExceeded,
-        R::MigrationsMissing,
-        R::Contracted,
-        R::NotDedicated,
-        R::NoVersionFits,
-        R::PluginInvalid,
-        R::ConfigurationInvalid,
-        R::SecretInClear,
-        R::SourceMissing,
-        R::Provisioning,
-        R::BackendUnavailable,
-        R::BackendRefused,
-        R::BackendUnexpected,
-        R::NotOwned,
-        R::ApiUnavailable,
-        R::ApiRefused,
-    ]
-};
-
-/// Reasons by which a part explains the whole.
-const WHOLE: &[Reason] = {
-    use Reason as R;
-    &[
-        R::Installed,
-        R::Installing,
-        R::Disabled,
-        R::Uninstalling,
-        R::NeededByOthers,
-        R::InvalidSpec,
-        R::Undecodable,
-        R::TenantUnknown,
-        R::TenantNotReady,
-        R::TenantSuspended,
-        R::TenantDeleting,
-        R::PluginUnknown,
-        R::NoVersionFits,
-        R::DependencyMissing,
-        R::DependencyUnfit,
-        R::Conflict,
-        R::DowngradeRefused,
-        R::PluginInvalid,
-        R::ConfigurationInvalid,
-        R::SecretInClear,
-        R::SourceMissing,
-        R::Provisioning,
-        R::BackendUnavailable,
-        R::BackendRefused,
-        R::BackendUnexpected,
-        R::NotOwned,
-        R::Migrating,
-        R::MigrationFailed,
-        R::MigrationTimedOut,
-        R::MigrationChanged,
-        R::MigrationSourceMissing,
-        R::PodsStarting,
-        R::PodsFailing,
-        R::QuotaExceeded,
-        R::RoutePending,
-        R::RouteRefused,
-        R::Soaking,
-        R::AwaitingPromotion,
-        R::AwaitingOthers,
-        R::Switching,
-        R::ApiUnavailable,
-        R::ApiRefused,
-    ]
-};
 
 /// How one step of an installation fares after a pass.
 pub type Outcome = outcome::Outcome<Reason>;

@@ -22,7 +22,7 @@ use super::{
     id_of,
     validate::{release, step},
 };
-use crate::{platform::Overrides, resolution, runtime::controller::Root};
+use crate::{platform::Overrides, runtime::controller::Root};
 
 /// What is known of a configuration beforehand.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,8 +62,7 @@ pub fn judge(
         Ok(id) => id,
         Err(outcome) => return open(outcome),
     };
-    let resolution = resolution::resolve(&world.tenant_plugins(), &world.registry());
-    let chosen = step(&resolution, &id, world).and_then(|step| {
+    let chosen = step(world.resolution(), &id, world).and_then(|step| {
         let plugin = release(world, &id, &step.to)?;
         let manifest = manifest(&plugin)?;
         Ok((plugin, manifest))
@@ -93,8 +92,7 @@ fn other_choice(id: &PluginId, chosen: &Plugin, world: &World, unchecked: &[Arc<
     }
     let releases = world.releases.iter().chain(unchecked).cloned().collect();
     let wider = world.with(releases);
-    let resolution = resolution::resolve(&wider.tenant_plugins(), &wider.registry());
-    let other = step(&resolution, id, &wider).ok()?.to.to_string();
+    let other = step(wider.resolution(), id, &wider).ok()?.to.to_string();
     (other != chosen.spec.version).then(|| format!("{id}-{other}"))
 }
 

@@ -68,7 +68,7 @@ pub fn needed_first(installation: &PluginInstallation, world: &World) -> Option<
     let id = id_of(&installation.name_any()).ok()?;
     let (tenant, registry) = (world.tenant_plugins(), world.registry());
     needed_by(installation, world, |dependant| {
-        !resolution::requires_in_turn(&tenant, &registry, &id, &dependant.plugin)
+        !resolution::requires_in_turn(&tenant, registry, &id, &dependant.plugin)
     })
 }
 
@@ -81,7 +81,7 @@ fn needed_by(
         return None;
     }
     let id = id_of(&installation.name_any()).ok()?;
-    let dependants = resolution::dependants(&world.tenant_plugins(), &world.registry(), &id);
+    let dependants = resolution::dependants(&world.tenant_plugins(), world.registry(), &id);
     // Those that are being removed as well do not count.
     let stays = |dependant: &&resolution::Dependant| {
         world

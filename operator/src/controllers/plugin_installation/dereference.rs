@@ -48,6 +48,8 @@ pub struct World {
     pub releases: Vec<Arc<Root<Plugin>>>,
     /// All others, those included that do not decode: who looks for them is told why they are not found.
     pub others: Vec<Arc<Root<Plugin>>>,
+    /// What the releases say of each other, once somebody asked.
+    registry: OnceLock<Arc<Registry>>,
     /// The versions that its installations are to run, once somebody asked.
     resolution: OnceLock<Resolution>,
 }
@@ -137,6 +139,7 @@ impl World {
             installations,
             releases,
             others,
+            registry: OnceLock::new(),
             resolution: OnceLock::new(),
         }
     }
@@ -150,13 +153,14 @@ impl World {
             installations: self.installations.clone(),
             releases,
             others: vec![],
+            registry: OnceLock::new(),
             resolution: OnceLock::new(),
         }
     }
 
     /// The versions that the tenant's installations are to run.
     pub fn resolution(&self) -> &Resolution {
-        let resolve = || resolution::resolve(&self.tenant_plugins(), &self.registry());
+        let resolve = || resolution::resolve(&self.tenant_plugins(), self.registry());
         self.resolution.get_or_init(resolve)
     }
 
@@ -177,7 +181,7 @@ impl World {
         });
         Together {
             others: others.collect(),
-            registry: Arc::new(self.registry()),
+            registry: Arc::clone(self.registry()),
             order: plan.steps.iter().map(|step| step.plugin.clone()).collect(),
         }
     }
@@ -195,8 +199,8 @@ impl World {
     }
 
     /// All releases that were accepted, as resolution sees them.
-    pub fn registry(&self) -> Registry {
-        registry(&self.releases)
+    pub fn registry(&self) -> &Arc<Registry> {
+        self.registry.get_or_init(|| Arc::new(registry(&self.releases)))
     }
 
     /// A release of the plugin that is not accepted, or not yet, and whose version would do.

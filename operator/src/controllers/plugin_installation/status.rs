@@ -291,3 +291,40 @@ fn statement(type_: Type, outcome: &Outcome) -> Statement {
         other => other.statement(type_),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_was_stopped_with_its_tenant_is_told_to_run_nowhere() {
+        let before = serde_json::from_value(json!({
+            "liveSlot": "a", "url": "http://acme.example/api/plugins/crm", "lights": { "green": "1.0.0 2/2" },
+            "slots": { "a": { "version": "1.0.0", "configHash": "c", "ready": 2, "desired": 2 } },
+        }))
+        .unwrap();
+        for reason in [Reason::TenantDeleting, Reason::TenantUnknown, Reason::TenantSuspended] {
+            let moment = Moment {
+                generation: 1,
+                now: Timestamp::UNIX_EPOCH,
+                due: None,
+            };
+            let why = Outcome::Waiting(reason, "the tenant is gone".to_owned());
+            let status = after(&before, &Findings::Shut(why), moment);
+            assert_eq!(
+                (status.url.as_deref(), status.lights.green.as_deref()),
+                (None, Some("1.0.0 0/0"))
+            );
+            for type_ in [Type::Ready, Type::Deployed, Type::Routed, Type::Promoted] {
+                let said = condition::find(&status.conditions, type_.into()).unwrap();
+                assert_eq!(
+                    (said.status.as_str(), said.reason.as_str()),
+                    ("False", reason.as_ref()),
+                    "{type_:?}"
+                );
+            }
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! Objects of plugins, as the API server told of them last. They are some milliseconds old, and no request is needed to know them.
 //!
-//! Of each it is kept what passes look at, and whether it is as it was declared last: what is, needs no look at all. By what is kept
-//! nothing is written but the one Service that a person's request turns, and that only if nobody wrote to it since.
+//! Of each it is kept what passes look at, and whether it is as it was declared last: what is, needs no look at all. What is written by
+//! what is kept is written only if nobody wrote to it since.
 
 use std::{
     collections::HashMap,
@@ -66,6 +66,10 @@ pub trait Made:
     }
 }
 
+/// Largest object that is kept, in bytes of JSON, trimmed or whole. Whoever may write in a tenant's namespace can label what he likes as
+/// a plugin's; what is larger is read when somebody asks for it.
+const LARGEST: usize = 64 * 1024;
+
 /// Namespace and name.
 type Key = (String, String);
 
@@ -91,8 +95,8 @@ struct Known {
     version: u64,
     /// Which watch told of it last.
     begun: u32,
-    /// It, trimmed.
-    trimmed: Box<[u8]>,
+    /// It, trimmed; `None` if it is too large.
+    trimmed: Option<Box<[u8]>>,
     likeness: Likeness,
 }
 
@@ -129,7 +133,7 @@ impl<K: Made> Kept<K> {
     pub fn get(&self, namespace: &str, name: &str) -> Option<K> {
         let all = self.lock();
         let known = all.known.get(&(namespace.to_owned(), name.to_owned()));
-        serde_json::from_slice(&known.filter(|_| all.is_complete)?.trimmed)
+        serde_json::from_slice(known.filter(|_| all.is_complete)?.trimmed.as_ref()?)
             .inspect_err(|error| error!(namespace, name, %error, "what is kept of an object cannot be read"))
             .ok()
     }
@@ -172,7 +176,8 @@ impl<K: Made> Kept<K> {
         } else {
             Likeness::Unknown
         };
-        self.lock().know(object, |_| likeness);
+        // Only a watch says of an object that it is there still.
+        self.lock().know(object, None, |_| likeness);
     }
 
     /// Keeps what a watch tells. Who comes after it in the stream finds it kept.
@@ -186,13 +191,13 @@ impl<K: Made> Kept<K> {
             match event {
                 Err(_) => {}
                 Ok(Event::Init) => all.begun = all.begun.wrapping_add(1),
-                Ok(Event::InitApply(object) | Event::Apply(object)) => all.know(object, |object: &K| {
-                    if object.is_compared() {
-                        Likeness::Whole(packed(object))
-                    } else {
-                        Likeness::Unknown
-                    }
-                }),
+                Ok(Event::InitApply(object) | Event::Apply(object)) => {
+                    let begun = all.begun;
+                    all.know(object, Some(begun), |object: &K| {
+                        let whole = packed(object).filter(|_| object.is_compared());
+                        whole.map_or(Likeness::Unknown, Likeness::Whole)
+                    });
+                }
                 Ok(Event::InitDone) => {
                     // What is not in the list that a watch begins with is gone, which is known when the list is whole.
                     let begun = all.begun;
@@ -216,10 +221,13 @@ impl<K: Made> Kept<K> {
 }
 
 impl All {
-    /// An object is so, unless something newer is known of it. Of the same version, how it compares may be known by now.
-    fn know<K: Made>(&mut self, object: &K, likeness: impl FnOnce(&K) -> Likeness) {
-        let (version, begun) = (version(object), self.begun);
+    /// An object is so, unless something newer is known of it. Of the same version, how it compares may be known by now. `told` is
+    /// which watch says so, if one does.
+    fn know<K: Made>(&mut self, object: &K, told: Option<u32>, likeness: impl FnOnce(&K) -> Likeness) {
+        let version = version(object);
+        let mut begun = told.unwrap_or_default();
         if let Some(known) = self.known.get_mut(&key(object)) {
+            begun = told.unwrap_or(known.begun);
             known.begun = begun;
             let is_settled = known.version == version && matches!(known.likeness, Likeness::Declared(_));
             if version < known.version || is_settled {
@@ -248,141 +256,12 @@ fn version(object: &impl ResourceExt) -> u64 {
     version.and_then(|version| version.parse().ok()).unwrap_or_default()
 }
 
-fn packed<K: Serialize>(object: &K) -> Box<[u8]> {
-    // An object that was read from JSON can be written as it.
-    serde_json::to_vec(object).unwrap_or_default().into()
+/// An object as JSON, unless it is too large.
+fn packed<K: Serialize>(object: &K) -> Option<Box<[u8]>> {
+    let json = serde_json::to_vec(object).ok().filter(|json| json.len() <= LARGEST);
+    json.map(Vec::into_boxed_slice)
 }
 
 #[cfg(test)]
-mod tests {
-    use futures::stream;
-    use serde_json::json;
-
-    use super::*;
-
-    fn service(name: &str, slot: &str) -> Service {
-        serde_json::from_value(json!({
-            "metadata": { "namespace": "tenant-acme", "name": name, "resourceVersion": "7" },
-            "spec": { "selector": { "plexica.io/slot": slot }, "ports": [{ "port": 80 }] },
-        }))
-        .unwrap()
-    }
-
-    /// The slots that the Services `one` and `two` lead to, and whether it is known that they are not there.
-    async fn after(events: impl IntoIterator<Item = Event<Service>>) -> [(Option<String>, bool); 2] {
-        let kept = Kept::default();
-        let events = stream::iter(events.into_iter().map(Ok).collect::<Vec<_>>());
-        kept.keep(events).for_each(async |_| ()).await;
-        ["one", "two"].map(|name| {
-            let found = kept
-                .get("tenant-acme", name)
-                .and_then(|found: Service| found.spec?.selector);
-            let slot = found.and_then(|selector| selector.get("plexica.io/slot").cloned());
-            (slot, kept.lacks("tenant-acme", name))
-        })
-    }
-
-    #[tokio::test]
-    async fn what_a_watch_begins_with_counts_when_it_is_whole_and_replaces_what_was_known() {
-        let begun = vec![Event::Init, Event::InitApply(service("one", "a"))];
-        assert_eq!(after(begun.clone()).await, [(None, false), (None, false)]);
-        let known = [begun, vec![Event::InitDone]].concat();
-        assert_eq!(
-            after(known.clone()).await,
-            [(Some("a".to_owned()), false), (None, true)]
-        );
-        let anew = vec![Event::Init, Event::InitApply(service("two", "b"))];
-        let failed = [known.clone(), anew.clone()].concat();
-        assert_eq!(after(failed).await[0], (Some("a".to_owned()), false));
-        let replaced = [known, anew, vec![Event::InitDone]].concat();
-        assert_eq!(after(replaced).await, [(None, true), (Some("b".to_owned()), false)]);
-    }
-
-    /// Whoever is called for an object of a list looks before the list is whole.
-    #[tokio::test]
-    async fn what_changed_while_nobody_watched_is_kept_as_soon_as_it_is_told() {
-        let known = vec![Event::Init, Event::InitApply(service("one", "a")), Event::InitDone];
-        let anew = vec![Event::Init, Event::InitApply(service("one", "b"))];
-        let found = after([known, anew].concat()).await;
-        assert_eq!(found[0], (Some("b".to_owned()), false));
-    }
-
-    #[tokio::test]
-    async fn what_is_kept_follows_each_change() {
-        let known = vec![Event::Init, Event::InitApply(service("one", "a")), Event::InitDone];
-        let changed = [
-            known,
-            vec![Event::Apply(service("one", "b")), Event::Apply(service("two", "a"))],
-        ]
-        .concat();
-        let both = [(Some("b".to_owned()), false), (Some("a".to_owned()), false)];
-        assert_eq!(after(changed.clone()).await, both);
-        let gone = [changed, vec![Event::Delete(service("one", "b"))]].concat();
-        assert_eq!(after(gone).await[0], (None, true));
-    }
-
-    fn budget(version: &str, slot: &str) -> PodDisruptionBudget {
-        let metadata = json!({ "namespace": "tenant-acme", "name": "one", "resourceVersion": version });
-        let selector = json!({ "matchLabels": { "plexica.io/slot": slot } });
-        let budget = json!({ "metadata": metadata, "spec": { "maxUnavailable": 1, "selector": selector } });
-        serde_json::from_value(budget).unwrap()
-    }
-
-    fn declared(slot: &str) -> PodDisruptionBudget {
-        let mut declared = budget("1", slot);
-        declared.metadata.resource_version = None;
-        declared
-    }
-
-    async fn told(kept: &Kept<PodDisruptionBudget>, events: impl IntoIterator<Item = Event<PodDisruptionBudget>>) {
-        let events = stream::iter(events.into_iter().map(Ok).collect::<Vec<_>>());
-        kept.keep(events).for_each(async |_| ()).await;
-    }
-
-    #[tokio::test]
-    async fn what_was_told_to_be_as_declared_is_known_to_be_so_until_it_changes() {
-        let kept = Kept::default();
-        assert!(!kept.is_as_declared(&declared("a")));
-        told(
-            &kept,
-            [Event::Init, Event::InitApply(budget("7", "a")), Event::InitDone],
-        )
-        .await;
-        // It is asked twice: what was compared is not kept whole.
-        assert!(!kept.is_as_declared(&declared("b")));
-        assert!(kept.is_as_declared(&declared("a")) && kept.is_as_declared(&declared("a")));
-        assert!(!kept.is_as_declared(&declared("b")));
-        told(&kept, [Event::Apply(budget("8", "b"))]).await;
-        assert!(!kept.is_as_declared(&declared("a")));
-        assert!(kept.is_as_declared(&declared("b")));
-        told(&kept, [Event::Delete(budget("9", "b"))]).await;
-        assert!(!kept.is_as_declared(&declared("b")));
-    }
-
-    /// The watch tells of what was there before a write, when that is done already.
-    #[tokio::test]
-    async fn what_is_told_after_a_write_of_the_time_before_it_changes_nothing() {
-        let kept = Kept::default();
-        told(
-            &kept,
-            [Event::Init, Event::InitApply(budget("7", "a")), Event::InitDone],
-        )
-        .await;
-        assert!(kept.is_as_declared(&declared("a")));
-        kept.saw(&budget("9", "b"), &declared("b"));
-        assert!(!kept.is_as_declared(&declared("a")) && kept.is_as_declared(&declared("b")));
-        told(&kept, [Event::Apply(budget("8", "a")), Event::Delete(budget("8", "a"))]).await;
-        assert!(kept.is_as_declared(&declared("b")));
-        // It tells of the write itself.
-        told(&kept, [Event::Apply(budget("9", "b"))]).await;
-        assert!(kept.is_as_declared(&declared("b")));
-        told(
-            &kept,
-            [Event::Init, Event::InitApply(budget("9", "b")), Event::InitDone],
-        )
-        .await;
-        assert!(kept.is_as_declared(&declared("b")));
-        told(&kept, [Event::Init, Event::InitDone]).await;
-        assert!(!kept.is_as_declared(&declared("b")));
-    }
-}
+#[path = "watched_tests.rs"]
+mod tests;

@@ -6,6 +6,7 @@ use std::{sync::Arc, time::Duration};
 use k8s_openapi::api::core::v1::Secret;
 use plexica_crds::{
     PluginInstallation,
+    condition::ConditionType as _,
     plugin_installation::{
         conditions::{Outcome, Reason, Type},
         configuration::Configuration,
@@ -243,12 +244,18 @@ async fn for_all_tenants(
         };
         Ok((deployed, to))
     };
-    let type_ = if has_own { Type::Promoted } else { Type::Deployed };
-    let (deployed, to) = steps.take(type_, deployed.await)?;
+    let deployed = deployed.await;
+    let step = deployed
+        .as_ref()
+        .err()
+        .map_or(Type::Deployed, |why| step_of(why, has_own));
+    let (deployed, to) = steps.take(step, deployed)?;
     // Pods that do not know this tenant yet are ready for others.
     let serves = deployed.is_complete();
     if has_own && !serves {
-        return steps.end(Type::Promoted, deployed.outcome);
+        let (Outcome::Done(_, said) | Outcome::Waiting(_, said) | Outcome::Blocked(_, said)) = deployed.outcome;
+        let message = format!("its own pods serve until those for all tenants know this one: {said}");
+        return steps.end(Type::Promoted, Outcome::Waiting(Reason::Switching, message));
     }
     steps.slot = Some((deployed.slot, serves));
     steps.delivered = true;
@@ -264,4 +271,32 @@ async fn for_all_tenants(
         serve::lead_route(facts, &paths, &to, steps, ctx).await;
     }
     ended
+}
+
+/// The condition that says why a release for all tenants could not be made: the first that has such a reason.
+fn step_of(why: &Outcome, has_own: bool) -> Type {
+    let (Outcome::Done(reason, _) | Outcome::Waiting(reason, _) | Outcome::Blocked(reason, _)) = why;
+    let last = if has_own { Type::Promoted } else { Type::Deployed };
+    let mut steps = [last, Type::DependenciesSatisfied, Type::ConfigurationValid].into_iter();
+    steps.find(|type_| type_.reasons().contains(reason)).unwrap_or(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_release_for_all_tenants_fails_of_is_told_by_a_condition_that_may_say_so() {
+        let blocked = |reason| Outcome::Blocked(reason, String::new());
+        assert_eq!(step_of(&blocked(Reason::NotOwned), true), Type::Promoted);
+        assert_eq!(step_of(&blocked(Reason::NotOwned), false), Type::Deployed);
+        assert_eq!(
+            step_of(&blocked(Reason::PluginInvalid), true),
+            Type::DependenciesSatisfied
+        );
+        assert_eq!(
+            step_of(&blocked(Reason::SourceMissing), false),
+            Type::ConfigurationValid
+        );
+    }
 }

@@ -57,7 +57,8 @@ async fn stop_slot(slug: &TenantSlug, id: &PluginId, slot: Slot, ctx: &Context) 
         .map_err(|error| failure::of_api(&error))
 }
 
-/// Removes revisions, and configurations, that are not of this set, unless that was done and nothing has changed since. `of_red` are the configurations that RED uses.
+/// Removes revisions, and configurations, that are not of this set, unless that was done and nothing has changed since. `of_red` are
+/// the configurations that RED uses.
 pub async fn forget_unused(
     facts: &Facts,
     set: &RunningSet,

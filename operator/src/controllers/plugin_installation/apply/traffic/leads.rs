@@ -94,8 +94,8 @@ pub struct Leads<'a, R> {
 
 impl<R: Fn(&Memory) -> Requests> Leads<'_, R> {
     /// Decides and does until nothing is left to do. What the pass has `seen` already is enough to see whether anything is to be
-    /// written. Most passes find nothing to do, and for that the API server's cache is enough; whatever is
-    /// done is decided by what is there.
+    /// written. Most passes find nothing to do, and for that it is enough what watches told; whatever is done is decided by what is
+    /// there.
     pub async fn until_rest(
         &self,
         mut memory: Memory,

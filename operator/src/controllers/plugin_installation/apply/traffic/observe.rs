@@ -50,7 +50,7 @@ pub struct Seen {
     pub service: Option<Service>,
     /// Pods and EndpointSlices were looked at too.
     pub is_whole: bool,
-    /// Service and Deployments are as the API server's cache showed them: enough to see that nothing is to be done, and for nothing
+    /// Service and Deployments are as watches told, or the API server's cache showed them: enough to see that nothing is to be done, and for nothing
     /// else.
     pub is_cached: bool,
     /// The Deployments.
